@@ -1,0 +1,563 @@
+"""The protocol between an agent and its face: every message, decode() and encode().
+
+Two channels carry it. The *unreliable* one carries speech and nothing else, the *reliable*
+one carries control and nothing else, so the channel tells them apart and the content never
+has to. (Neither channel is ordered, and "reliable" still loses: the platform's names promise
+more than its transport keeps.)
+
+Version 1 is what stock peers speak: bare PCM, ``INTERRUPT``, ``segment_end``, ``stream_ended``.
+Version 2 names the turn in every message, so nothing has to be guessed: speech carries its
+place in the turn and is repeated until it has arrived, control is repeated until it is
+acknowledged. Its JSON types and its audio header are unknown to stock peers, which ignore
+them. Both sides speak version 1 until the worker's `AvatarReady` has answered the agent's
+`AgentHello`.
+
+A *stream* is the life of one `AvatarAudioOut`; its turns are numbered 1, 2, 3, ...
+"""
+
+import json
+import math
+import struct
+import zlib
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+MAX_PAYLOAD: Final = 15 * 1024
+"""The SDK raises ValueError for anything longer (bytes)."""
+
+MAX_PCM: Final = 15_000
+"""The longest slice of PCM that stock peers send (bytes, even)."""
+
+MAX_RANGES: Final = 64
+"""How many gaps one `Progress` names; the rest are named by the next one."""
+
+MAX_ID: Final = 64
+MAX_UINT32: Final = 2**32 - 1
+SAMPLE_RATES: Final = range(4_000, 192_001)
+"""Sample rates that an `AudioChunk` may carry (Hz)."""
+
+
+# Version 1 -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pcm:
+    """Agent to worker, unreliable: a piece of speech, s16le mono at a rate agreed beforehand.
+
+    Sent as the speech synthesizer delivers. Nothing says which turn it belongs to.
+    """
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnd:
+    """Agent to worker, reliable: the agent has sent all the speech of its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Agent to worker, reliable: fall silent now and forget what has not been played.
+
+    Stock agents send it twice for one interruption, and sometimes when nothing is playing.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """Worker to agent, reliable: a turn has been heard to its end, or was interrupted.
+
+    `position` is how much of it was heard, in seconds.
+    """
+
+    position: float
+    interrupted: bool
+
+
+# Version 2 -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarReady:
+    """Worker to agent, reliable: I am here, I speak version 2.
+
+    Sent when the worker has joined and when an agent appears, repeated for a while, and as
+    the answer to every `AgentHello`, whose `stream` it then names. `worker` differs for each
+    worker process, so the agent notices a replacement.
+    """
+
+    worker: str
+    stream: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHello:
+    """Agent to worker, reliable: I speak version 2; obey this stream.
+
+    Repeated until an `AvatarReady` names the stream. `turn` is the first turn that has not
+    ended and `sample` the first of its samples that has not been heard: where a worker that
+    replaces another goes on.
+    """
+
+    stream: str
+    turn: int
+    sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """Agent to worker, unreliable: a piece of a turn's speech, s16le mono.
+
+    Repeated until a `Progress` shows that it arrived. `sequence` counts the stream's chunks
+    as sent, repetitions included; `first_sample` is the place of `pcm` in the turn, in
+    samples at `sample_rate`.
+    """
+
+    stream: str
+    turn: int
+    sequence: int
+    first_sample: int
+    sample_rate: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """Agent to worker, reliable, repeated until `Ack`: the turn has `samples` samples."""
+
+    stream: str
+    turn: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnInterrupt:
+    """Agent to worker, reliable, repeated until `Ack`: this turn and all before it are dead."""
+
+    stream: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackStarted:
+    """Worker to agent, reliable, repeated until `Ack`: the turn begins to be heard."""
+
+    stream: str
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Worker to agent, reliable, a few times a second while a turn lives.
+
+    `heard` samples have been handed to the sound track, `received` samples are here without
+    a gap, and `missing` are the gaps after that as (first, end) pairs; the end of the last
+    gap is where the newest audio begins. All in samples at the turn's own rate.
+    """
+
+    stream: str
+    turn: int
+    heard: int
+    received: int
+    missing: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """Worker to agent, reliable, repeated until `Ack`: `StreamEnded` for a named turn.
+
+    Exactly one in effect for each turn, in the order of the turns.
+    """
+
+    stream: str
+    turn: int
+    position: float
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Either side, reliable: the control message `of` for `turn` has arrived."""
+
+    stream: str
+    of: str
+    turn: int
+
+
+Message = (
+    Pcm
+    | SegmentEnd
+    | Interrupt
+    | StreamEnded
+    | AvatarReady
+    | AgentHello
+    | AudioChunk
+    | TurnEnd
+    | TurnInterrupt
+    | PlaybackStarted
+    | Progress
+    | TurnEnded
+    | Ack
+)
+
+Repeated = TurnEnd | TurnInterrupt | PlaybackStarted | TurnEnded
+"""Control that is sent again until its `Ack` arrives."""
+
+TURN_END: Final = "turn_end"
+TURN_INTERRUPT: Final = "turn_interrupt"
+PLAYBACK_STARTED: Final = "playback_started"
+TURN_ENDED: Final = "turn_ended"
+ACKNOWLEDGED: Final = (TURN_END, TURN_INTERRUPT, PLAYBACK_STARTED, TURN_ENDED)
+"""The kinds that an `Ack` may name."""
+
+
+def ack_of(message: Repeated) -> Ack:
+    """The `Ack` that a `Repeated` message waits for, and that its receiver answers with."""
+    match message:
+        case TurnEnd():
+            kind = TURN_END
+        case TurnInterrupt():
+            kind = TURN_INTERRUPT
+        case PlaybackStarted():
+            kind = PLAYBACK_STARTED
+        case TurnEnded():
+            kind = TURN_ENDED
+    return Ack(message.stream, kind, message.turn)
+
+
+# Bytes ---------------------------------------------------------------------------------------
+
+INTERRUPT_PAYLOAD: Final = b"INTERRUPT"
+
+CHUNK_MAGIC: Final = b"\xffAV2"
+"""0xFF appears nowhere in UTF-8, so the SDK never turns a version-2 chunk into text."""
+
+_CHUNK_FIELDS: Final = struct.Struct("<4s8sIIQI")
+_CHUNK_CHECK: Final = struct.Struct("<I")
+CHUNK_HEADER: Final = _CHUNK_FIELDS.size + _CHUNK_CHECK.size
+MAX_CHUNK_PCM: Final = (MAX_PAYLOAD - CHUNK_HEADER) // 2 * 2
+"""The most PCM that one `AudioChunk` can carry (bytes)."""
+
+STREAM_DIGITS: Final = 16
+"""A stream's name is this many lower-case hexadecimal digits: 8 bytes in a chunk's header."""
+
+
+class Packet(NamedTuple):
+    """What the SDK's ``meeting.send`` is given."""
+
+    payload: bytes
+    reliable: bool
+
+
+def split_pcm(data: bytes, limit: int = MAX_PCM) -> list[bytes]:
+    """Slices of at most `limit` bytes, which is even, so that no sample is cut in two."""
+    return [data[at : at + limit] for at in range(0, len(data), limit)]
+
+
+def encode(message: Message) -> Packet:
+    """The packet that carries `message`.
+
+    Raises ValueError for a message that the protocol has no bytes for: speech that is
+    empty, odd or longer than one packet, a number out of range, an identifier too long.
+    """
+    match message:
+        case Pcm(data):
+            return _fitting(Packet(_speech(data, MAX_PAYLOAD), reliable=False))
+        case AudioChunk():
+            return _fitting(Packet(_chunk_bytes(message), reliable=False))
+        case Interrupt():
+            return Packet(INTERRUPT_PAYLOAD, reliable=True)
+        case _:
+            payload = json.dumps(_fields(message), separators=(",", ":")).encode()
+            packet = Packet(payload, reliable=True)
+            if decode(payload, reliable=True) != message:
+                raise ValueError(f"{message!r} is not a message of the protocol.")
+            return _fitting(packet)
+
+
+def decode(payload: object, *, reliable: bool) -> Message | None:
+    """The message in a packet as the SDK's ``on_data`` delivers it, or None for anything else.
+
+    `payload` is bytes, or str where the SDK found valid UTF-8. Never raises: what came from
+    the network cannot stop the receiver. A bare PCM packet that begins with the magic and
+    the matching checksum of a version-2 header would be taken for one; by chance that is
+    one packet in 2**64.
+    """
+    data = _as_bytes(payload)
+    if data is None or len(data) > MAX_PAYLOAD:
+        return None
+    if reliable:
+        return _control(data)
+    chunk = _chunk(data)
+    if chunk is not None:
+        return chunk
+    return Pcm(data) if data and len(data) % 2 == 0 else None
+
+
+def _as_bytes(payload: object) -> bytes | None:
+    if isinstance(payload, str):
+        try:
+            return payload.encode()
+        except UnicodeEncodeError:
+            return None
+    if isinstance(payload, bytes | bytearray | memoryview):
+        return bytes(payload)
+    return None
+
+
+def _fitting(packet: Packet) -> Packet:
+    if len(packet.payload) > MAX_PAYLOAD:
+        raise ValueError(
+            f"A message of {len(packet.payload)} bytes is longer than the {MAX_PAYLOAD} "
+            "that the SDK sends; split the speech with split_pcm()."
+        )
+    return packet
+
+
+def _speech(data: bytes, limit: int) -> bytes:
+    if not data or len(data) % 2:
+        raise ValueError(f"Speech of {len(data)} bytes is not a row of 16-bit samples.")
+    if len(data) > limit:
+        raise ValueError(
+            f"Speech of {len(data)} bytes does not fit one packet ({limit} bytes); "
+            "split it with split_pcm()."
+        )
+    return data
+
+
+def _chunk_bytes(chunk: AudioChunk) -> bytes:
+    if not _is_stream(chunk.stream) or chunk.sample_rate not in SAMPLE_RATES:
+        raise ValueError(f"Stream {chunk.stream!r} at {chunk.sample_rate} Hz has no bytes.")
+    try:
+        header = _CHUNK_FIELDS.pack(
+            CHUNK_MAGIC,
+            bytes.fromhex(chunk.stream),
+            chunk.turn,
+            chunk.sequence,
+            chunk.first_sample,
+            chunk.sample_rate,
+        )
+    except struct.error as error:
+        raise ValueError(f"A number of turn {chunk.turn} is out of range: {error}.") from error
+    return header + _CHUNK_CHECK.pack(zlib.crc32(header)) + _speech(chunk.pcm, MAX_CHUNK_PCM)
+
+
+def _chunk(data: bytes) -> AudioChunk | None:
+    if not data.startswith(CHUNK_MAGIC) or len(data) < CHUNK_HEADER:
+        return None
+    header, check = data[: _CHUNK_FIELDS.size], data[_CHUNK_FIELDS.size : CHUNK_HEADER]
+    if _CHUNK_CHECK.unpack(check)[0] != zlib.crc32(header):
+        return None
+    _, stream, turn, sequence, first_sample, sample_rate = _CHUNK_FIELDS.unpack(header)
+    pcm = data[CHUNK_HEADER:]
+    if not pcm or len(pcm) % 2 or sample_rate not in SAMPLE_RATES:
+        return None
+    return AudioChunk(stream.hex(), turn, sequence, first_sample, sample_rate, pcm)
+
+
+# JSON ----------------------------------------------------------------------------------------
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    match message:
+        case SegmentEnd():
+            return {"type": "segment_end"}
+        case StreamEnded(position, interrupted):
+            data = {"playback_position": position, "interrupted": interrupted}
+            return {"type": "stream_ended", "data": data}
+        case AvatarReady(worker, stream):
+            return {"type": "avatar_ready", "v": 2, "worker": worker, "stream": stream}
+        case AgentHello(stream, turn, sample):
+            fields: dict[str, Any] = {"turn": turn, "sample": sample}
+            kind = "agent_hello"
+        case TurnEnd(stream, turn, samples):
+            kind, fields = TURN_END, {"turn": turn, "samples": samples}
+        case TurnInterrupt(stream, turn):
+            kind, fields = TURN_INTERRUPT, {"turn": turn}
+        case PlaybackStarted(stream, turn):
+            kind, fields = PLAYBACK_STARTED, {"turn": turn}
+        case Progress(stream, turn, heard, received, missing):
+            kind = "progress"
+            fields = {"turn": turn, "heard": heard, "received": received, "missing": missing}
+        case TurnEnded(stream, turn, position, interrupted):
+            kind = TURN_ENDED
+            fields = {"turn": turn, "position": position, "interrupted": interrupted}
+        case Ack(stream, of, turn):
+            kind, fields = "ack", {"of": of, "turn": turn}
+        case _:
+            raise ValueError(f"{type(message).__name__} is not JSON.")
+    return {"type": kind, "v": 2, "stream": stream, **fields}
+
+
+def _control(data: bytes) -> Message | None:
+    if data == INTERRUPT_PAYLOAD:
+        return Interrupt()
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict):
+        return None
+    reader = _READERS.get(fields.get("type")) if isinstance(fields.get("type"), str) else None
+    if reader is None:
+        return None
+    try:
+        return reader(fields)
+    except (_RefusedError, KeyError):
+        return None
+
+
+class _RefusedError(Exception):
+    """A field has the wrong type or an impossible value."""
+
+
+def _whole(value: object, limit: int = 2**53) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
+        raise _RefusedError
+    return value
+
+
+def _turn(fields: dict[str, Any]) -> int:
+    return _whole(fields["turn"], MAX_UINT32 + 1)
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise _RefusedError
+    try:
+        seconds = float(value)
+    except OverflowError as error:
+        raise _RefusedError from error
+    if not math.isfinite(seconds) or seconds < 0:
+        raise _RefusedError
+    return seconds
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _RefusedError
+    return value
+
+
+def _is_stream(value: object) -> bool:
+    return (
+        isinstance(value, str)
+        and len(value) == STREAM_DIGITS
+        and all(digit in "0123456789abcdef" for digit in value)
+    )
+
+
+def _stream(fields: dict[str, Any]) -> str:
+    stream = fields["stream"]
+    if not _is_stream(stream) or fields.get("v") != 2:
+        raise _RefusedError
+    return str(stream)
+
+
+def _read_stream_ended(fields: dict[str, Any]) -> StreamEnded:
+    data = fields.get("data", {})
+    if not isinstance(data, dict):
+        raise _RefusedError
+    return StreamEnded(
+        _seconds(data.get("playback_position", 0.0)), _flag(data.get("interrupted", False))
+    )
+
+
+def _read_ready(fields: dict[str, Any]) -> AvatarReady:
+    worker = fields["worker"]
+    if not isinstance(worker, str) or not worker.isascii() or not 0 < len(worker) <= MAX_ID:
+        raise _RefusedError
+    if fields["stream"] is None and fields.get("v") == 2:
+        return AvatarReady(worker, None)
+    return AvatarReady(worker, _stream(fields))
+
+
+def _read_progress(fields: dict[str, Any]) -> Progress:
+    missing = fields["missing"]
+    if not isinstance(missing, list) or len(missing) > MAX_RANGES:
+        raise _RefusedError
+    ranges = []
+    for gap in missing:
+        if not isinstance(gap, list) or len(gap) != 2:
+            raise _RefusedError
+        ranges.append((_whole(gap[0]), _whole(gap[1])))
+    return Progress(
+        _stream(fields),
+        _turn(fields),
+        _whole(fields["heard"]),
+        _whole(fields["received"]),
+        tuple(ranges),
+    )
+
+
+def _read_ack(fields: dict[str, Any]) -> Ack:
+    if fields["of"] not in ACKNOWLEDGED:
+        raise _RefusedError
+    return Ack(_stream(fields), str(fields["of"]), _turn(fields))
+
+
+_READERS: Final[dict[str, Callable[[dict[str, Any]], Message]]] = {
+    "segment_end": lambda fields: SegmentEnd(),
+    "stream_ended": _read_stream_ended,
+    "avatar_ready": _read_ready,
+    "agent_hello": lambda f: AgentHello(_stream(f), _turn(f), _whole(f["sample"])),
+    TURN_END: lambda f: TurnEnd(_stream(f), _turn(f), _whole(f["samples"])),
+    TURN_INTERRUPT: lambda f: TurnInterrupt(_stream(f), _turn(f)),
+    PLAYBACK_STARTED: lambda f: PlaybackStarted(_stream(f), _turn(f)),
+    "progress": _read_progress,
+    TURN_ENDED: lambda f: TurnEnded(
+        _stream(f), _turn(f), _seconds(f["position"]), _flag(f["interrupted"])
+    ),
+    "ack": _read_ack,
+}
+
+
+# Repetition ----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Waiting:
+    message: Message
+    due: float
+    interval: float
+
+
+class Repeater:
+    """Sends control again until it is acknowledged: at once, then after 0.1 s, 0.2 s, 0.4 s ...
+
+    The interval doubles up to `slowest_s`. Holds no clock: the caller passes the time.
+    """
+
+    FIRST_S: Final = 0.1
+
+    def __init__(self, slowest_s: float = 1.0) -> None:
+        self._slowest_s = slowest_s
+        self._waiting: dict[Hashable, _Waiting] = {}
+
+    def add(self, key: Hashable, message: Message, now: float) -> None:
+        """Repeat `message` from now on, in place of what `key` stood for."""
+        self._waiting[key] = _Waiting(message, now, self.FIRST_S)
+
+    def done(self, key: Hashable) -> None:
+        """`key` needs no repetition any more, if it ever did."""
+        self._waiting.pop(key, None)
+
+    def clear(self) -> None:
+        """Nobody listens any more."""
+        self._waiting.clear()
+
+    def due(self, now: float) -> list[Message]:
+        """What has to be sent now, in the order in which it was added."""
+        messages = []
+        for waiting in self._waiting.values():
+            if waiting.due <= now:
+                messages.append(waiting.message)
+                waiting.due = now + waiting.interval
+                waiting.interval = min(2 * waiting.interval, self._slowest_s)
+        return messages
+
+    @property
+    def next_due(self) -> float | None:
+        """When `due` has something again; None if nothing waits."""
+        return min((waiting.due for waiting in self._waiting.values()), default=None)

@@ -1,0 +1,1 @@
+"""Sound to mouth shapes."""

@@ -1,0 +1,1 @@
+"""The versions of the protocol as a worker hears them, one file each."""

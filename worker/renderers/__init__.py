@@ -1,0 +1,1 @@
+"""Ways to draw a face, one file each; see worker/renderer.py for the port."""

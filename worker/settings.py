@@ -1,0 +1,101 @@
+"""Settings: what an operator may choose, read from the environment once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from worker.errors import SettingsError
+
+SIZES: Final = range(64, 2049)
+"""Widths and heights that a picture may have, in pixels; even ones only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an operator may choose. Each field is an environment variable, ``AVATAR_<FIELD>``.
+
+    - `renderer`: a file of ``worker/renderers``, or ``package.module:create``.
+    - `character`: which face the character renderer draws.
+    - `width`, `height`: of the picture, in pixels (``AVATAR_SIZE=512x512``).
+    - `seed`: of blinks and other small movements; the same seed gives the same film.
+    - `input_rate`: sample rate of version-1 speech, which does not say its own (Hz).
+    - `join_timeout_s`: how long joining the meeting may take.
+    - `finish_s`: how long a worker that is told to stop goes on speaking before it leaves.
+    """
+
+    renderer: str = "character"
+    character: str = "ada"
+    width: int = 512
+    height: int = 512
+    seed: int = 1
+    input_rate: int = 24_000
+    join_timeout_s: float = 20.0
+    finish_s: float = 10.0
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Self:
+        """The settings in `environ`. Raises SettingsError that names the variable."""
+        get = environ.get
+        default = cls()
+        width, height = parse_size(get("AVATAR_SIZE", "512x512"), "AVATAR_SIZE")
+        return cls(
+            renderer=get("AVATAR_RENDERER", default.renderer),
+            character=get("AVATAR_CHARACTER", default.character),
+            width=width,
+            height=height,
+            seed=_whole(environ, "AVATAR_SEED", default.seed, range(2**32)),
+            input_rate=_whole(environ, "AVATAR_INPUT_RATE", default.input_rate, range(4000, 192_001)),
+            join_timeout_s=_seconds(environ, "AVATAR_JOIN_TIMEOUT_S", default.join_timeout_s),
+            finish_s=_seconds(environ, "AVATAR_FINISH_S", default.finish_s),
+            log_level=_level(get("AVATAR_LOG_LEVEL", default.log_level)),
+        )
+
+
+def parse_size(text: str, name: str) -> tuple[int, int]:
+    """(width, height) from ``WIDTHxHEIGHT``. Raises SettingsError; `name` says whose size."""
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if match is None:
+        raise SettingsError(f"{name} is {text!r}; it has to be WIDTHxHEIGHT, such as 512x512.")
+    width, height = int(match[1]), int(match[2])
+    for side in (width, height):
+        if side not in SIZES or side % 2:
+            raise SettingsError(
+                f"{name} is {text!r}; both sides have to be even numbers "
+                f"from {SIZES.start} to {SIZES.stop - 1}."
+            )
+    return width, height
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, allowed: range) -> int:
+    text = environ.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 12 or int(text) not in allowed:
+        raise SettingsError(
+            f"{name} is {text!r}; it has to be a whole number "
+            f"from {allowed.start} to {allowed.stop - 1}."
+        )
+    return int(text)
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name)
+    if text is None:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds <= 3600:
+        raise SettingsError(f"{name} is {text!r}; it has to be seconds, above 0 and up to 3600.")
+    return seconds
+
+
+def _level(text: str) -> str:
+    if text not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise SettingsError(
+            f"AVATAR_LOG_LEVEL is {text!r}; it has to be DEBUG, INFO, WARNING or ERROR."
+        )
+    return text
