@@ -1,0 +1,189 @@
+"""Version 2: every message names its turn, so nothing has to be guessed and nothing is lost."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from agent_side.wire import (
+    MAX_RANGES,
+    PLAYBACK_STARTED,
+    TURN_ENDED,
+    Ack,
+    AgentHello,
+    AudioChunk,
+    AvatarReady,
+    Message,
+    PlaybackStarted,
+    Progress,
+    Repeater,
+    TurnEnd,
+    TurnEnded,
+    TurnInterrupt,
+    ack_of,
+)
+from worker.playout import Ended
+from worker.segment import MAX_WAITING_S, AudioSegment, Speech
+from worker.turns import Handed
+
+REPORT_S: Final = 0.2
+GAP_REPORT_S: Final = 0.1
+"""Time between two `Progress` of a turn; a gap is told sooner, so that it is filled sooner."""
+
+MAX_NEW_TURNS: Final = 100
+"""A turn number further ahead than this is refused: it would open all turns before it."""
+
+MAX_RETIRED: Final = 64
+
+
+@dataclass(slots=True)
+class _Turn:
+    segment: AudioSegment
+    reported: tuple[int, int, tuple[tuple[int, int], ...]] | None = None
+    reported_at: float = float("-inf")
+
+
+class Version2:
+    """What a worker hears from an agent that numbers its turns (a `TurnTaking`)."""
+
+    def __init__(
+        self, speech: Speech, handed: Handed, worker: str, counters: Counter[str]
+    ) -> None:
+        self.outgoing: list[Message] = []
+        self.stream: str | None = None
+        self._speech = speech
+        self._handed = handed
+        self._worker = worker
+        self._counters = counters
+        self._repeater = Repeater()
+        self._turns: dict[int, _Turn] = {}
+        self._turn_of: dict[int, int] = {}
+        self._next = 1
+        self._begin: tuple[int, int] = (1, 0)
+        self._retired: list[str] = []
+
+    def receive(self, message: Message, now: float) -> bool:
+        match message:
+            case AgentHello():
+                self._hello(message)
+            case AudioChunk(stream=stream) | TurnEnd(stream=stream) | Ack(stream=stream):
+                return stream == self.stream and self._obey(message, now)
+            case TurnInterrupt(stream=stream):
+                return stream == self.stream and self._obey(message, now)
+            case _:
+                return False
+        return True
+
+    def started(self, segment: int, now: float) -> None:
+        turn = self._turn_of.get(segment)
+        if turn is not None and self.stream is not None:
+            message = PlaybackStarted(self.stream, turn)
+            self._repeater.add((PLAYBACK_STARTED, turn), message, now)
+
+    def ended(self, ended: Ended, now: float) -> None:
+        turn = self._turn_of.pop(ended.segment, None)
+        if turn is None or self.stream is None:
+            return
+        segment = self._turns.pop(turn).segment
+        position_s = segment.position_s(ended.samples, whole=not ended.interrupted)
+        message = TurnEnded(self.stream, turn, position_s, ended.interrupted)
+        self._repeater.add((TURN_ENDED, turn), message, now)
+
+    def advance(self, now: float) -> None:
+        self.outgoing.extend(self._repeater.due(now))
+        for turn, state in self._turns.items():
+            self._report(turn, state, now)
+
+    def release(self) -> None:
+        self._retire()
+        for state in self._turns.values():
+            state.segment.close()
+        self._turns.clear()
+        self._turn_of.clear()
+
+    def _hello(self, hello: AgentHello) -> None:
+        if hello.stream in self._retired:
+            self._counters["stream_retired"] += 1
+            return
+        if hello.stream != self.stream:
+            if self.stream is not None:
+                self._retire()
+                self._turns.clear()
+                self._turn_of.clear()
+                self._speech.cut()
+            self.stream = hello.stream
+            self._next = hello.turn
+            self._begin = (hello.turn, hello.sample)
+        self.outgoing.append(AvatarReady(self._worker, hello.stream))
+
+    def _retire(self) -> None:
+        if self.stream is not None:
+            self._retired = [*self._retired, self.stream][-MAX_RETIRED:]
+        self.stream = None
+        self._repeater.clear()
+
+    def _obey(self, message: Message, now: float) -> bool:
+        match message:
+            case AudioChunk():
+                self._chunk(message)
+            case Ack(of=of, turn=turn):
+                self._repeater.done((of, turn))
+            case TurnEnd():
+                self.outgoing.append(ack_of(message))
+                self._turn_end(message)
+            case TurnInterrupt():
+                self.outgoing.append(ack_of(message))
+                self._interrupt(message.turn)
+        return True
+
+    def _open_to(self, turn: int) -> bool:
+        """Open all turns up to `turn`, in order, as far as they are new."""
+        if turn >= self._next + MAX_NEW_TURNS:
+            self._counters["turn_refused"] += 1
+            return False
+        while self._next <= turn:
+            begin = self._begin[1] if self._next == self._begin[0] else 0
+            segment = self._speech.open(begin=begin)
+            self._turns[self._next] = _Turn(segment)
+            self._turn_of[segment.number] = self._next
+            self._next += 1
+        return True
+
+    def _chunk(self, chunk: AudioChunk) -> None:
+        if not self._open_to(chunk.turn):
+            return
+        state = self._turns.get(chunk.turn)
+        if state is None:
+            self._counters["audio_of_ended_turn"] += 1
+        elif self._speech.waiting_s > MAX_WAITING_S:
+            self._counters["audio_refused_full"] += 1
+        elif not state.segment.insert(chunk.first_sample, chunk.sample_rate, chunk.pcm):
+            self._counters["audio_refused"] += 1
+
+    def _turn_end(self, end: TurnEnd) -> None:
+        if not self._open_to(end.turn):
+            return
+        state = self._turns.get(end.turn)
+        if state is None:
+            self._counters["control_duplicate"] += 1
+        elif not state.segment.close(end.samples):
+            self._counters["control_refused"] += 1
+
+    def _interrupt(self, turn: int) -> None:
+        if not self._open_to(turn):
+            return
+        dead = [state.segment.number for t, state in self._turns.items() if t <= turn]
+        if dead:
+            self._speech.cut(max(dead) + 1)
+        else:
+            self._counters["control_duplicate"] += 1
+
+    def _report(self, turn: int, state: _Turn, now: float) -> None:
+        segment = state.segment
+        heard = segment.samples_heard(self._handed(segment.number))
+        missing = segment.missing(MAX_RANGES)
+        news = (heard, segment.received, missing)
+        due = state.reported_at + (GAP_REPORT_S if missing else REPORT_S)
+        if self.stream is None or segment.rate is None or now < due or news == state.reported:
+            return
+        state.reported, state.reported_at = news, now
+        self.outgoing.append(Progress(self.stream, turn, *news))

@@ -1,0 +1,234 @@
+"""Speech on its way in: lossy chunks become exact 40 ms blocks, and the order of the turns."""
+
+import bisect
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Pcm, Resampler
+
+MAX_AHEAD_S: Final = 30
+"""Speech further than this behind a gap is refused: no honest sender is so far ahead."""
+
+MAX_WAITING_S: Final = 900
+"""Speech that waits to be heard; more is refused, and a sender without flow control knows."""
+
+
+class AudioSegment:
+    """The speech of one turn, from the chunks of the network to blocks for the renderer.
+
+    Samples are counted at the sender's rate and begin at `begin`; what comes out is 24 kHz.
+    """
+
+    def __init__(self, number: int, rate: int | None = None, begin: int = 0) -> None:
+        self.number = number
+        self.begin = begin
+        self.received = begin
+        """Samples that are here without a gap, at the sender's rate."""
+        self.total: int | None = None
+        """How many there will be; None while nobody has said."""
+        self._resampler = None if rate is None else Resampler(rate)
+        self._starts: list[int] = []
+        self._ahead: dict[int, Pcm] = {}
+        self._ready: deque[Pcm] = deque()
+        self._ready_samples = 0
+        self._flushed = False
+
+    @property
+    def rate(self) -> int | None:
+        """The sender's sample rate in Hz; None before the first chunk told."""
+        return None if self._resampler is None else self._resampler.rate
+
+    @property
+    def complete(self) -> bool:
+        """Everything that the turn has is here."""
+        return self._flushed
+
+    @property
+    def exhausted(self) -> bool:
+        """Everything that the turn has was taken."""
+        return self._flushed and self._ready_samples == 0
+
+    @property
+    def waiting_s(self) -> float:
+        """Speech that is here and was not taken, in seconds."""
+        return self._ready_samples / SAMPLE_RATE
+
+    def append(self, data: bytes) -> None:
+        """More speech, s16le, in the order in which it came."""
+        self._accept(np.frombuffer(data, "<i2"))
+
+    def insert(self, first: int, rate: int, data: bytes) -> bool:
+        """Speech, s16le at `rate`, whose place in the turn is `first`; any order, any repetition.
+
+        Returns False when it cannot belong to this turn: another rate, after the turn's end,
+        or out of all proportion ahead.
+        """
+        pcm: Pcm = np.frombuffer(data, "<i2")
+        end = first + len(pcm)
+        if self.total is not None and end > self.total:
+            return False
+        if first > self.received + MAX_AHEAD_S * rate or self.rate not in (None, rate):
+            return False
+        if self._resampler is None:
+            self._resampler = Resampler(rate)
+        if end <= self.received:
+            return True
+        if first > self.received:
+            self._put_aside(first, pcm)
+            return True
+        self._accept(pcm[self.received - first :])
+        while self._starts and self._starts[0] <= self.received:
+            start = self._starts.pop(0)
+            pcm = self._ahead.pop(start)
+            if start + len(pcm) > self.received:
+                self._accept(pcm[self.received - start :])
+        self._flush_if_complete()
+        return True
+
+    def missing(self, most: int) -> tuple[tuple[int, int], ...]:
+        """Up to `most` gaps before the newest chunk, as (first, end) pairs of samples."""
+        gaps = []
+        at = self.received
+        for start in self._starts:
+            if start > at and len(gaps) < most:
+                gaps.append((at, start))
+            at = max(at, start + len(self._ahead[start]))
+        return tuple(gaps)
+
+    def close(self, total: int | None = None) -> bool:
+        """The turn has `total` samples, or just those that are here.
+
+        Returns False when more than `total` are here already, and changes nothing then.
+        """
+        if total is None:
+            total = self.received
+            self._starts.clear()
+            self._ahead.clear()
+        newest = max((s + len(pcm) for s, pcm in self._ahead.items()), default=self.received)
+        if max(newest, self.received) > total or self.total not in (None, total):
+            return False
+        self.total = total
+        self._flush_if_complete()
+        return True
+
+    def take(self) -> Pcm | None:
+        """The next 960 samples at 24 kHz, fewer once the turn is complete; None: wait."""
+        wanted = min(FRAME_SAMPLES, self._ready_samples)
+        if wanted == 0 or (wanted < FRAME_SAMPLES and not self._flushed):
+            return None
+        parts = []
+        self._ready_samples -= wanted
+        while wanted:
+            head = self._ready.popleft()
+            if len(head) > wanted:
+                self._ready.appendleft(head[wanted:])
+                head = head[:wanted]
+            parts.append(head)
+            wanted -= len(head)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def samples_heard(self, handed: int) -> int:
+        """The place in the turn, at the sender's rate, after `handed` samples at 24 kHz."""
+        if self.rate is None:
+            return self.begin
+        return min(self.begin + handed * self.rate // SAMPLE_RATE, self.received)
+
+    def position_s(self, handed: int, *, whole: bool) -> float:
+        """The place in the turn in seconds after `handed` samples at 24 kHz, or its very end."""
+        if self.rate is None:
+            return 0.0
+        if whole:
+            return self.received / self.rate
+        return self.begin / self.rate + handed / SAMPLE_RATE
+
+    def _put_aside(self, first: int, pcm: Pcm) -> None:
+        if first in self._ahead:
+            if len(pcm) > len(self._ahead[first]):
+                self._ahead[first] = pcm
+            return
+        bisect.insort(self._starts, first)
+        self._ahead[first] = pcm
+
+    def _accept(self, pcm: Pcm) -> None:
+        self.received += len(pcm)
+        if self._resampler is not None:
+            self._make_ready(self._resampler.push(pcm))
+
+    def _flush_if_complete(self) -> None:
+        if self.total is None or self.received < self.total or self._flushed:
+            return
+        if self._resampler is not None:
+            self._make_ready(self._resampler.push(np.zeros(0, np.int16), last=True))
+        self._flushed = True
+
+    def _make_ready(self, pcm: Pcm) -> None:
+        if len(pcm):
+            self._ready.append(pcm)
+            self._ready_samples += len(pcm)
+
+
+class Speech:
+    """The segments in the order in which they are heard, and where the living ones begin.
+
+    An interrupt is a number: every segment below `floor` is dead, wherever it stands.
+    """
+
+    def __init__(self) -> None:
+        self.floor = 1
+        self._next = 1
+        self._living: dict[int, AudioSegment] = {}
+        self._untaken: deque[AudioSegment] = deque()
+
+    def open(self, rate: int | None = None, begin: int = 0) -> AudioSegment:
+        """A new segment, heard after all that were opened before it."""
+        segment = AudioSegment(self._next, rate, begin)
+        self._next += 1
+        self._living[segment.number] = segment
+        self._untaken.append(segment)
+        return segment
+
+    def __getitem__(self, number: int) -> AudioSegment:
+        return self._living[number]
+
+    @property
+    def living(self) -> tuple[int, ...]:
+        """The segments that have not ended, in order."""
+        return tuple(self._living)
+
+    @property
+    def waiting_s(self) -> float:
+        """Speech that is here and was not taken, in seconds."""
+        return sum(segment.waiting_s for segment in self._untaken)
+
+    def cut(self, floor: int | None = None) -> None:
+        """Every segment below `floor`, or every one that there is, is dead from now on."""
+        self.floor = max(self.floor, self._next if floor is None else floor)
+        while self._untaken and self._untaken[0].number < self.floor:
+            self._untaken.popleft()
+
+    def bury(self) -> list[AudioSegment]:
+        """The dead segments that nobody has been told about, in order."""
+        dead = [self._living.pop(n) for n in self.living if n < self.floor]
+        return dead
+
+    def end(self, number: int) -> AudioSegment | None:
+        """The segment was heard to its end; None if it was dead before."""
+        return self._living.pop(number, None)
+
+    def take(self) -> tuple[int, Pcm | None, bool] | None:
+        """(segment, block, finished) for the renderer; None while there is nothing to do.
+
+        `block` is None where a segment only finishes.
+        """
+        if not self._untaken:
+            return None
+        segment = self._untaken[0]
+        block = segment.take()
+        finished = segment.exhausted
+        if finished:
+            self._untaken.popleft()
+        elif block is None:
+            return None
+        return segment.number, block, finished
