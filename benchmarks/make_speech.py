@@ -4,12 +4,14 @@
     python benchmarks/make_speech.py benchmarks/speech.wav
 
 Same engine, same bytes. The file in the repository is the work of Debian 12's festival 2.5.0
-and festvox-us-slt-hts 0.2010.10.25-4. The voice is free software, and so is what it says.
+and festvox-us-slt-hts 0.2010.10.25-4, both free software.
 
-Why this voice: of all English voices in Debian main it comes closest to a person. These are the sentences below as each engine speaks them by default; the
-last row is a real speaker, alsa-utils' "Front Center" to "Side Right". Bandwidth is where the
-mean spectrum of the speech has fallen by 60 dB; buzz is the harmonics-to-noise ratio of voiced
-sound from 3 to 7.5 kHz, where natural voices are breathy; melody is the 5-95 % range of F0.
+Why this voice: of all English voices in Debian main it comes closest to a person. These are
+the sentences below as each engine speaks them by default; the last row is a real speaker,
+alsa-utils' "Front Center" to "Side Right". Bandwidth is where the mean spectrum of the speech
+has fallen by 60 dB; 8-12 kHz is that band's share of its energy; buzz is the harmonics-to-noise
+ratio of voiced sound from 3 to 7.5 kHz, where natural voices are breathy; melody is the 5-95 %
+range of F0.
 
     voice                              bandwidth   8-12 kHz     buzz    melody
     festival cmu_us_slt_arctic_hts      11.6 kHz     -28 dB   3.0 dB     5.1 st
@@ -23,8 +25,8 @@ sound from 3 to 7.5 kHz, where natural voices are breathy; melody is the 5-95 % 
 
 The two with a person's bandwidth are this one and espeak-ng. This one was learnt from a
 person's recordings, so its formants and durations are a person's, and it buzzes less. flite's
-learnt voices buzz less still but lack the upper octave. RHVoice and MBROLA are not in Debian 12's
-main, and what ships here has to be free.
+learnt voices buzz less still but lack the upper half-octave. RHVoice and MBROLA are not in
+Debian 12's main, and what ships here has to be free.
 """
 
 import subprocess
