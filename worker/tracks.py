@@ -9,7 +9,15 @@ import av
 import numpy as np
 
 from worker import clock
-from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Pcm, Picture, ramp_down
+from worker.media import (
+    FRAME_SAMPLES,
+    PIECE_SAMPLES,
+    SAMPLE_RATE,
+    AvatarFrame,
+    Pcm,
+    Picture,
+    ramp_down,
+)
 
 PIECE_S: Final = PIECE_SAMPLES / SAMPLE_RATE
 MAX_PIECES: Final = 10
@@ -77,6 +85,27 @@ class Tracks:
 
     async def next_sound(self) -> av.AudioFrame:
         """The next 20 ms, when they are due: mono s16 at 24 kHz. Raises TracksClosed."""
+        pts, pcm = await self.next_piece()
+        frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm))
+        frame.planes[0].update(np.ascontiguousarray(pcm).tobytes())
+        frame.sample_rate = SAMPLE_RATE
+        frame.time_base = SOUND_TIME_BASE
+        frame.pts = pts
+        return frame
+
+    async def next_picture(self) -> av.VideoFrame:
+        """The next picture, once it is published: yuv420p, 90 kHz time stamps.
+
+        Raises TracksClosed.
+        """
+        pts, planes = await self.next_planes()
+        picture = planes.to_video_frame()
+        picture.time_base = PICTURE_TIME_BASE
+        picture.pts = pts
+        return picture
+
+    async def next_piece(self) -> tuple[int, Pcm]:
+        """`next_sound` as (pts, samples)."""
         while True:
             await self._wait(self._sound_ready)
             if not self._pieces:
@@ -88,26 +117,17 @@ class Tracks:
             await clock.sleep_until(deadline)
         index, _, pcm = self._pieces.popleft()
         self._last_sample = int(pcm[-1])
-        frame = av.AudioFrame(format="s16", layout="mono", samples=len(pcm))
-        frame.planes[0].update(np.ascontiguousarray(pcm).tobytes())
-        frame.sample_rate = SAMPLE_RATE
-        frame.time_base = SOUND_TIME_BASE
-        frame.pts = index * PIECE_SAMPLES
-        return frame
+        return index * PIECE_SAMPLES, pcm
 
-    async def next_picture(self) -> av.VideoFrame:
-        """The next picture, once it is published: yuv420p, 90 kHz time stamps.
-
-        Raises TracksClosed.
-        """
-        while not self._pictures:
-            self._picture_ready.clear()
+    async def next_planes(self) -> tuple[int, Picture]:
+        """`next_picture` as (pts, planes)."""
+        while True:
             await self._wait(self._picture_ready)
-        index, planes = self._pictures.popleft()
-        picture = planes.to_video_frame()
-        picture.time_base = PICTURE_TIME_BASE
-        picture.pts = index * PICTURE_TICKS
-        return picture
+            if self._pictures:
+                break
+            self._picture_ready.clear()
+        index, picture = self._pictures.popleft()
+        return index * PICTURE_TICKS, picture
 
     async def _wait(self, ready: asyncio.Event) -> None:
         if self._closed:
