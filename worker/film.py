@@ -124,7 +124,7 @@ class FilmWriter:
             if self.path.exists() and not self.path.is_file():
                 raise InputError(f"{self.path} is not an ordinary file; name another.")
             if not self.path.parent.is_dir():
-                raise InputError(f"{self.path.parent} is not a folder that exists; make it first.")
+                raise InputError(f"{self.path.parent} is not a folder; make it or name another.")
             os.close(os.open(self._part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except OSError as error:
             raise InputError(

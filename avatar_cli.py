@@ -1,0 +1,71 @@
+"""avatar: the command. Each subcommand is a program of its own, which takes this one's place."""
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """A subcommand: the module that is its program, and one line about it."""
+
+    module: str
+    about: str
+
+
+COMMANDS: Final = {
+    "speak": Command("worker.speak", "film a face that speaks what a sound file says"),
+    "doctor": Command("worker.doctor", "say what is installed, what is missing and what to do"),
+}
+
+REFUSED: Final = 2
+
+
+def main() -> int:
+    """Start the program that the first argument names; does not return when there is one.
+
+    Signals and the exit status are the program's, because it runs in this very process.
+    """
+    name, *arguments = sys.argv[1:] or ["--help"]
+    if name in ("-h", "--help"):
+        sys.stdout.write(_help())
+        return 0
+    if name == "--version":
+        sys.stdout.write(f"avatar {_version()}\n")
+        return 0
+    command = COMMANDS.get(name)
+    if command is None:
+        known = ", ".join(COMMANDS)
+        sys.stderr.write(f"avatar: there is no command {name!r}; choose one of: {known}.\n")
+        return REFUSED
+    os.execv(  # noqa: S606 - our own interpreter and module, no shell
+        sys.executable, [sys.executable, "-P", "-m", command.module, *arguments]
+    )
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.about}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: avatar COMMAND ...",
+            "",
+            "A talking face for voice agents.",
+            "",
+            *lines,
+            "",
+            "`avatar COMMAND --help` says more about one; `avatar --version` says which this is.",
+            "",
+        ]
+    )
+
+
+def _version() -> str:
+    try:
+        return version("avatar-face")
+    except PackageNotFoundError:
+        return "not installed (run: pip install -e .)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""avatar speak: a file of speech becomes a film of a face that speaks it, offline.
+
+    python -P -m worker.speak speech.wav -o film.mp4
+
+Sound and pictures pass through a piece at a time, so a film of any length needs the same memory.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NoReturn
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from tqdm import tqdm
+
+from worker.errors import AvatarError, InputError
+from worker.film import FilmWriter
+from worker.loading import load_renderer
+from worker.media import (
+    FPS,
+    FRAME_SAMPLES,
+    SAMPLE_RATE,
+    SILENCE,
+    AvatarFrame,
+    Pcm,
+    Picture,
+    Resampler,
+)
+from worker.renderer import Renderer
+from worker.settings import Settings, parse_size
+
+REST_TICKS: Final = 10
+"""0.4 s of the face at rest before the first word and after the last."""
+
+RATES: Final = range(1_000, 768_001)
+"""Sample rates that a recording may have (Hz)."""
+
+SEGMENT: Final = 1
+READABLE: Final = "give a sound file, such as WAV, MP3, OGG or FLAC"
+
+REFUSED: Final = 2
+INTERRUPTED: Final = 128 + signal.SIGINT
+STOPPED: Final = 128 + signal.SIGTERM
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program: 0 and one line about the film, or 2 and one line about what is wrong."""
+    signal.signal(signal.SIGTERM, _stop)
+    given = _parser().parse_args(arguments)
+    try:
+        settings = _settings(given)
+        began = time.perf_counter()
+        film_s, skipped = speak(given.speech, given.film, settings, quiet=given.quiet)
+        took_s = time.perf_counter() - began
+    except AvatarError as error:
+        sys.stderr.write(f"avatar speak: {' '.join(str(error).split())}\n")
+        return REFUSED
+    except KeyboardInterrupt:
+        sys.stderr.write("avatar speak: interrupted; nothing was written.\n")
+        return INTERRUPTED
+    damage = f"; {skipped} damaged packets of {given.speech} were skipped" if skipped else ""
+    sys.stdout.write(
+        f"{given.film}: {film_s:.1f} s, made in {took_s:.1f} s, "
+        f"{film_s / took_s:.1f} times as fast as real time{damage}.\n"
+    )
+    return 0
+
+
+def speak(source: Path, target: Path, settings: Settings, *, quiet: bool) -> tuple[float, int]:
+    """Film the face speaking `source` into `target`.
+
+    Returns the film's length in seconds and how many damaged packets were skipped. Raises
+    InputError or RendererError, and then `target` is as it was.
+    """
+    _check(source, target)
+    with _opened(source) as speech, closing(load_renderer(settings)) as renderer:
+        rest = renderer.idle()
+        with (
+            FilmWriter(target, rest.width, rest.height) as film,
+            tqdm(
+                total=speech.ticks and speech.ticks + 2 * REST_TICKS,
+                unit=" pictures",
+                leave=False,
+                disable=True if quiet else None,
+            ) as progress,
+        ):
+            for picture, pcm in _shots(renderer, rest, speech.blocks()):
+                film.add_picture(picture)
+                film.add_sound(pcm)
+                progress.update()
+        return film.pictures / FPS, speech.skipped
+
+
+class Speech:
+    """The sound of a file, whatever its format, rate and channels, as mono at 24 kHz."""
+
+    def __init__(self, path: Path, file: InputContainer, stream: AudioStream) -> None:
+        self.skipped = 0
+        self._path = path
+        self._file = file
+        self._stream = stream
+
+    @property
+    def ticks(self) -> int | None:
+        """About how many ticks it lasts; None where the file does not say."""
+        if self._file.duration is None:
+            return None
+        return round(self._file.duration / av.time_base * FPS)
+
+    def blocks(self) -> Iterator[Pcm]:
+        """All of it in blocks of 960 samples, the last one maybe shorter."""
+        waiting = SILENCE[:0]
+        empty = True
+        for piece in self._resampled():
+            empty = empty and not len(piece)
+            waiting = np.concatenate([waiting, piece])
+            whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
+            yield from waiting[:whole].reshape(-1, FRAME_SAMPLES)
+            waiting = waiting[whole:]
+        if empty:
+            raise InputError(f"{self._path} is empty: it has no samples; give one with speech.")
+        if len(waiting):
+            yield waiting
+
+    def _resampled(self) -> Iterator[Pcm]:
+        resampler = Resampler(self._stream.rate)
+        for pcm in self._mono():
+            yield resampler.push(pcm)
+        yield resampler.push(SILENCE[:0], last=True)
+
+    def _mono(self) -> Iterator[Pcm]:
+        downmix = av.AudioResampler(format="s16", layout="mono")
+        for frame in self._frames():
+            try:
+                mixed = downmix.resample(frame)
+            except ValueError as error:
+                raise InputError(
+                    f"{self._path} changes its format at {frame.time or 0:.1f} s; save it anew "
+                    "with one rate and one number of channels."
+                ) from error
+            for part in mixed:
+                yield part.to_ndarray()[0]
+
+    def _frames(self) -> Iterator[AudioFrame]:
+        try:
+            for packet in self._file.demux(self._stream):
+                try:
+                    yield from self._stream.decode(packet)
+                except av.InvalidDataError:
+                    self.skipped += 1
+        except (av.FFmpegError, OSError) as error:
+            raise InputError(
+                f"{self._path} cannot be read to its end ({error.strerror}); {READABLE}."
+            ) from error
+
+
+def _shots(
+    renderer: Renderer, rest: Picture, blocks: Iterator[Pcm]
+) -> Iterator[tuple[Picture, Pcm]]:
+    """Every picture of the film with its 40 ms of sound: rest, the speech, rest."""
+    yield rest, SILENCE
+    for _ in range(REST_TICKS - 1):
+        yield renderer.idle(), SILENCE
+    for block in blocks:
+        renderer.push(SEGMENT, block)
+        yield from _sounding(renderer.drain())
+    renderer.finish(SEGMENT)
+    yield from _sounding(renderer.drain())
+    for _ in range(REST_TICKS):
+        yield renderer.idle(), SILENCE
+
+
+def _sounding(frames: list[AvatarFrame]) -> Iterator[tuple[Picture, Pcm]]:
+    for frame in frames:
+        if len(frame.pcm):
+            yield frame.picture, np.pad(frame.pcm, (0, FRAME_SAMPLES - len(frame.pcm)))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Speech]:
+    try:
+        file = av.open(os.path.realpath(path))
+    except av.InvalidDataError as error:
+        raise InputError(f"{path} is not sound that can be read; {READABLE}.") from error
+    except (av.FFmpegError, OSError) as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {READABLE}.") from error
+    with file:
+        if not file.streams.audio:
+            raise InputError(f"{path} has no sound in it; {READABLE}.")
+        stream = file.streams.audio[0]
+        if stream.rate not in RATES:
+            raise InputError(
+                f"{path} has {stream.rate} samples per second; save it anew with "
+                f"{RATES.start} to {RATES.stop - 1}, best {SAMPLE_RATE}."
+            )
+        yield Speech(path, file, stream)
+
+
+def _check(source: Path, target: Path) -> None:
+    """Refuse what can be seen to be wrong before anything is opened."""
+    try:
+        if source.is_dir():
+            raise InputError(f"{source} is a folder; name a sound file in it.")
+        if not source.exists():
+            raise InputError(f"{source} does not exist; check the name of the sound file.")
+        if not source.is_file():
+            raise InputError(f"{source} is not an ordinary file; {READABLE}.")
+        if not source.stat().st_size:
+            raise InputError(f"{source} is empty; {READABLE}.")
+        if target.exists() and target.samefile(source):
+            raise InputError(f"{target} is the speech itself; name another file for the film.")
+    except OSError as error:
+        raise InputError(
+            f"{error.filename} cannot be used ({error.strerror}); name another file."
+        ) from error
+    if target.suffix.lower() != ".mp4" and not target.is_dir():
+        raise InputError(f"{target} would be an MP4 film; give it a name that ends in .mp4.")
+
+
+def _settings(given: argparse.Namespace) -> Settings:
+    settings = Settings.from_env(os.environ)
+    if given.character is not None:
+        settings = replace(settings, character=given.character)
+    if given.size is not None:
+        width, height = parse_size(given.size, "--size")
+        settings = replace(settings, width=width, height=height)
+    return settings
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(REFUSED, f"{self.prog}: {' '.join(message.split())}; see `{self.prog} --help`.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="avatar speak",
+        description="Films a face that speaks what a sound file says.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("speech", metavar="IN.wav", type=Path, help="WAV, MP3, OGG, FLAC, ...")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT.mp4", dest="film", type=Path, required=True,
+        help="the film: H.264 and AAC, 25 pictures per second",
+    )  # fmt: skip
+    parser.add_argument("--character", metavar="NAME", help="which face speaks")
+    parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="of the picture, such as 512x512")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    """SIGTERM: leave through every `with`, so that no half film stays."""
+    sys.exit(STOPPED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
