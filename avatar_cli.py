@@ -33,14 +33,12 @@ def main() -> int:
     if name == "--version":
         sys.stdout.write(f"avatar {_version()}\n")
         return 0
-    command = COMMANDS.get(name)
-    if command is None:
-        known = ", ".join(COMMANDS)
-        sys.stderr.write(f"avatar: there is no command {name!r}; choose one of: {known}.\n")
-        return REFUSED
-    os.execv(  # noqa: S606 - our own interpreter and module, no shell
-        sys.executable, [sys.executable, "-P", "-m", command.module, *arguments]
-    )
+    if name in COMMANDS:
+        start = [sys.executable, "-P", "-m", COMMANDS[name].module, *arguments]
+        os.execv(sys.executable, start)  # noqa: S606 - our own interpreter and module, no shell
+    known = ", ".join(COMMANDS)
+    sys.stderr.write(f"avatar: there is no command {name!r}; choose one of: {known}.\n")
+    return REFUSED
 
 
 def _help() -> str:
