@@ -399,7 +399,8 @@ def _control(data: bytes) -> Message | None:
         return None
     if not isinstance(fields, dict):
         return None
-    reader = _READERS.get(fields.get("type")) if isinstance(fields.get("type"), str) else None
+    kind = fields.get("type")
+    reader = _READERS.get(kind) if isinstance(kind, str) else None
     if reader is None:
         return None
     try:
@@ -549,13 +550,16 @@ class Repeater:
 
     def due(self, now: float) -> list[Message]:
         """What has to be sent now, in the order in which it was added."""
-        messages = []
+        return list(iter(lambda: self.pop_due(now), None))
+
+    def pop_due(self, now: float) -> Message | None:
+        """The first message that has to be sent now; None when there is none."""
         for waiting in self._waiting.values():
             if waiting.due <= now:
-                messages.append(waiting.message)
                 waiting.due = now + waiting.interval
                 waiting.interval = min(2 * waiting.interval, self._slowest_s)
-        return messages
+                return waiting.message
+        return None
 
     @property
     def next_due(self) -> float | None:

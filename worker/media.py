@@ -44,11 +44,11 @@ class Picture:
 
     @property
     def width(self) -> int:
-        return self.y.shape[1]
+        return int(self.y.shape[1])
 
     @property
     def height(self) -> int:
-        return self.y.shape[0]
+        return int(self.y.shape[0])
 
     @classmethod
     def blank(cls, width: int, height: int, y: int = 16) -> Self:
@@ -61,7 +61,7 @@ class Picture:
         frame = av.VideoFrame(self.width, self.height, "yuv420p")
         for plane, pixels in zip(frame.planes, (self.y, self.u, self.v), strict=True):
             rows, columns = pixels.shape
-            view = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+            view = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
             view[:rows, :columns] = pixels
         return frame
 

@@ -89,7 +89,7 @@ class AudioSegment:
 
     def missing(self, most: int) -> tuple[tuple[int, int], ...]:
         """Up to `most` gaps before the newest chunk, as (first, end) pairs of samples."""
-        gaps = []
+        gaps: list[tuple[int, int]] = []
         at = self.received
         for start in self._starts:
             if start > at and len(gaps) < most:
@@ -189,9 +189,6 @@ class Speech:
         self._untaken.append(segment)
         return segment
 
-    def __getitem__(self, number: int) -> AudioSegment:
-        return self._living[number]
-
     @property
     def living(self) -> tuple[int, ...]:
         """The segments that have not ended, in order."""
@@ -208,14 +205,16 @@ class Speech:
         while self._untaken and self._untaken[0].number < self.floor:
             self._untaken.popleft()
 
-    def bury(self) -> list[AudioSegment]:
+    def bury(self) -> list[int]:
         """The dead segments that nobody has been told about, in order."""
-        dead = [self._living.pop(n) for n in self.living if n < self.floor]
+        dead = [number for number in self._living if number < self.floor]
+        for number in dead:
+            del self._living[number]
         return dead
 
-    def end(self, number: int) -> AudioSegment | None:
-        """The segment was heard to its end; None if it was dead before."""
-        return self._living.pop(number, None)
+    def end(self, number: int) -> None:
+        """The segment was heard to its end."""
+        self._living.pop(number, None)
 
     def take(self) -> tuple[int, Pcm | None, bool] | None:
         """(segment, block, finished) for the renderer; None while there is nothing to do.

@@ -33,5 +33,8 @@ class TurnTaking(Protocol):
     def advance(self, now: float) -> None:
         """Time passes; called at every tick."""
 
+    def accept_no_turn(self) -> None:
+        """The worker is about to leave: refuse turns that have not begun."""
+
     def release(self) -> None:
         """The agent is gone: end what is open with what is here, and owe it nothing."""

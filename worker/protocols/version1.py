@@ -16,6 +16,7 @@ from collections import Counter
 from typing import Final
 
 from agent_side.wire import MAX_PCM, Interrupt, Message, Pcm, SegmentEnd, StreamEnded
+from worker.media import SAMPLE_RATE
 from worker.playout import Ended
 from worker.segment import MAX_WAITING_S, AudioSegment, Speech
 
@@ -62,6 +63,7 @@ class Version1:
         self._gap_s = 0.0
         self._heard_by = float("-inf")
         self._idle_ended = False
+        self._accepts_turns = True
 
     @property
     def speaking(self) -> bool:
@@ -95,7 +97,7 @@ class Version1:
             if not self._interrupt_is_owed:
                 return
             self._interrupt_is_owed = False
-        self.outgoing.append(StreamEnded(ended.samples / 24_000, ended.interrupted))
+        self.outgoing.append(StreamEnded(ended.samples / SAMPLE_RATE, ended.interrupted))
 
     def advance(self, now: float) -> None:
         self._settle(now)
@@ -111,6 +113,9 @@ class Version1:
             self._counters["segment_end_missing"] += 1
             self._idle_ended = True
             self._close()
+
+    def accept_no_turn(self) -> None:
+        self._accepts_turns = False
 
     def release(self) -> None:
         self._owed.clear()
@@ -140,10 +145,17 @@ class Version1:
 
     def _append(self, data: bytes, now: float) -> None:
         if self._open is None:
-            self._open = self._speech.open(self._rate)
-            self._owed.append(self._open.number)
+            if not self._accepts_turns:
+                self._counters["turn_while_leaving"] += 1
+                return
+            self._open = self._begin_turn()
         self._open.append(data)
         self._heard_by = max(now, self._heard_by) + len(data) / 2 / self._rate
+
+    def _begin_turn(self) -> AudioSegment:
+        segment = self._speech.open(self._rate)
+        self._owed.append(segment.number)
+        return segment
 
     # segment_end ---------------------------------------------------------------------------
 
@@ -166,10 +178,7 @@ class Version1:
             self._counters["control_stray"] += 1
             self._idle_ended = False
         else:
-            empty = self._speech.open(self._rate)
-            self._owed.append(empty.number)
-            empty.close()
-            self._open = empty
+            self._open = self._begin_turn()
             self._closing_since = now
 
     def _settle(self, now: float) -> None:

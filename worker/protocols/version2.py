@@ -45,9 +45,7 @@ class _Turn:
 class Version2:
     """What a worker hears from an agent that numbers its turns (a `TurnTaking`)."""
 
-    def __init__(
-        self, speech: Speech, handed: Handed, worker: str, counters: Counter[str]
-    ) -> None:
+    def __init__(self, speech: Speech, handed: Handed, worker: str, counters: Counter[str]) -> None:
         self.outgoing: list[Message] = []
         self.stream: str | None = None
         self._speech = speech
@@ -60,6 +58,7 @@ class Version2:
         self._next = 1
         self._begin: tuple[int, int] = (1, 0)
         self._retired: list[str] = []
+        self._accepts_turns = True
 
     def receive(self, message: Message, now: float) -> bool:
         match message:
@@ -92,6 +91,9 @@ class Version2:
         self.outgoing.extend(self._repeater.due(now))
         for turn, state in self._turns.items():
             self._report(turn, state, now)
+
+    def accept_no_turn(self) -> None:
+        self._accepts_turns = False
 
     def release(self) -> None:
         self._retire()
@@ -137,6 +139,9 @@ class Version2:
 
     def _open_to(self, turn: int) -> bool:
         """Open all turns up to `turn`, in order, as far as they are new."""
+        if turn >= self._next and not self._accepts_turns:
+            self._counters["turn_while_leaving"] += 1
+            return False
         if turn >= self._next + MAX_NEW_TURNS:
             self._counters["turn_refused"] += 1
             return False

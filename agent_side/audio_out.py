@@ -1,0 +1,440 @@
+"""AvatarAudioOut: the voice that leads to a face, a drop-in for the stock class of that name."""
+
+import asyncio
+import importlib
+import inspect
+import logging
+import secrets
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, Self
+
+from agent_side.join import JoinInfo
+from agent_side.speaker import Speaker, TurnOver, TurnStarted, WorkerReady
+from agent_side.wire import STREAM_DIGITS, Packet, decode
+
+logger = logging.getLogger("avatar.agent_side")
+
+SEND_TIMEOUT_S: Final = 5.0
+"""The SDK's ``send`` waits for ever when its channel dies with a full buffer."""
+
+RETRY_FIRST_S: Final = 0.1
+RETRY_SLOWEST_S: Final = 2.0
+FAILING_S: Final = 10.0
+"""Sends that fail for so long are an event, not a stumble; they are still tried after it."""
+
+MAX_BACKLOG_S: Final = 900
+"""With more unsent speech than this, `handle_audio_input` waits."""
+
+CONNECT_TIMEOUT_S: Final = 10.0
+CONNECT_PAUSES_S: Final = (0.5, 1.5, 3.0)
+"""A dispatcher that is full or cannot be reached is asked again after these pauses."""
+
+
+class Credentials(Protocol):
+    """What `AvatarAudioOut` needs to know of the platform's credentials."""
+
+    @property
+    def participant_id(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AvatarCredentials:
+    """The id under which the face joins, and a VideoSDK token that allows it to."""
+
+    participant_id: str
+    token: str = field(repr=False)
+
+
+class AvatarError(Exception):
+    """The face cannot be had or cannot be reached; the text says what to do."""
+
+
+StartedCallback = Callable[[int], Awaitable[None] | None]
+EndedCallback = Callable[[float, bool, int], Awaitable[None] | None]
+ErrorCallback = Callable[[AvatarError], Awaitable[None] | None]
+
+
+class AvatarAudioOut:
+    """Streams an agent's speech to its face, and tells how far it was heard.
+
+    A drop-in for ``videosdk.agents.avatar.AvatarAudioOut``: the same constructor, methods and
+    meaning, with or without that package. Where the package is loaded, an instance is also
+    an instance of its class, which is what the pipeline looks for.
+
+    Speaks version 2 with our worker and version 1 with any other. Speech is kept until a
+    worker is there. Turns are numbered 1, 2, 3, ...; a turn begins with its first speech and
+    ends with `send_segment_end` or `interrupt`.
+
+    - `credentials`: ``participant_id`` and ``token`` of the face.
+    - `avatar_dispatcher_url`: where to POST the join request; None when the worker is
+      started by somebody else. May carry ``user:password@``.
+    - `room_id`: the meeting; or call `set_room_id` before `connect`.
+    - `sample_rate`: of the speech, mono s16le (Hz). Version 1 cannot say it: stock workers
+      take 24000.
+    - `character`, `agent_participant_id`, `metadata`: handed to the worker (see `JoinInfo`).
+    - `on_playback_started(turn)`: the turn begins to be heard (version 2 only).
+    - `on_stream_ended(position, interrupted, turn)`: called once for each turn, in order;
+      `position` is how many seconds of it were heard.
+    - `on_error(error)`: speech has not reached the face for 10 s. It is tried further.
+
+    Callbacks may be functions or coroutine functions; what they raise is logged.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        return super().__new__(_also_stock(cls))
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        avatar_dispatcher_url: str | None = None,
+        room_id: str | None = None,
+        sample_rate: int = 24_000,
+        character: str | None = None,
+        agent_participant_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        on_playback_started: StartedCallback | None = None,
+        on_stream_ended: EndedCallback | None = None,
+        on_error: ErrorCallback | None = None,
+    ) -> None:
+        self.video_track = None
+        self.audio_track = None
+        self.on_playback_started = on_playback_started
+        self.on_stream_ended = on_stream_ended
+        self.on_error = on_error
+        self._credentials = credentials
+        self._participant_id = credentials.participant_id
+        self._avatar_dispatcher_url = avatar_dispatcher_url
+        self._room_id = room_id
+        self._character = character
+        self._agent_participant_id = agent_participant_id
+        self._metadata = metadata
+        self._speaker = Speaker(secrets.token_hex(STREAM_DIGITS // 2), sample_rate)
+        self._meeting: Any = None
+        self._listener: _Listener | None = None
+        self._sender: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[Any] | None = None
+        self._callbacks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._silent = asyncio.Event()
+        self._silent.set()
+        self._turnstile = asyncio.Lock()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._interrupts = 0
+        self._failing_since: float | None = None
+        self._failure_told = False
+
+    @property
+    def participant_id(self) -> str:
+        """The id under which the face is in the room."""
+        return self._participant_id
+
+    @property
+    def protocol_version(self) -> int:
+        """2 with our worker, 1 with any other, 0 while none is there."""
+        return self._speaker.version
+
+    @property
+    def turn(self) -> int:
+        """The number of the newest turn; 0 before the first."""
+        return self._speaker.current_turn
+
+    def set_room_id(self, room_id: str) -> None:
+        """Name the meeting, before `connect`."""
+        self._room_id = room_id
+
+    async def connect(self) -> None:
+        """Ask the dispatcher for a face in the room; does nothing without a dispatcher.
+
+        Raises ValueError without a room, `AvatarError` when the dispatcher refuses, or is
+        full or out of reach after a few tries.
+        """
+        if not self._avatar_dispatcher_url:
+            return
+        if not self._room_id:
+            raise ValueError("Call set_room_id() before connect(): no room is known yet.")
+        join = JoinInfo(
+            room_name=self._room_id,
+            token=self._credentials.token,
+            participant_id=self._participant_id,
+            agent_participant_id=self._agent_participant_id,
+            character=self._character,
+            metadata=self._metadata,
+        )
+        await _post(self._avatar_dispatcher_url, join)
+
+    def _set_meeting(self, meeting: Any) -> None:
+        """Attach to the SDK's meeting; the framework calls it once the agent has joined.
+
+        Called again with another meeting, goes on there with what was not heard.
+        """
+        self._detach()
+        self._meeting = meeting
+        self._listener = _Listener(self._on_event)
+        meeting.add_event_listener(self._listener)
+        now = _now()
+        self._speaker.attached(now)
+        if self._participant_id in meeting.participants:
+            self._speaker.present(now)
+        self._start()
+
+    async def handle_audio_input(self, audio_data: bytes) -> None:
+        """More speech of the current turn: mono s16le, in pieces of any length."""
+        interrupts = self._interrupts
+        async with self._turnstile:
+            await self._has_room.wait()
+            if interrupts == self._interrupts:
+                self._speaker.write(bytes(audio_data), _now())
+        self._wake()
+
+    async def send_segment_end(self) -> None:
+        """The current turn is complete."""
+        interrupts = self._interrupts
+        async with self._turnstile:
+            if interrupts == self._interrupts:
+                self._speaker.end(_now())
+        self._wake()
+
+    async def interrupt(self) -> None:
+        """Silence the face now. What was not heard of all turns so far never will be."""
+        self._interrupts += 1
+        self._speaker.interrupt(_now())
+        if self._sending is not None:
+            self._sending.cancel()
+        self._wake()
+
+    async def wait_until_ready(self) -> None:
+        """Return when a worker is there and listens."""
+        await self._ready.wait()
+
+    async def wait_for_playout(self) -> None:
+        """Return when no turn is left that is heard or waits to be heard."""
+        await self._silent.wait()
+
+    async def aclose(self) -> None:
+        """Stop sending and listening. May be called twice; turns that are alive end."""
+        self._detach()
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
+            self._sender = None
+        self._speaker.give_up()
+        self._tell()
+        if self._callbacks:
+            await asyncio.gather(*self._callbacks, return_exceptions=True)
+
+    def _on_stream_ended(self, playback_position: float, interrupted: bool) -> None:
+        """What subclasses of the stock class override."""
+        logger.info("heard %.3f s, interrupted=%s", playback_position, interrupted)
+
+    # The SDK's events -----------------------------------------------------------------------
+
+    def _on_event(self, action: str, data: Any) -> None:
+        if action == "data":
+            if data.get("from") == self._participant_id:
+                reliable = data.get("reliability") == "RELIABLE"
+                message = decode(data.get("payload"), reliable=reliable)
+                if message is not None:
+                    self._speaker.receive(message, _now())
+        elif action in ("participant-joined", "agent-joined"):
+            if data.id == self._participant_id:
+                self._speaker.present(_now())
+        elif action in ("participant-left", "agent-left"):
+            if data.id == self._participant_id:
+                self._speaker.absent(_now())
+        else:
+            return
+        self._wake()
+
+    def _detach(self) -> None:
+        if self._meeting is not None and self._listener is not None:
+            try:
+                self._meeting.remove_event_listener(self._listener)
+            except ValueError:
+                logger.debug("the meeting had dropped its listeners")
+        self._meeting = self._listener = None
+        self._speaker.detached()
+
+    # The one sender -------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send_all(), name="avatar-audio-out")
+
+    def _wake(self) -> None:
+        self._tell()
+        self._changed.set()
+
+    async def _send_all(self) -> None:
+        pause_s = RETRY_FIRST_S
+        while True:
+            self._changed.clear()
+            packet = self._speaker.next_packet(_now())
+            self._tell()
+            if packet is None:
+                await self._wait(self._speaker.next_due(_now()) - _now())
+            elif await self._send(packet):
+                pause_s = RETRY_FIRST_S
+            else:
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, RETRY_SLOWEST_S)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+
+    async def _send(self, packet: Packet) -> bool:
+        """Whether the packet is on its way, or overtaken by an interrupt."""
+        options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
+        coroutine = self._meeting.send(packet.payload, options)
+        self._sending = asyncio.ensure_future(asyncio.wait_for(coroutine, SEND_TIMEOUT_S))
+        try:
+            await asyncio.wait([self._sending])
+        finally:
+            sending, self._sending = self._sending, None
+            sending.cancel()
+        error = None if sending.cancelled() else sending.exception()
+        if sending.cancelled():
+            return True
+        if error is None or isinstance(error, TimeoutError):
+            self._speaker.sent(_now())
+        self._note(error)
+        return error is None
+
+    def _note(self, error: BaseException | None) -> None:
+        """Tell once when sends have failed for long."""
+        if error is None:
+            self._failing_since, self._failure_told = None, False
+            return
+        now = _now()
+        if self._failing_since is None:
+            self._failing_since = now
+            logger.warning("sending to the avatar failed, trying again: %r", error)
+        if now - self._failing_since > FAILING_S and not self._failure_told:
+            self._failure_told = True
+            failure = AvatarError(
+                f"Speech has not reached the avatar for {FAILING_S:.0f} s ({error!r}). "
+                "It is kept and tried further; check the agent's own connection."
+            )
+            logger.error("%s", failure)
+            self._call(self.on_error, failure)
+
+    # What the application hears -------------------------------------------------------------
+
+    def _tell(self) -> None:
+        while self._speaker.events:
+            match self._speaker.events.popleft():
+                case WorkerReady(version):
+                    logger.info("the avatar is there and speaks version %d", version)
+                case TurnStarted(turn):
+                    self._call(self.on_playback_started, turn)
+                case TurnOver(turn, position, interrupted):
+                    self._call(self._on_stream_ended, position, interrupted)
+                    self._call(self.on_stream_ended, position, interrupted, turn)
+        _set(self._ready, self._speaker.version != 0)
+        _set(self._silent, not self._speaker.live)
+        full = self._speaker.version and self._speaker.backlog_s > MAX_BACKLOG_S
+        _set(self._has_room, not full)
+
+    def _call(self, callback: Callable[..., Awaitable[None] | None] | None, *args: Any) -> None:
+        if callback is None:
+            return
+        try:
+            result = callback(*args)
+        except Exception:
+            logger.exception("a callback of AvatarAudioOut failed")
+            return
+        if inspect.isawaitable(result):
+            task = asyncio.ensure_future(_logged(result))
+            self._callbacks.add(task)
+            task.add_done_callback(self._callbacks.discard)
+
+
+class _Listener:
+    """What the SDK's meeting takes for an event handler. Never raises: that would kill the
+    transport that called it."""
+
+    def __init__(self, on_event: Callable[[str, Any], None]) -> None:
+        self._on_event = on_event
+
+    def handle_event(self, action: str, data: Any) -> None:
+        try:
+            self._on_event(action, data)
+        except Exception:
+            logger.exception("an event of the meeting could not be understood")
+
+
+async def _logged(result: Awaitable[None]) -> None:
+    try:
+        await result
+    except Exception:
+        logger.exception("a callback of AvatarAudioOut failed")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _set(event: asyncio.Event, value: bool) -> None:
+    if value:
+        event.set()
+    else:
+        event.clear()
+
+
+_stock_twins: dict[type, type] = {}
+
+
+def _also_stock(cls: type) -> type:
+    """`cls`, or where videosdk-agents is loaded, `cls` that is its AvatarAudioOut too."""
+    if "videosdk.agents" not in sys.modules:
+        return cls
+    try:
+        stock = importlib.import_module("videosdk.agents.avatar").AvatarAudioOut
+    except (ImportError, SyntaxError, AttributeError):
+        return cls
+    if issubclass(cls, stock):
+        return cls
+    if cls not in _stock_twins:
+        _stock_twins[cls] = type(cls.__name__, (cls, stock), {"__doc__": cls.__doc__})
+    return _stock_twins[cls]
+
+
+async def _post(url: str, join: JoinInfo) -> None:
+    """POST the join request; the URL's credentials go into a header and into no log."""
+    import httpx
+
+    address = httpx.URL(url)
+    auth = (address.username, address.password) if address.userinfo else None
+    address = address.copy_with(userinfo=b"")
+    headers = {"Content-Type": "application/json"}
+    async with httpx.AsyncClient(timeout=CONNECT_TIMEOUT_S, auth=auth) as client:
+        for pause_s in (*CONNECT_PAUSES_S, None):
+            try:
+                response = await client.post(address, content=join.to_json(), headers=headers)
+            except httpx.HTTPError as error:
+                problem = f"cannot be reached ({type(error).__name__})"
+            else:
+                if response.is_success:
+                    logger.info("the dispatcher at %s has taken the session", address.host)
+                    return
+                problem = f"answered {response.status_code}"
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    pause_s = None
+            if pause_s is None:
+                break
+            logger.warning("the avatar dispatcher %s, trying again", problem)
+            await asyncio.sleep(pause_s)
+    raise AvatarError(
+        f"The avatar dispatcher at {address} {problem}. "
+        "Check AVATAR_DISPATCHER_URL, its log and its capacity."
+    )

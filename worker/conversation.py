@@ -1,0 +1,131 @@
+"""Conversation: who in the room is obeyed, in which version, and what is owed to them."""
+
+from collections import Counter
+from typing import Final
+
+from agent_side.wire import AgentHello, AudioChunk, AvatarReady, Message, Pcm, Repeater
+from worker.playout import Ended
+from worker.protocols.version1 import Version1
+from worker.protocols.version2 import Version2
+from worker.segment import Speech
+from worker.turns import Handed, TurnTaking
+
+ANNOUNCE_S: Final = 10.0
+"""How long a worker says that it speaks version 2 when nobody answers."""
+
+
+class Conversation:
+    """Listens to one agent and to nobody else.
+
+    The agent is the participant named `agent_id`; without a name it is the first participant
+    of the type agent that sends speech, or, where no agent is in the room, the first that
+    does. It is bound until it leaves; a bound participant that is no agent yields to one that
+    is. Version 2 is spoken once it has said hello, version 1 until then.
+
+    Holds no socket and no clock; `counters` says what was refused, and why.
+    """
+
+    def __init__(
+        self, speech: Speech, handed: Handed, *, worker: str, rate: int, agent_id: str | None
+    ) -> None:
+        self.counters: Counter[str] = Counter()
+        self.bound: str | None = None
+        self._speech = speech
+        self._worker = worker
+        self._agent_id = agent_id
+        self._version1 = Version1(speech, rate, self.counters)
+        self._version2 = Version2(speech, handed, worker, self.counters)
+        self._versions: tuple[TurnTaking, ...] = (self._version1, self._version2)
+        self._agents: set[str] = set()
+        self._announcing = Repeater()
+        self._announce_until = float("-inf")
+
+    @property
+    def version(self) -> int:
+        """The version that is spoken with the bound agent."""
+        return 1 if self._version2.stream is None else 2
+
+    def announce(self, now: float) -> None:
+        """Say that this worker is there, until an agent answers or `ANNOUNCE_S` are over."""
+        self._announce_until = now + ANNOUNCE_S
+        self._announcing.add("ready", AvatarReady(self._worker, None), now)
+
+    def joined(self, participant_id: str, is_agent: bool, now: float) -> None:
+        """Somebody is in the room."""
+        if is_agent:
+            self._agents.add(participant_id)
+        self.announce(now)
+
+    def left(self, participant_id: str) -> None:
+        """Somebody has left; if it was the agent, the face is free for another."""
+        self._agents.discard(participant_id)
+        if participant_id == self.bound:
+            self._release()
+
+    def accept_no_turn(self) -> None:
+        """Those that were begun are heard to their end."""
+        for version in self._versions:
+            version.accept_no_turn()
+
+    def receive(self, sender: str, message: Message | None, now: float) -> None:
+        """A packet of the data channel; None is one that made no sense."""
+        if message is None:
+            self.counters["packet_refused"] += 1
+        elif sender != self.bound and not self._bind(sender, message):
+            self.counters["sender_ignored"] += 1
+        else:
+            self._obey(message, now)
+
+    def started(self, segment: int, now: float) -> None:
+        """The segment begins to be heard."""
+        for version in self._versions:
+            version.started(segment, now)
+
+    def ended(self, ended: Ended, now: float) -> None:
+        """The segment will not be heard any further; its agent is told."""
+        for version in self._versions:
+            version.ended(ended, now)
+
+    def advance(self, now: float) -> None:
+        """Time passes."""
+        if now > self._announce_until or self.version == 2:
+            self._announcing.done("ready")
+        for version in self._versions:
+            version.advance(now)
+
+    def outgoing(self, now: float) -> list[Message]:
+        """What has to be sent now, in order."""
+        messages = self._announcing.due(now)
+        for version in self._versions:
+            messages.extend(version.outgoing)
+            version.outgoing.clear()
+        return messages
+
+    def _bind(self, sender: str, message: Message) -> bool:
+        if not isinstance(message, Pcm | AudioChunk | AgentHello):
+            return False
+        if self._agent_id is not None:
+            allowed = sender == self._agent_id
+        elif self._agents:
+            allowed = sender in self._agents and self.bound not in self._agents
+        else:
+            allowed = self.bound is None
+        if not allowed:
+            return False
+        if self.bound is not None:
+            self._release()
+        self._speech.cut()
+        self.bound = sender
+        return True
+
+    def _release(self) -> None:
+        self.bound = None
+        for version in self._versions:
+            version.release()
+
+    def _obey(self, message: Message, now: float) -> None:
+        if isinstance(message, Pcm) and self.version == 2 and not self._version1.speaking:
+            self.counters["audio_of_version_1"] += 1
+            return
+        if not any(version.receive(message, now) for version in self._versions):
+            self.counters["message_unexpected"] += 1

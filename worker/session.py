@@ -1,0 +1,241 @@
+"""Session: the straight line from an agent's packets to a face in the room."""
+
+import asyncio
+import logging
+import secrets
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final
+
+from agent_side.wire import Message
+from worker import clock
+from worker.conversation import Conversation
+from worker.errors import AvatarError, MeetingError, MeetingLost, RendererError
+from worker.media import SAMPLE_RATE, AvatarFrame, Pcm, Picture
+from worker.meeting import Joined, Left, Meeting, Received
+from worker.playout import Ended, Playout
+from worker.renderer import Renderer
+from worker.segment import Speech
+from worker.settings import Settings
+
+logger = logging.getLogger("avatar.worker.session")
+
+LEAD_FRAMES: Final = 6
+"""Frames rendered ahead of what is heard: 240 ms. What an interrupt makes worthless."""
+
+MAX_OUTBOX: Final = 256
+"""Messages that wait for the data channel; beyond it the newest are dropped. Those that
+matter are repeated until they are acknowledged, so they come again."""
+
+SEND_PAUSES_S: Final = (0.1, 0.4, 0.0)
+"""A message that cannot be sent is tried again after these pauses, then given up."""
+
+Work = tuple[int, Pcm | None, bool]
+"""Segment, its next block, and whether that was all of it."""
+
+
+class Session:
+    """One agent's conversation through one face in one meeting.
+
+    Speech goes listen -> `Conversation` -> `Speech` -> render -> `Playout` -> play -> tracks.
+    An interrupt raises `Speech.floor`; whatever bears an older number is dropped where it
+    stands, in the same turn of the event loop in which the interrupt was read.
+    """
+
+    def __init__(
+        self, meeting: Meeting, renderer: Renderer, settings: Settings, agent_id: str | None
+    ) -> None:
+        self._meeting = meeting
+        self._renderer = renderer
+        self._finish_s = settings.finish_s
+        self._speech = Speech()
+        self._playout = Playout(renderer.idle())
+        self._conversation = Conversation(
+            self._speech,
+            self._playout.handed,
+            worker=secrets.token_hex(8),
+            rate=settings.input_rate,
+            agent_id=agent_id,
+        )
+        self._clock = clock.Clock()
+        self._outbox: asyncio.Queue[Message] = asyncio.Queue(MAX_OUTBOX)
+        self._work_changed = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._leave_by: float | None = None
+        self._pushed = 0
+        self._send_failures = 0
+        self._outbox_overflow = 0
+
+    @property
+    def counters(self) -> Counter[str]:
+        """What was refused, repeated or late, and how often; for the operator."""
+        mine = Counter(
+            underruns=self._playout.underruns,
+            clock_slips=self._clock.slips,
+            send_failures=self._send_failures,
+            outbox_overflow=self._outbox_overflow,
+        )
+        return self._conversation.counters + mine
+
+    async def run(self) -> None:
+        """Join, speak for the agent until the meeting ends or `finish` was called, leave.
+
+        Raises JoinError or MeetingLost; has left the meeting and closed the renderer then too.
+        """
+        try:
+            with ThreadPoolExecutor(1, "avatar-render") as thread:
+                await self._meeting.join()
+                await self._converse(thread)
+        finally:
+            await self._meeting.leave()
+            self._renderer.close()
+
+    def finish(self) -> None:
+        """Accept no new turn, speak out those that were begun, leave; called again: leave now."""
+        if self._leave_by is None:
+            self._conversation.accept_no_turn()
+            self._leave_by = clock.now() + self._finish_s
+        else:
+            self._leave_by = clock.now()
+
+    async def _converse(self, thread: ThreadPoolExecutor) -> None:
+        failure: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(self._listen(), name="listen"),
+                    tasks.create_task(self._render(thread), name="render"),
+                    tasks.create_task(self._play(), name="play"),
+                    tasks.create_task(self._send(), name="send"),
+                ]
+                await self._ending.wait()
+                for task in running:
+                    task.cancel()
+        except* AvatarError as errors:
+            failure = errors.exceptions[0]
+        logger.info("session over: %s", dict(self.counters))
+        if failure is not None:
+            raise failure
+
+    async def _listen(self) -> None:
+        self._conversation.announce(clock.now())
+        async for event in self._meeting.messages():
+            now = clock.now()
+            match event:
+                case Joined(participant_id, is_agent):
+                    self._conversation.joined(participant_id, is_agent, now)
+                case Left(participant_id):
+                    self._conversation.left(participant_id)
+                case Received(sender, message):
+                    self._conversation.receive(sender, message, now)
+            self._cut_the_dead(now)
+            self._collect(now)
+            self._work_changed.set()
+        self._ending.set()
+
+    def _cut_the_dead(self, now: float) -> None:
+        floor = self._speech.floor
+        if floor == self._playout.floor:
+            return
+        unheard = self._meeting.cut() if 0 < self._playout.sounding < floor else 0
+        began = {ended.segment: ended for ended in self._playout.cut(floor, unheard)}
+        for segment in self._speech.bury():
+            self._end(began.get(segment, Ended(segment, 0, interrupted=True)), now)
+
+    async def _render(self, thread: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._work_changed.wait()
+            self._work_changed.clear()
+            while True:
+                work = self._take_work()
+                reset = 0 < self._pushed < self._speech.floor
+                rest = self._playout.wants_rest and not work
+                if not (work or reset or rest):
+                    break
+                self._pushed = work[-1][0] if work else 0 if reset else self._pushed
+                job = partial(_step, self._renderer, reset, work, rest)
+                frames, picture = await loop.run_in_executor(thread, job)
+                self._playout.add(frames)
+                if picture is not None:
+                    self._playout.rest(picture)
+
+    def _take_work(self) -> list[Work]:
+        work: list[Work] = []
+        while self._playout.lead + len(work) < LEAD_FRAMES:
+            item = self._speech.take()
+            if item is None:
+                break
+            work.append(item)
+        return work
+
+    async def _play(self) -> None:
+        async for now in self._clock.ticks():
+            self._meeting.publish(self._playout.tick())
+            for segment in self._playout.started():
+                self._conversation.started(segment, now)
+            for ended in self._playout.ended():
+                self._speech.end(ended.segment)
+                self._end(ended, now)
+            self._conversation.advance(now)
+            self._collect(now)
+            self._work_changed.set()
+            if self._leave_by is not None and (now >= self._leave_by or self._all_said):
+                self._ending.set()
+
+    async def _send(self) -> None:
+        while True:
+            message = await self._outbox.get()
+            for pause_s in SEND_PAUSES_S:
+                try:
+                    await self._meeting.send(message)
+                    break
+                except MeetingLost:
+                    raise
+                except MeetingError as error:
+                    self._send_failures += 1
+                    logger.warning("sending %s failed: %s", type(message).__name__, error)
+                await clock.sleep_until(clock.now() + pause_s)
+
+    def _end(self, ended: Ended, now: float) -> None:
+        logger.info(
+            "segment %d %s after %.3f s",
+            ended.segment,
+            "interrupted" if ended.interrupted else "ended",
+            ended.samples / SAMPLE_RATE,
+        )
+        self._conversation.ended(ended, now)
+
+    def _collect(self, now: float) -> None:
+        for message in self._conversation.outgoing(now):
+            if self._outbox.full():
+                self._outbox_overflow += 1
+            else:
+                self._outbox.put_nowait(message)
+
+    @property
+    def _all_said(self) -> bool:
+        return not self._speech.living and self._outbox.empty()
+
+
+def _step(
+    renderer: Renderer, reset: bool, work: list[Work], rest: bool
+) -> tuple[list[AvatarFrame], Picture | None]:
+    """What the render thread does in one go: the only place that calls the renderer."""
+    try:
+        if reset:
+            renderer.reset()
+        for segment, pcm, finished in work:
+            if pcm is not None:
+                renderer.push(segment, pcm)
+            if finished:
+                renderer.finish(segment)
+        return renderer.drain(), renderer.idle() if rest else None
+    except AvatarError:
+        raise
+    except Exception as error:  # a renderer is anybody's code; its failure ends the session
+        raise RendererError(
+            f"The renderer failed with {type(error).__name__}: {error}. "
+            "Set AVATAR_RENDERER=character to speak with the one that ships."
+        ) from error
