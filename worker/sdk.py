@@ -1,0 +1,214 @@
+"""What a worker needs of videosdk 0.4.1 beyond its public API: the one place that reaches in.
+
+The SDK's join blocks the event loop without a timeout, its failures are not raised, it decodes
+everybody's sound and pictures whether they are wanted or not, and it never notices that the
+meeting is gone. All of that can be mended from outside, but only through names that the SDK
+keeps to itself. They are here and nowhere else; a test holds that the pinned version has them.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from types import FunctionType
+from typing import Any, Final, TypeVar
+
+from requests.exceptions import (  # type: ignore[import-untyped]
+    HTTPError,
+    InvalidJSONError,
+    RequestException,
+)
+from videosdk._events import Events
+from videosdk.exceptions import MeetingInitializationError
+from videosdk.room_client import TASK_INCOMING_MESSAGES, RoomClient
+from videosdk.utils import get_server_config
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+
+from worker.errors import JoinError
+
+VERSION: Final = "0.4.1"
+
+PING_S: Final = 10.0
+PONG_S: Final = 15.0
+"""A signalling server that does not answer a ping for so long is gone. The SDK would ask
+after 2000 s, and until then a dead connection looks like a quiet meeting."""
+
+CLOSE_S: Final = 1.0
+"""How long leaving waits for a signalling server that does not answer the goodbye; the media
+transports are closed after that."""
+
+DEAD: Final = frozenset({"closing", "closed", "failed"})
+"""States from which neither a transport nor a data channel comes back."""
+
+T = TypeVar("T")
+
+
+class Inside:
+    """The inner side of one SDK meeting. Raises JoinError where the SDK is another version."""
+
+    def __init__(self, meeting: Any) -> None:
+        installed = version("videosdk")
+        if installed != VERSION:
+            raise JoinError(
+                f"videosdk {installed} is installed, but this worker knows the inside of "
+                f"{VERSION} only; run `pip install videosdk=={VERSION}`."
+            )
+        self._client: Any = meeting._Meeting__room_client
+        self.refusal: str | None = None
+        """Why the signalling connection could not be opened, if that was it."""
+
+    async def join(self, config: object) -> None:
+        """The SDK's own join, with `config` instead of its blocking request for one.
+
+        Two names of the SDK's module are rebound for this call alone: the request, and the
+        opening of the WebSocket, which gets pings and reports why it failed. Other meetings
+        in the process are not touched. Returns after a failed join too, as the SDK does.
+        """
+        plain = RoomClient.async_join
+        connect = plain.__globals__["connect"]
+
+        async def watched_connect(url: str, **options: Any) -> Any:
+            keepalive = {
+                "ping_interval": PING_S,
+                "ping_timeout": PONG_S,
+                "close_timeout": CLOSE_S,
+            }
+            try:
+                return await connect(url, **{**options, **keepalive})
+            except (OSError, InvalidHandshake, InvalidURI) as error:
+                self.refusal = _why_not_connected(error)
+                raise
+
+        names = {"get_server_config": lambda *_: config, "connect": watched_connect}
+        await FunctionType(plain.__code__, {**plain.__globals__, **names})(self._client)
+
+    async def leave(self) -> None:
+        """Leave and wait until that is done; the SDK's public ``leave`` does not wait."""
+        await self._client.async_leave()
+
+    def decline_media(self) -> None:
+        """From now on, agree to every offer of somebody's sound or picture and take none.
+
+        Nothing is negotiated, decoded or kept, and as the SDK does not ask for the stream to
+        begin, the server never sends it. Data is offered separately and is not touched.
+        (A server that sends nevertheless is ignored: nothing here listens to its packets.
+        Answering "no" is no better, as it is an error to some servers, and the SDK's own
+        ``auto_consume=False`` is one switch for media and data.)
+        """
+
+        async def decline(**_: object) -> None:
+            return
+
+        self._client.handleConsume = decline
+
+    def on_peer_closed(self, callback: Callable[[Any], None]) -> None:
+        """Call `callback` with ``{"peerId": ...}`` for everybody who leaves.
+
+        The public events leave out those who were in the room before us.
+        """
+        self._client.on(Events.REMOVE_PEER, callback)
+
+    @property
+    def published(self) -> bool:
+        """Whether the server has accepted both tracks."""
+        client = self._client
+        return client._RoomClient__audio_producer is not None and (
+            client._RoomClient__video_producer is not None
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether media and data can leave, some 50 ms after the SDK says that it has joined."""
+        transport = self._client._RoomClient__send_transport
+        return transport.connectionState == "connected" and self._channels == {"open"}
+
+    @property
+    def _channels(self) -> set[str]:
+        channels = (self._client._reliable_data_producer, self._client._unreliable_data_producer)
+        return {"closed" if each is None else each.readyState for each in channels}
+
+    def lost(self) -> str | None:
+        """What of a meeting that was joined has ended without being asked to, if anything."""
+        client = self._client
+        reading = client._RoomClient__tasks.get(TASK_INCOMING_MESSAGES)
+        if reading is None or reading.done():
+            return "the signalling connection has closed"
+        for name in ("send", "recv"):
+            transport = getattr(client, f"_RoomClient__{name}_transport")
+            states = {transport.connectionState, transport.handler.pc.connectionState}
+            if states & DEAD:
+                return f"the {name} transport is {' and '.join(sorted(states & DEAD))}"
+        if self._channels & DEAD:
+            return "the data channel has closed"
+        for kind in ("audio", "video"):
+            # A host who mutes the face closes the producer; that is not a loss.
+            producer = getattr(client, f"_RoomClient__{kind}_producer")
+            if producer and not producer.closed and producer.track.readyState == "ended":
+                return f"the {kind} track has stopped"
+        return None
+
+
+async def fetch_config(room: str, token: str, host: str) -> Any:
+    """The servers of a meeting, asked for by the SDK's own function.
+
+    It blocks without a timeout, so it runs in a thread that a cancelled caller leaves behind.
+    Raises JoinError.
+    """
+    try:
+        return await _in_daemon_thread(lambda: get_server_config(room, token, host))
+    except Exception as error:
+        raise JoinError(_why_no_config(error, host)) from error
+
+
+async def _in_daemon_thread(call: Callable[[], T]) -> T:
+    """What `call` returns. asyncio's own threads would keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    outcome: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if outcome.done():
+            return
+        if error is not None:
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        try:
+            report: tuple[T | None, Exception | None] = (call(), None)
+        except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
+            report = (None, error)
+        with suppress(RuntimeError):  # the loop has closed, nobody waits
+            loop.call_soon_threadsafe(settle, *report)
+
+    threading.Thread(target=run, name="videosdk-config", daemon=True).start()
+    return await outcome
+
+
+def _why_no_config(error: Exception, host: str) -> str:
+    cause = error.args[0] if isinstance(error, MeetingInitializationError) else error
+    if isinstance(cause, HTTPError):
+        code = cause.response.status_code
+        if code in (401, 403):
+            return (
+                f"{host} refused the token (HTTP {code}); "
+                "send a fresh one that allows to join this meeting."
+            )
+        return f"{host} answered HTTP {code} to the join; check the meeting's id, or try later."
+    if isinstance(cause, RequestException) and not isinstance(cause, InvalidJSONError):
+        return (
+            f"{host} cannot be reached ({type(cause).__name__}); "
+            "check the network and signaling_base_url."
+        )
+    return (
+        f"{host} answered the join with something that is not VideoSDK's "
+        f"({type(cause).__name__}); check signaling_base_url."
+    )
+
+
+def _why_not_connected(error: Exception) -> str:
+    """Says nothing that is in the error's text, as the token is part of the address."""
+    if isinstance(error, InvalidStatus):
+        return f"the signalling server refused the connection (HTTP {error.response.status_code})"
+    return f"the signalling server cannot be reached ({type(error).__name__})"
