@@ -125,7 +125,7 @@ class Signalling:
                 self._configure, "127.0.0.1", 0, ssl=certificate.context
             )
             async with server:
-                self.host = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+                self.host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
                 yield self
         self._sink.close()
 

@@ -1,0 +1,133 @@
+"""The worker program: settings, a warm renderer, a join request from stdin, one session.
+
+Run it as ``python -P -m worker``. It reads its settings from the environment, makes its
+renderer ready, and then waits for one line of JSON on stdin, a `JoinInfo`. On SIGTERM or
+SIGINT it speaks out what it has begun and leaves; on a second one it leaves at once.
+"""
+
+import argparse
+import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import BinaryIO, Final
+
+from agent_side.join import JoinInfo
+from worker import logs
+from worker.arguments import REFUSED, Parser
+from worker.errors import AvatarError, SettingsError
+from worker.loading import load_renderer
+from worker.meeting import Meeting
+from worker.meetings.videosdk import VideoSDKMeeting
+from worker.renderer import Renderer
+from worker.session import Session
+from worker.settings import Settings
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+
+MAX_REQUEST: Final = 1024 * 1024
+"""The longest join request (bytes)."""
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+HELP: Final = """\
+settings, from the environment:
+  AVATAR_RENDERER        a file of worker/renderers, or package.module:create (character)
+  AVATAR_CHARACTER       which face the character renderer draws (ada)
+  AVATAR_SIZE            of the picture, in pixels (512x512)
+  AVATAR_SEED            of blinks and other small movements (1)
+  AVATAR_INPUT_RATE      sample rate of speech that does not say its own, in Hz (24000)
+  AVATAR_JOIN_TIMEOUT_S  how long joining the meeting may take (20)
+  AVATAR_FINISH_S        how long it goes on speaking when it is told to stop (10)
+  AVATAR_LOG_LEVEL       DEBUG, INFO, WARNING or ERROR (INFO)
+
+the join request, one line of JSON on stdin:
+  {"room_name": "...", "token": "...", "participant_id": "...", "signaling_base_url": "...",
+   "agent_participant_id": "...", "character": "...", "metadata": {}}
+  All but room_name and token may be left out.
+
+exit status:
+  0  the meeting is over, or the worker was told to stop
+  1  the meeting could not be joined or was lost, or the renderer failed
+  2  a setting, the join request or the character cannot be used
+"""
+
+MakeMeeting = Callable[[JoinInfo, Settings], Meeting]
+
+
+def main(arguments: Sequence[str] | None = None, make: MakeMeeting = VideoSDKMeeting) -> int:
+    """The program; returns its exit status. Tests `make` another meeting."""
+    parser = Parser("python -P -m worker", "A face for one voice agent in one meeting.")
+    parser.epilog = HELP
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.parse_args(arguments)
+    try:
+        settings = Settings.from_env(os.environ)
+        logs.set_up(settings.log_level)
+        for number in SIGNALS:
+            signal.signal(number, _stop_waiting)
+        renderer = load_renderer(settings)
+        join = read_join(sys.stdin.buffer)
+        settings, renderer = dress(settings, renderer, join)
+    except AvatarError as error:
+        return _give_up(error, REFUSED)
+    # Whenever somebody leaves, the SDK collects garbage by hand: 40 ms, a whole tick. What is
+    # here now stays, so it need not be looked at again.
+    gc.collect()
+    gc.freeze()
+    try:
+        asyncio.run(run(make(join, settings), renderer, settings, join.agent_participant_id))
+    except AvatarError as error:
+        return _give_up(error, EXIT_FAILED)
+    return EXIT_OK
+
+
+def read_join(stream: BinaryIO) -> JoinInfo:
+    """The join request in the first line of `stream`. Raises SettingsError."""
+    line = stream.readline(MAX_REQUEST + 1)
+    if not line:
+        raise SettingsError("No join request came; write one line of JSON to stdin.")
+    if len(line) > MAX_REQUEST:
+        raise SettingsError(f"The join request is longer than {MAX_REQUEST} bytes; shorten it.")
+    try:
+        return JoinInfo.from_json(line)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Settings, Renderer]:
+    """`settings` and a renderer for the character that the join request asks for, if any."""
+    if join.character is None or join.character == settings.character:
+        return settings, renderer
+    renderer.close()
+    settings = replace(settings, character=join.character)
+    return settings, load_renderer(settings)
+
+
+async def run(
+    meeting: Meeting, renderer: Renderer, settings: Settings, agent_id: str | None
+) -> None:
+    """One session, which SIGTERM and SIGINT ask to finish."""
+    session = Session(meeting, renderer, settings, agent_id)
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, session.finish)
+    await session.run()
+
+
+def _stop_waiting(number: int, _: object) -> None:
+    """While there is no session there is nothing to finish."""
+    sys.exit(EXIT_OK)
+
+
+def _give_up(error: AvatarError, status: int) -> int:
+    sys.stderr.write(f"worker: {' '.join(str(error).split())}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
