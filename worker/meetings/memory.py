@@ -14,11 +14,11 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypedDict
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import av
 import numpy as np
@@ -142,12 +142,6 @@ class Listener(Protocol):
 
     def handle_event(self, action: str, data: Any) -> None:
         """`action` is "data", or "agent-" or "participant-", then "joined" or "left"."""
-
-
-class SendOptions(TypedDict):
-    """The second argument of the SDK's ``send``."""
-
-    reliability: Literal["RELIABLE", "UNRELIABLE"]
 
 
 class MemoryRoom:
@@ -297,8 +291,8 @@ class MemoryPeer:
         """Raises ValueError for a listener that was not added, as the SDK does."""
         self._listeners.remove(event_listener)
 
-    async def send(self, payload: str | bytes, options: SendOptions | None = None) -> bool:
-        """Send to everybody else; reliably unless `options` say otherwise.
+    async def send(self, payload: str | bytes, options: Mapping[str, str] | None = None) -> bool:
+        """Send to everybody else; `options` are ``{"reliability": "RELIABLE"}``, or "UNRELIABLE".
 
         Waits while the channel's buffer is full, forever if the connection ends meanwhile.
         Raises TypeError, ValueError (too long) or ConnectionError.
@@ -435,7 +429,7 @@ class MemoryMeeting:
 
     async def send(self, message: Message) -> None:
         packet = encode(message)
-        options: SendOptions = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
+        options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._peer.send(packet.payload, options)
