@@ -1,0 +1,38 @@
+"""Reads a mouth's opening back from the pixels of a finished picture, for measuring."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from worker.characters.folder import Box, Character
+from worker.media import Plane
+
+BLACK: Final = 16
+SKIN_PERCENTILE: Final = 75
+DARK: Final = 0.30
+"""Luma of the inside of a mouth, relative to the skin around it; lips are above 0.4."""
+NOT_DARK: Final = 0.38
+
+
+@lru_cache(maxsize=8)
+def _character(name: str) -> Character:
+    return Character.load(name)
+
+
+def mouth_opening(y_plane: Plane, character: str = "ada") -> float:
+    """The share of the mouth's region that is dark inside: 0 when shut, about 0.3 wide open.
+
+    `y_plane` is the luma of a whole picture as the renderer composes it, of any size, also
+    after an encoder had it. Teeth and tongue are not dark, so it grows with the opening but
+    not in proportion. Raises InputError for an unknown character.
+    """
+    model = _character(character)
+    height, width = y_plane.shape
+    placed = model.place(width, height).to_picture(model.inside_mouth)
+    box = placed.within(Box(0, 0, width, height))
+    region = y_plane[round(box.top) : round(box.bottom), round(box.left) : round(box.right)]
+    light = region.astype(np.float32) - BLACK
+    skin = max(float(np.percentile(light, SKIN_PERCENTILE)), 1.0)
+    darkness = np.clip((NOT_DARK - light / skin) / (NOT_DARK - DARK), 0, 1)
+    return float(darkness.mean())
