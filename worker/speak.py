@@ -23,6 +23,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from tqdm import tqdm
 
+from worker.arguments import REFUSED, Parser
 from worker.errors import AvatarError, InputError
 from worker.film import FilmWriter
 from worker.loading import load_renderer
@@ -48,14 +49,12 @@ RATES: Final = range(1_000, 768_001)
 SEGMENT: Final = 1
 READABLE: Final = "give a sound file, such as WAV, MP3, OGG or FLAC"
 
-REFUSED: Final = 2
 INTERRUPTED: Final = 128 + signal.SIGINT
 STOPPED: Final = 128 + signal.SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program: 0 and one line about the film, or 2 and one line about what is wrong."""
-    signal.signal(signal.SIGTERM, _stop)
     given = _parser().parse_args(arguments)
     try:
         settings = _settings(given)
@@ -237,19 +236,8 @@ def _settings(given: argparse.Namespace) -> Settings:
     return settings
 
 
-class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser that says what is wrong in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(REFUSED, f"{self.prog}: {' '.join(message.split())}; see `{self.prog} --help`.\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="avatar speak",
-        description="Films a face that speaks what a sound file says.",
-        allow_abbrev=False,
-    )
+def _parser() -> Parser:
+    parser = Parser("avatar speak", "Films a face that speaks what a sound file says.")
     parser.add_argument("speech", metavar="IN.wav", type=Path, help="WAV, MP3, OGG, FLAC, ...")
     parser.add_argument(
         "-o", "--output", metavar="OUT.mp4", dest="film", type=Path, required=True,
@@ -267,4 +255,5 @@ def _stop(number: int, frame: object) -> NoReturn:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main())
