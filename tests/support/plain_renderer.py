@@ -62,3 +62,14 @@ def create(settings: Settings) -> PlainRenderer:
     if settings.character not in ("ada", "plain"):
         raise InputError(f"There is no character {settings.character!r}; choose plain.")
     return PlainRenderer(settings.width, settings.height)
+
+
+class BrokenRenderer(PlainRenderer):
+    """Is made well and fails when it is used."""
+
+    def drain(self) -> list[AvatarFrame]:
+        raise ZeroDivisionError("division by zero")
+
+
+def broken(settings: Settings) -> BrokenRenderer:
+    return BrokenRenderer(settings.width, settings.height)

@@ -1,0 +1,257 @@
+"""avatar doctor: what is installed, what is missing and what to do, one line for each.
+
+    python -P -m worker.doctor
+
+Imports nothing but the standard library until a check needs more, so that it can speak where
+the rest cannot even start. Asks nothing of the network.
+"""
+
+import importlib
+import operator
+import os
+import platform
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from importlib.resources import files
+from typing import Final
+
+from worker.arguments import Parser
+from worker.errors import AvatarError
+from worker.settings import Settings
+
+DISTRIBUTION: Final = "avatar-face"
+PYTHON: Final = ">=3.11"
+"""What is needed where the package is not installed and cannot say."""
+
+IMPORT_NAMES: Final = {"pillow": "PIL"}
+"""Distributions whose module has another name."""
+
+ENCODERS: Final = {
+    "libx264": "films' pictures",
+    "aac": "films' sound",
+    "libvpx": "meetings' pictures",
+    "libopus": "meetings' sound",
+}
+
+COMPARE: Final[dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "==": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: a fact and, where something is missing, what to do about it."""
+
+    fact: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        if self.remedy:
+            return f"missing  {self.fact}; {self.remedy}"
+        return f"ok       {self.fact}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program: 0 where everything needed is there, else 1."""
+    Parser("avatar doctor", "Says what is installed, what is missing and what to do.").parse_args(
+        arguments
+    )
+    missing = 0
+    for finding in findings():
+        missing += bool(finding.remedy)
+        sys.stdout.write(f"{finding}\n")
+        sys.stdout.flush()
+    if missing:
+        sys.stdout.write(f"{missing} missing: do what those lines say and ask again.\n")
+        return 1
+    sys.stdout.write("Everything is there. Try: avatar speak speech.wav -o film.mp4\n")
+    return 0
+
+
+def findings() -> Iterator[Finding]:
+    """Every check, in the order in which a remedy for one may help the next."""
+    yield from _package()
+    for requirement in _requirements():
+        yield _dependency(requirement)
+    for encoder, purpose in ENCODERS.items():
+        yield _encoder(encoder, purpose)
+    yield _resampler()
+    yield _characters()
+    yield from _settings_and_face()
+    yield Finding(f"{_cpus()} CPUs")
+
+
+def satisfies(installed: str, specifiers: str) -> bool:
+    """Whether a version meets specifiers such as ``>=14,<17``.
+
+    Compares the numbers of a release; suffixes such as ``rc1`` do not count.
+    """
+    release = _numbers(installed)
+    for symbol, wanted in re.findall(r"(>=|<=|==|!=|>|<)\s*([\d.]+)", specifiers):
+        numbers = _numbers(wanted)
+        length = max(len(release), len(numbers))
+        if not COMPARE[symbol](_padded(release, length), _padded(numbers, length)):
+            return False
+    return True
+
+
+def _package() -> Iterator[Finding]:
+    try:
+        wanted = metadata(DISTRIBUTION)["Requires-Python"]
+        yield Finding(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
+    except PackageNotFoundError:
+        wanted = PYTHON
+        yield Finding(
+            f"{DISTRIBUTION} is not installed, so what it needs is not known",
+            f"in its folder, run: {sys.executable} -m pip install -e .",
+        )
+    running = platform.python_version()
+    if satisfies(running, wanted):
+        yield Finding(f"Python {running} (needs {wanted})")
+    else:
+        yield Finding(f"Python is {running}, needs {wanted}", "install a newer Python")
+
+
+def _requirements() -> list[str]:
+    """What the installed package needs at run time, such as ``av<17,>=14``."""
+    try:
+        needed = requires(DISTRIBUTION) or []
+    except PackageNotFoundError:
+        return []
+    return [each.partition(";")[0].strip() for each in needed if "extra ==" not in each]
+
+
+def _dependency(requirement: str) -> Finding:
+    name, specifiers = re.findall(r"([\w.-]+)(.*)", requirement)[0]
+    remedy = f'run: {sys.executable} -m pip install "{requirement}"'
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        return Finding(f"{name} is not installed", remedy)
+    if not satisfies(installed, specifiers):
+        return Finding(f"{name} is {installed}, needs {specifiers}", remedy)
+    try:
+        importlib.import_module(IMPORT_NAMES.get(name, name))
+    except (ImportError, OSError) as error:
+        return Finding(f"{name} {installed} cannot be imported ({_line(error)})", remedy)
+    return Finding(f"{name} {installed} (needs {specifiers})")
+
+
+def _encoder(name: str, purpose: str) -> Finding:
+    what = f"encoder {name}, for {purpose}"
+    try:
+        from av.codec import Codec
+        from av.codec.codec import UnknownCodecError
+    except (ImportError, OSError) as error:
+        return Finding(f"{what}, cannot be looked for ({_line(error)})", "install av, see above")
+    try:
+        Codec(name, "w")
+    except UnknownCodecError:
+        return Finding(
+            f"{what}, is not in this build of av",
+            f"run: {sys.executable} -m pip install --force-reinstall --only-binary :all: av",
+        )
+    return Finding(what)
+
+
+def _resampler() -> Finding:
+    """Resample a tenth of a second of a tone and look at what comes."""
+    try:
+        import numpy as np
+
+        from worker.media import Resampler
+    except (ImportError, OSError) as error:
+        return Finding(f"resampling cannot be tried ({_line(error)})", "install that, see above")
+    tone = (10_000 * np.sin(2 * np.pi * 1000 / 48_000 * np.arange(4800))).astype(np.int16)
+    made = Resampler(48_000).push(tone, last=True)
+    level = float(np.sqrt(np.mean(made[240:-240].astype(float) ** 2)))
+    if len(made) != 2400 or abs(level - 10_000 / 2**0.5) > 100:
+        return Finding(
+            "soxr resamples wrongly",
+            f"run: {sys.executable} -m pip install --force-reinstall soxr",
+        )
+    return Finding("resampling 48 kHz to 24 kHz")
+
+
+def _face(settings: Settings) -> Finding:
+    """Draw one tick of speech with the renderer that the settings name."""
+    try:
+        import numpy as np
+
+        from worker.loading import load_renderer
+        from worker.media import FRAME_SAMPLES
+
+        renderer = load_renderer(settings)
+        renderer.push(1, np.zeros(FRAME_SAMPLES, np.int16))
+        renderer.finish(1)
+        sounding = sum(len(frame.pcm) for frame in renderer.drain())
+        picture = renderer.idle()
+        renderer.close()
+    except AvatarError as error:
+        return Finding(_line(error).rstrip("."), "set AVATAR_CHARACTER or AVATAR_RENDERER")
+    except ImportError as error:
+        return Finding(f"no face can be drawn ({_line(error)})", "install that, see above")
+    except Exception as error:  # noqa: BLE001 - somebody else's renderer may raise anything
+        return Finding(
+            f"renderer {settings.renderer} fails ({type(error).__name__}: {_line(error)})",
+            "choose another with AVATAR_RENDERER",
+        )
+    if sounding != FRAME_SAMPLES:
+        return Finding(
+            f"renderer {settings.renderer} was given {FRAME_SAMPLES} samples and gave {sounding}",
+            "choose another with AVATAR_RENDERER",
+        )
+    return Finding(f"a face is drawn, {picture.width}x{picture.height}")
+
+
+def _characters() -> Finding:
+    """The faces that ship with the character renderer, one folder each."""
+    folders = files("worker.characters").iterdir()
+    names = sorted(each.name for each in folders if each.joinpath("manifest.json").is_file())
+    if not names:
+        return Finding("no character came with the package", "install it anew")
+    return Finding(f"characters: {', '.join(names)}")
+
+
+def _settings_and_face() -> Iterator[Finding]:
+    try:
+        settings = Settings.from_env(os.environ)
+    except AvatarError as error:
+        yield Finding(_line(error).rstrip("."), "change that variable or unset it")
+        return
+    yield Finding(
+        f"settings: renderer {settings.renderer}, character {settings.character}, "
+        f"{settings.width}x{settings.height}"
+    )
+    yield _face(settings)
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(\.\d+)*", text)
+    return tuple(int(number) for number in found[0].split(".")) if found else ()
+
+
+def _padded(numbers: tuple[int, ...], length: int) -> tuple[int, ...]:
+    return numbers + (0,) * (length - len(numbers))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
