@@ -47,6 +47,7 @@ class Tracks:
         self._pictures: deque[tuple[int, Picture]] = deque(maxlen=MAX_PICTURES)
         self._count = 0
         self._last_sample = 0
+        self._unheard = 0
         self._sound_ready = asyncio.Event()
         self._picture_ready = asyncio.Event()
         self._closed = False
@@ -59,13 +60,14 @@ class Tracks:
             self._pieces.append((2 * self._count + half, begin + half * PIECE_S, pcm))
         self._pictures.append((self._count, frame.picture))
         self._count += 1
+        self._unheard = 0
         self._sound_ready.set()
         self._picture_ready.set()
 
     def cut(self) -> int:
         """Replace the sound that has not left by silence and drop the pictures that have not.
 
-        Returns how many of the newest frame's samples had not left.
+        Returns how many of the newest frame's samples had not left when it was first cut.
         """
         unheard = 0
         last = self._last_sample
@@ -75,7 +77,8 @@ class Tracks:
             if index >= 2 * (self._count - 1):
                 unheard += len(pcm)
         self._pictures.clear()
-        return unheard
+        self._unheard = max(self._unheard, unheard)
+        return self._unheard
 
     def close(self) -> None:
         """End both tracks; whoever waits for sound or a picture gets TracksClosed."""
