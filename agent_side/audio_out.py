@@ -117,7 +117,8 @@ class AvatarAudioOut:
         self._meeting: Any = None
         self._listener: _Listener | None = None
         self._sender: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[Any] | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self._overtakable = False
         self._callbacks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
@@ -205,7 +206,7 @@ class AvatarAudioOut:
         """Silence the face now. What was not heard of all turns so far never will be."""
         self._interrupts += 1
         self._speaker.interrupt(_now())
-        if self._sending is not None:
+        if self._sending is not None and self._overtakable:
             self._sending.cancel()
         self._wake()
 
@@ -294,9 +295,8 @@ class AvatarAudioOut:
 
     async def _send(self, packet: Packet) -> bool:
         """Whether the packet is on its way, or overtaken by an interrupt."""
-        options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
-        coroutine = self._meeting.send(packet.payload, options)
-        self._sending = asyncio.ensure_future(asyncio.wait_for(coroutine, SEND_TIMEOUT_S))
+        self._sending = asyncio.create_task(self._deliver(packet), name="avatar-audio-out-send")
+        self._overtakable = not packet.reliable
         try:
             await asyncio.wait([self._sending])
         finally:
@@ -309,6 +309,11 @@ class AvatarAudioOut:
             self._speaker.sent(_now())
         self._note(error)
         return error is None
+
+    async def _deliver(self, packet: Packet) -> None:
+        options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await self._meeting.send(packet.payload, options)
 
     def _note(self, error: BaseException | None) -> None:
         """Tell once when sends have failed for long."""

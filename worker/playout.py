@@ -10,8 +10,11 @@ import numpy as np
 from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, fade_in, ramp_down
 
 MIN_PREFETCH: Final = 2
-MAX_PREFETCH: Final = 10
-"""Frames that wait before a turn sounds: 80 ms, up to 400 ms where the sender stumbles."""
+MAX_PREFETCH: Final = 6
+"""Frames that wait before a turn sounds: 80 ms, up to 240 ms where the sender stumbles.
+
+Version 2 sends 400 ms ahead, so as many always come, and a renderer may look 160 ms ahead.
+"""
 
 HOLD_TICKS: Final = 3
 """The face is held still so long when speech runs out; then it rests."""

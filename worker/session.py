@@ -14,15 +14,15 @@ from worker.conversation import Conversation
 from worker.errors import AvatarError, MeetingError, MeetingLost, RendererError
 from worker.media import SAMPLE_RATE, AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, Meeting, Received
-from worker.playout import Ended, Playout
+from worker.playout import MAX_PREFETCH, Ended, Playout
 from worker.renderer import Renderer
 from worker.segment import Speech
 from worker.settings import Settings
 
 logger = logging.getLogger("avatar.worker.session")
 
-LEAD_FRAMES: Final = 6
-"""Frames rendered ahead of what is heard: 240 ms. What an interrupt makes worthless."""
+LEAD_FRAMES: Final = MAX_PREFETCH
+"""Frames rendered ahead of what is heard: as many as may be waited for, 240 ms."""
 
 MAX_OUTBOX: Final = 256
 """Messages that wait for the data channel; beyond it the newest are dropped. Those that
