@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 import wave
 from pathlib import Path
@@ -232,6 +233,27 @@ def test_a_stopped_program_leaves_nothing(
     _, err = program.communicate(timeout=20)
     assert (program.returncode, err) == (status, said)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("options", "bars"), [([], True), (["--quiet"], False)])
+def test_a_terminal_shows_progress_unless_told_otherwise(
+    tmp_path: Path, options: list[str], bars: bool
+) -> None:
+    source = write_wav(tmp_path / "in.wav", short_speech())
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    subprocess.run(
+        [sys.executable, "-P", "-m", "worker.speak", source, "-o", tmp_path / "out.mp4", *options],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"},
+        stderr=theirs,
+        check=True,
+    )
+    os.write(theirs, b"end")
+    shown = os.read(ours, 100_000)
+    os.close(ours)
+    os.close(theirs)
+    assert (b" pictures/s" in shown) is bars
+    assert shown.endswith(b"\rend" if bars else b"end")
 
 
 def test_a_setting_that_cannot_be_used_is_named(
