@@ -157,6 +157,8 @@ class Signalling:
         )
         await writer.drain()
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     def _configuration(self) -> bytes:
         assert self._web is not None

@@ -1,0 +1,11 @@
+"""Warnings from other people's imports, about which nobody here can do anything."""
+
+import pytest
+
+SDK_IMPORTS_A_DEPRECATED_NAME = (
+    r"ignore:websockets\.WebSocketClientProtocol is deprecated:DeprecationWarning"
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", SDK_IMPORTS_A_DEPRECATED_NAME)
