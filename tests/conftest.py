@@ -2,10 +2,8 @@
 
 import pytest
 
-SDK_IMPORTS_A_DEPRECATED_NAME = (
-    r"ignore:websockets\.WebSocketClientProtocol is deprecated:DeprecationWarning"
-)
+SDK_IMPORTS_OLD_NAMES = r"ignore:websockets\..* is deprecated:DeprecationWarning"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", SDK_IMPORTS_A_DEPRECATED_NAME)
+    config.addinivalue_line("filterwarnings", SDK_IMPORTS_OLD_NAMES)
