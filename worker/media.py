@@ -84,6 +84,7 @@ class Resampler:
     """Mono int16 at any rate in, 24 kHz out, in whatever pieces it comes.
 
     Streamed output equals that of the whole file; at 24 kHz it is the input, bit for bit.
+    The resampler is given floats because it dithers integers, at random: silence would hiss.
     """
 
     def __init__(self, rate: int) -> None:
@@ -91,14 +92,15 @@ class Resampler:
         self._stream = (
             None
             if rate == SAMPLE_RATE
-            else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="int16", quality="HQ")
+            else soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
         )
 
     def push(self, pcm: Pcm, *, last: bool = False) -> Pcm:
         """What is ready after `pcm`; with `last`, everything that was held back too."""
         if self._stream is None:
             return pcm
-        return np.asarray(self._stream.resample_chunk(pcm, last=last), np.int16)
+        resampled = self._stream.resample_chunk(pcm.astype(np.float32), last=last)
+        return np.asarray(np.rint(resampled).clip(-32_768, 32_767), np.int16)
 
 
 def ramp_down(value: int, samples: int) -> Pcm:
