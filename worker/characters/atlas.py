@@ -191,7 +191,7 @@ def _smooth(values: Floats) -> Floats:
 
 def _centres(first: int, last: int, step: int) -> Floats:
     """Middles of the pixels from `first` to `last`, of a plane that is `step` times smaller."""
-    return np.arange(first, last, step, np.float32) + step / 2
+    return np.arange(first, last, step).astype(np.float32) + np.float32(step / 2)
 
 
 def _head(character: Character, placement: Placement, rest: Planes) -> Head:
@@ -238,7 +238,7 @@ def _breaths(character: Character, placement: Placement, rest: Planes) -> tuple[
         lift = _smooth((y - low) / (high - low)) * _smooth((height - y) / max(height - high, 1.0))
         place = np.clip((y + rise * lift) / step - 0.5, 0, len(plane) - 1)
         row = np.floor(place).astype(np.intp)
-        share = (place - row)[:, None]
+        share = (place - row).astype(np.float32)[:, None]
         below = np.minimum(row + 1, len(plane) - 1)
         return _bytes(plane[row] * (1 - share) + plane[below] * share)
 

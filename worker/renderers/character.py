@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from worker.characters import atlas
-from worker.characters.atlas import Atlas, Head, Part, Words
+from worker.characters.atlas import Atlas, Part
 from worker.characters.folder import Character
 from worker.characters.life import Life, Pose
 from worker.lipsync.spectrum import SHUT, MouthShape, SpectrumLipSync
