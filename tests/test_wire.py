@@ -88,8 +88,22 @@ wild = st.one_of(
     st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
 )
 field_names = st.sampled_from(
-    "v stream turn sample samples worker heard received missing position interrupted of data "
-    "playback_position".split()
+    [
+        "v",
+        "stream",
+        "turn",
+        "sample",
+        "samples",
+        "worker",
+        "heard",
+        "received",
+        "missing",
+        "position",
+        "interrupted",
+        "of",
+        "data",
+        "playback_position",
+    ]
 )
 json_types = st.sampled_from(
     ["segment_end", "stream_ended", "avatar_ready", "agent_hello", "progress", "ack", *ACKNOWLEDGED]
