@@ -51,10 +51,12 @@ def heard(film: Recording, turns: dict[int, Pcm]) -> Heard:
             count = min(len(expected), fresh)
             if at and previous != frame.segment:
                 expected = fade_in(expected)
-            assert np.array_equal(sound[:count], expected[:count]), f"turn {turn} at {at}"
-            tail = sound[count:fresh]
-            assert np.array_equal(tail, ramp_down(int(sound[count - 1]), len(tail)))
-            assert np.array_equal(sound[fresh:], ramp_down(int(sound[fresh - 1]), 960 - fresh))
+            whole = np.concatenate(
+                [expected, ramp_down(int(expected[-1]), FRAME_SAMPLES - len(expected))]
+            )
+            assert np.array_equal(sound[:fresh], whole[:fresh]), f"turn {turn} at {at}"
+            before = int(sound[fresh - 1]) if fresh else last
+            assert np.array_equal(sound[fresh:], ramp_down(before, FRAME_SAMPLES - fresh))
             if turn not in result.samples:
                 result.order.append(turn)
             result.samples[turn] = at + count
