@@ -11,6 +11,9 @@ from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Pcm, Resampler
 MAX_AHEAD_S: Final = 30
 """Speech further than this behind a gap is refused: no honest sender is so far ahead."""
 
+MAX_PIECES_AHEAD: Final = 4096
+"""Pieces that wait behind a gap; 30 s of an honest sender's are a quarter of that."""
+
 MAX_WAITING_S: Final = 900
 """Speech that waits to be heard; more is refused, and a sender without flow control knows."""
 
@@ -63,7 +66,7 @@ class AudioSegment:
         """Speech, s16le at `rate`, whose place in the turn is `first`; any order, any repetition.
 
         Returns False when it cannot belong to this turn: another rate, after the turn's end,
-        or out of all proportion ahead.
+        or out of all proportion ahead, by time or by number of pieces.
         """
         pcm: Pcm = np.frombuffer(data, "<i2")
         end = first + len(pcm)
@@ -76,8 +79,7 @@ class AudioSegment:
         if end <= self.received:
             return True
         if first > self.received:
-            self._put_aside(first, pcm)
-            return True
+            return self._put_aside(first, pcm)
         self._accept(pcm[self.received - first :])
         while self._starts and self._starts[0] <= self.received:
             start = self._starts.pop(0)
@@ -98,12 +100,12 @@ class AudioSegment:
         return tuple(gaps)
 
     def close(self, total: int | None = None) -> bool:
-        """The turn has `total` samples, or just those that are here.
+        """The turn has `total` samples, or just those that are here, whatever was said before.
 
         Returns False when more than `total` are here already, and changes nothing then.
         """
         if total is None:
-            total = self.received
+            self.total = total = self.received
             self._starts.clear()
             self._ahead.clear()
         newest = max((s + len(pcm) for s, pcm in self._ahead.items()), default=self.received)
@@ -143,13 +145,16 @@ class AudioSegment:
             return self.received / self.rate
         return self.begin / self.rate + handed / SAMPLE_RATE
 
-    def _put_aside(self, first: int, pcm: Pcm) -> None:
+    def _put_aside(self, first: int, pcm: Pcm) -> bool:
         if first in self._ahead:
             if len(pcm) > len(self._ahead[first]):
                 self._ahead[first] = pcm
-            return
+            return True
+        if len(self._starts) >= MAX_PIECES_AHEAD:
+            return False
         bisect.insort(self._starts, first)
         self._ahead[first] = pcm
+        return True
 
     def _accept(self, pcm: Pcm) -> None:
         self.received += len(pcm)
