@@ -31,6 +31,8 @@ Point = tuple[float, float]
 WIDTH: Final = 1600
 HEIGHT: Final = 1500
 SUPERSAMPLING: Final = 2
+SPARE: Final = 64
+"""Drawn around a part and cut off, so that blurs and filters see what they see in the whole."""
 
 # Palette: warm skin and hair before a cool, quiet wall.
 SKIN_LIGHT: Final = "#FBDCC4"
@@ -1051,7 +1053,10 @@ def sheet(faces: Sequence[Face], box: tuple[int, int, int, int]) -> Image.Image:
     left, top, right, bottom = box
     image = Image.new("RGBA", (right - left, (bottom - top) * len(faces)))
     for row, face in enumerate(faces):
-        image.paste(render(partial(draw_figure, face=face), box), (0, row * (bottom - top)))
+        around = (left - SPARE, top - SPARE, right + SPARE, bottom + SPARE)
+        state = render(partial(draw_figure, face=face), around)
+        state = state.crop((SPARE, SPARE, state.width - SPARE, state.height - SPARE))
+        image.paste(state, (0, row * (bottom - top)))
     return image
 
 

@@ -1,0 +1,423 @@
+"""The character renderer: the port's promises, a living face, a mouth that shows the sound."""
+
+import hashlib
+import json
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from worker.characters import atlas
+from worker.characters.atlas import to_planes
+from worker.characters.folder import Box, Character, names
+from worker.characters.gauge import mouth_opening
+from worker.characters.life import BLINK, Life, Pose
+from worker.errors import InputError
+from worker.lipsync.spectrum import MouthShape
+from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture
+from worker.renderer import Renderer
+from worker.renderers.character import Artist, CharacterRenderer, create
+from worker.settings import Settings
+
+SIZES = [(512, 512), (720, 720), (1280, 720), (64, 64), (404, 720), (1024, 64), (66, 130)]
+LARGE_SIZES = [(512, 512), (720, 720), (1280, 720)]
+STILL = Pose(lid=0.0, glance=0, brow=0.0, breath=0.0, sway=(0.0, 0.0))
+RESTLESS = [STILL, Pose(0.0, 0, 1.0, 1.0, (1.0, -1.0)), Pose(1.0, 1, 0.0, 0.5, (-1.0, 1.0))]
+
+
+@lru_cache(maxsize=len(SIZES))
+def built(width: int, height: int) -> atlas.Atlas:
+    return atlas.build(Character.load("ada"), width, height)
+
+
+def renderer(width: int = 64, height: int = 64, seed: int = 1) -> Renderer:
+    return CharacterRenderer(built(width, height), seed)
+
+
+def speech(blocks: int, rest: int = 0) -> Pcm:
+    """A loud buzz with the formants of an a, roughly."""
+    time_s = np.arange(blocks * FRAME_SAMPLES + rest) / 24_000
+    wave = sum(
+        gain * np.sin(2 * np.pi * hertz * time_s)
+        for hertz, gain in (
+            (125, 0.3),
+            (625, 0.5),
+            (750, 1.0),
+            (875, 0.6),
+            (1250, 0.5),
+            (2500, 0.2),
+        )
+    )
+    return np.asarray(4000 * wave, np.int16)
+
+
+def feed(face: Renderer, segment: int, pcm: Pcm) -> None:
+    for start in range(0, len(pcm), FRAME_SAMPLES):
+        face.push(segment, pcm[start : start + FRAME_SAMPLES])
+
+
+def fingerprint(picture: Picture) -> str:
+    digest = hashlib.sha256()
+    for plane in (picture.y, picture.u, picture.v):
+        digest.update(plane.tobytes())
+    return digest.hexdigest()
+
+
+def encoded(pictures: list[Picture]) -> list[Picture]:
+    """The pictures as a viewer gets them: H.264, a video call's bit rate."""
+    encoder = av.CodecContext.create("libx264", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = (
+        pictures[0].width,
+        pictures[0].height,
+        "yuv420p",
+    )
+    encoder.bit_rate, encoder.framerate = 500_000, Fraction(FPS)
+    encoder.options = {"preset": "veryfast", "tune": "zerolatency"}
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    packets = []
+    for index, picture in enumerate(pictures):
+        frame = picture.to_video_frame()
+        frame.pts = index
+        packets += encoder.encode(frame)
+    packets += encoder.encode(None)
+    frames = [frame for packet in packets for frame in decoder.decode(packet)] + decoder.decode(
+        None
+    )
+    result = []
+    for frame in frames:
+        rows = np.asarray(frame.to_ndarray(), np.uint8)
+        height, width = frame.height, frame.width
+        u, v = rows[height:].reshape(2, height // 2, width // 2)
+        result.append(Picture(rows[:height], u, v))
+    return result
+
+
+# The port
+
+
+def test_a_full_block_is_a_frame_at_once() -> None:
+    face = renderer()
+    pcm = speech(1)
+    face.push(7, pcm)
+    (frame,) = face.drain()
+    assert (frame.segment, frame.last) == (7, False)
+    assert np.array_equal(frame.pcm, pcm)
+    assert face.drain() == []
+
+
+@pytest.mark.parametrize("rest", [0, 1, 500, 959])
+def test_sound_comes_back_whole_and_in_order_and_last_once(rest: int) -> None:
+    face = renderer()
+    pcm = speech(5, rest)
+    feed(face, 3, pcm)
+    face.finish(3)
+    frames = face.drain()
+    assert np.array_equal(np.concatenate([frame.pcm for frame in frames]), pcm)
+    assert [frame.last for frame in frames] == [False] * 5 + [True]
+    assert [len(frame.pcm) for frame in frames] == [FRAME_SAMPLES] * 5 + [rest]
+
+
+def test_a_segment_with_nothing_is_one_last_frame_without_sound() -> None:
+    face = renderer()
+    face.finish(4)
+    (frame,) = face.drain()
+    assert (frame.segment, frame.last, len(frame.pcm)) == (4, True, 0)
+    assert frame.pcm.dtype == np.int16
+
+
+def test_segments_keep_their_sound_apart() -> None:
+    face = renderer()
+    first, second = speech(2, 10), speech(1, 20)
+    feed(face, 1, first)
+    face.finish(1)
+    feed(face, 2, second)
+    face.finish(2)
+    frames = face.drain()
+    for segment, pcm in ((1, first), (2, second)):
+        own = [frame.pcm for frame in frames if frame.segment == segment]
+        assert np.array_equal(np.concatenate(own), pcm)
+    assert [frame.segment for frame in frames if frame.last] == [1, 2]
+
+
+def test_reset_forgets_what_was_not_drained() -> None:
+    face = renderer()
+    feed(face, 1, speech(3, 100))
+    face.reset()
+    assert face.drain() == []
+    face.finish(2)
+    (frame,) = face.drain()
+    assert len(frame.pcm) == 0
+
+
+def test_reset_shuts_the_mouth() -> None:
+    face = renderer(512, 512)
+    feed(face, 1, speech(4))
+    face.drain()
+    face.reset()
+    assert mouth_opening(face.idle().y) == 0.0
+
+
+# Pictures
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_pictures_have_the_size_that_was_asked_for(width: int, height: int) -> None:
+    face = renderer(width, height)
+    face.push(1, speech(1))
+    for picture in (face.idle(), face.drain()[0].picture):
+        assert picture.y.shape == (height, width)
+        assert picture.u.shape == picture.v.shape == (height // 2, width // 2)
+        assert {plane.dtype for plane in (picture.y, picture.u, picture.v)} == {np.dtype(np.uint8)}
+        assert picture.y.min() >= 16
+        assert picture.y.max() <= 235
+
+
+def test_a_picture_is_never_written_again() -> None:
+    face = renderer()
+    kept = [face.idle() for _ in range(3)]
+    before = [fingerprint(picture) for picture in kept]
+    feed(face, 1, speech(20))
+    pictures = [frame.picture for frame in face.drain()]
+    assert [fingerprint(picture) for picture in kept] == before
+    planes = [plane for p in (*kept, *pictures) for plane in (p.y, p.u, p.v)]
+    for index, plane in enumerate(planes):
+        assert not any(np.shares_memory(plane, other) for other in planes[index + 1 :])
+
+
+def test_writing_to_a_picture_leaves_the_next_one_alone() -> None:
+    spoilt, clean = renderer(seed=3), renderer(seed=3)
+    first = spoilt.idle()
+    first.y[:] = first.u[:] = first.v[:] = 0
+    clean.idle()
+    assert fingerprint(spoilt.idle()) == fingerprint(clean.idle())
+
+
+def test_the_same_seed_and_calls_give_the_same_film() -> None:
+    films = []
+    for _ in range(2):
+        face = renderer(128, 128, seed=42)
+        film = [fingerprint(face.idle()) for _ in range(60)]
+        feed(face, 1, speech(10, 7))
+        face.finish(1)
+        film += [fingerprint(frame.picture) for frame in face.drain()]
+        films.append(film + [fingerprint(face.idle()) for _ in range(60)])
+    assert films[0] == films[1]
+
+
+def test_another_seed_gives_another_film() -> None:
+    first, second = renderer(seed=1), renderer(seed=2)
+    assert any(fingerprint(first.idle()) != fingerprint(second.idle()) for _ in range(50))
+
+
+def test_only_the_parts_that_change_differ_from_the_figure_at_rest() -> None:
+    """No seam around a sprite: at rest, the mouth's and eyes' pictures are the figure."""
+    made = built(512, 512)
+    picture = Artist(made).draw(STILL, MouthShape(0.0, 0.0))
+    for plane, rest in zip((picture.y, picture.u, picture.v), made.rest, strict=True):
+        change = np.abs(plane.astype(int) - rest)
+        assert change.max() <= 10
+        assert np.mean(change > 2) < 0.001
+
+
+def test_white_and_black_keep_to_the_limited_range() -> None:
+    y, u, v = to_planes(Image.new("RGB", (4, 4), "white"))
+    assert (y.max(), u.max(), v.max()) == (235, 128, 128)
+    y, u, v = to_planes(Image.new("RGB", (4, 4), "red"))
+    assert (y[0, 0], u[0, 0], v[0, 0]) == (81, 90, 240)
+
+
+# The mouth
+
+
+@pytest.mark.parametrize(("width", "height"), LARGE_SIZES)
+def test_digital_silence_is_a_shut_mouth_in_the_very_same_picture(width: int, height: int) -> None:
+    face = renderer(width, height)
+    feed(face, 1, np.concatenate([speech(5), SILENCE, SILENCE, speech(5)]))
+    seen = [mouth_opening(frame.picture.y) for frame in face.drain()]
+    assert min(seen[2:5]) > 0.05
+    assert max(seen[5:7]) == 0.0
+    assert min(seen[9:]) > 0.05
+
+
+def test_the_mouth_is_shut_at_once_when_speech_ends() -> None:
+    face = renderer(512, 512)
+    feed(face, 1, speech(5))
+    face.drain()
+    assert mouth_opening(face.idle().y) == 0.0
+
+
+@pytest.mark.parametrize(("width", "height"), LARGE_SIZES)
+def test_the_opening_can_be_read_from_the_pixels(width: int, height: int) -> None:
+    artist = Artist(built(width, height))
+    character = built(width, height).character
+    for pose in RESTLESS:
+        for spread in character.widths:
+            seen = [
+                mouth_opening(artist.draw(pose, MouthShape(opening, spread)).y)
+                for opening in character.openings
+            ]
+            assert seen[0] == 0.0
+            assert min(seen[1:]) > 0.002
+            assert seen[-1] > 0.1
+            assert seen[-4:] == sorted(seen[-4:])
+
+
+def test_shut_and_open_stay_apart_after_an_encoder_had_them() -> None:
+    artist = Artist(built(512, 512))
+    shapes = [
+        MouthShape(opening, width) for opening in (0.0, 0.5, 0.0, 1.0) for width in (-1, 0, 1)
+    ]
+    pictures = encoded([artist.draw(RESTLESS[i % 2], shape) for i, shape in enumerate(shapes)])
+    assert len(pictures) == len(shapes)
+    seen = [mouth_opening(picture.y) for picture in pictures]
+    shut = [value for value, shape in zip(seen, shapes, strict=True) if shape.opening == 0]
+    opened = [value for value, shape in zip(seen, shapes, strict=True) if shape.opening > 0]
+    assert max(shut) < 0.5 * min(opened)
+    assert max(shut) < 0.005
+
+
+def test_the_opening_can_be_read_from_a_tiny_picture() -> None:
+    artist = Artist(built(64, 64))
+    seen = [mouth_opening(artist.draw(STILL, MouthShape(o, 0.0)).y) for o in (0.0, 0.6, 0.8, 1.0)]
+    assert seen[0] == 0.0
+    assert seen[-1] > 0.05
+
+
+# Life
+
+
+def test_blinks_come_at_human_intervals_and_are_short() -> None:
+    life = Life(seed=9, glances=4)
+    lids = [life.step().lid for _ in range(FPS * 300)]
+    shut = [tick for tick, lid in enumerate(lids) if lid == 1.0 and lids[tick - 1] < 1.0]
+    gaps_s = np.diff(shut) / FPS
+    double = gaps_s < 1
+    assert 0.02 < double.mean() < 0.4
+    assert gaps_s[~double].min() > 1.3
+    assert gaps_s[~double].max() < 6.5
+    assert gaps_s[~double].std() > 0.5
+    assert 0.15 <= len(BLINK) / FPS <= 0.2
+
+
+def test_blinking_goes_on_while_speaking() -> None:
+    quiet, talking = Life(seed=4, glances=4), renderer(seed=4)
+    due = [quiet.step().lid > 0 for _ in range(200)]
+    feed(talking, 1, np.tile(SILENCE, 200))
+    pictures = [frame.picture for frame in talking.drain()]
+    idle = renderer(seed=4)
+    assert any(due)
+    assert [fingerprint(p) for p in pictures] == [fingerprint(idle.idle()) for _ in range(200)]
+
+
+def test_life_moves_smoothly_and_within_bounds() -> None:
+    life = Life(seed=2, glances=4)
+    poses = [life.step() for _ in range(FPS * 60)]
+    for values in (
+        [p.breath for p in poses],
+        [p.sway[0] for p in poses],
+        [p.sway[1] for p in poses],
+    ):
+        assert min(values) >= -1.0
+        assert max(values) <= 1.0
+        assert max(values) - min(values) > 0.9
+        assert np.abs(np.diff(values)).max() < 0.08
+    assert {p.glance for p in poses} == {0, 1, 2, 3, 4}
+    assert statistics.mean(p.glance == 0 for p in poses) > 0.7
+
+
+def test_the_head_never_leaves_its_canvas() -> None:
+    """The largest movements at every size: nothing is cut short and nothing raises."""
+    for width, height in SIZES:
+        artist = Artist(built(width, height))
+        for x in (-1.0, 1.0):
+            for y in (-1.0, 1.0):
+                for breath in (0.0, 1.0):
+                    pose = Pose(0.0, 0, 0.0, breath, (x, y))
+                    assert artist.draw(pose, MouthShape(1.0, 1.0)).y.shape == (height, width)
+
+
+# Cost
+
+
+def test_a_picture_costs_less_than_a_millisecond(record_property: Callable[..., None]) -> None:
+    face = renderer(512, 512)
+    blocks = np.split(speech(20), 20)
+    costs_ms = []
+    for index in range(300):
+        start = time.process_time()
+        face.push(1, blocks[index % 20])
+        face.drain()
+        costs_ms.append(1000 * (time.process_time() - start))
+    record_property("cpu_ms_per_frame", statistics.median(costs_ms))
+    assert statistics.median(costs_ms) < 1.0
+
+
+# Folders
+
+
+def test_ada_ships_with_the_worker_and_is_small() -> None:
+    assert "ada" in names()
+    folder = Character.load("ada").folder
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
+
+
+@pytest.mark.parametrize(
+    "name", ["bob", "", ".", "..", "../ada", "ada/../ada", "/etc", "ada\n", "Ada"]
+)
+def test_an_unknown_character_is_refused_with_the_list_of_those_there_are(name: str) -> None:
+    with pytest.raises(InputError, match=r"choose one of: .*ada"):
+        create(Settings(character=name))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"frame": [0, 0, 10]},
+        {"frame": [10, 0, 0, 10]},
+        {"mouth": 5},
+        {"figure_height": "tall"},
+        {"figure_height": float("nan")},
+        {"eyes": {}},
+        {"head": {"box": [0, 0, 1, 1], "fade": []}},
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_named(tmp_path: Path, damage: dict[str, object]) -> None:
+    manifest = json.loads((Character.load("ada").folder / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | damage))
+    with pytest.raises(InputError, match="manifest of the character"):
+        Character.read(tmp_path)
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    shutil.copytree(Character.load("ada").folder, tmp_path / "eve")
+    (tmp_path / "eve" / "mouths.webp").write_bytes(b"not a picture")
+    with pytest.raises(InputError, match=r"mouths\.webp"):
+        atlas.build(Character.read(tmp_path / "eve"), 64, 64)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_face_keeps_its_proportions_and_the_figure_reaches_the_bottom(
+    width: int, height: int
+) -> None:
+    character = Character.load("ada")
+    placement = character.place(width, height)
+    face = placement.to_picture(character.mouth.box)
+    assert face.width / face.height == pytest.approx(
+        character.mouth.box.width / character.mouth.box.height
+    )
+    whole = placement.to_figure(Box(0, 0, width, height))
+    assert whole.bottom <= character.figure_height
+    head = placement.to_picture(character.head)
+    assert 0 <= face.left < face.right <= width
+    assert head.top >= 0
+    assert face.bottom <= height
