@@ -1,0 +1,823 @@
+"""The agent's side of the protocol, moved through time by hand."""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_side.speaker import (
+    ACK_PATIENCE_S,
+    CHUNK_S,
+    EXTRAPOLATE_S,
+    HELLO_PATIENCE_S,
+    MAX_KEPT_S,
+    RESEND_GAP_S,
+    RESEND_MAX_S,
+    RESEND_S,
+    WINDOW_S,
+    WORKER_PATIENCE_S,
+    Speaker,
+    TurnOver,
+    TurnStarted,
+    WorkerReady,
+)
+from agent_side.wire import (
+    TURN_END,
+    TURN_INTERRUPT,
+    Ack,
+    AgentHello,
+    AudioChunk,
+    AvatarReady,
+    Interrupt,
+    Message,
+    Pcm,
+    PlaybackStarted,
+    Progress,
+    SegmentEnd,
+    StreamEnded,
+    TurnEnd,
+    TurnEnded,
+    TurnInterrupt,
+    decode,
+)
+
+STREAM = "0123456789abcdef"
+RATE = 24_000
+CHUNK = int(CHUNK_S * RATE)
+WINDOW = int(WINDOW_S * RATE)
+STEP_S = 0.01
+
+
+def voice(samples: int, first: int = 0) -> bytes:
+    """Speech in which every sample tells its place."""
+    return b"".join((at % 65_521).to_bytes(2, "little") for at in range(first, first + samples))
+
+
+class Line:
+    """A speaker with its clock, and everything that it sent and said."""
+
+    def __init__(self, rate: int = RATE) -> None:
+        self.speaker = Speaker(STREAM, rate)
+        self.now = 100.0
+        self.sent: list[tuple[float, Message]] = []
+        self.events: list[object] = []
+
+    def send(self) -> list[Message]:
+        """All that has to be sent now."""
+        before = len(self.sent)
+        while (packet := self.speaker.next_packet(self.now)) is not None:
+            message = decode(packet.payload, reliable=packet.reliable)
+            assert message is not None
+            self.sent.append((self.now, message))
+            self.speaker.sent(self.now)
+            assert len(self.sent) - before < 1000, "the speaker never rests"
+        self.listen()
+        return [message for _, message in self.sent[before:]]
+
+    def wait(self, seconds: float) -> list[Message]:
+        """All that is sent until so much later."""
+        until = self.now + seconds
+        messages = self.send()
+        while self.now < until - 1e-9:
+            self.now = min(until, self.now + STEP_S)
+            messages += self.send()
+        return messages
+
+    def hear(self, *messages: Message) -> list[Message]:
+        """The worker's messages arrive now; all that has to be sent then."""
+        for message in messages:
+            self.speaker.receive(message, self.now)
+        return self.send()
+
+    def listen(self) -> None:
+        while self.speaker.events:
+            self.events.append(self.speaker.events.popleft())
+
+    def say(self, samples: int, *, end: bool = True) -> None:
+        self.speaker.write(voice(samples), self.now)
+        if end:
+            self.speaker.end(self.now)
+
+    def interrupt(self) -> list[Message]:
+        self.speaker.interrupt(self.now)
+        return self.send()
+
+    @property
+    def over(self) -> list[tuple[int, float, bool]]:
+        self.listen()
+        return [
+            (event.turn, event.position, event.interrupted)
+            for event in self.events
+            if isinstance(event, TurnOver)
+        ]
+
+
+def line2(rate: int = RATE) -> Line:
+    """A speaker whose worker speaks version 2."""
+    line = Line(rate)
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    line.send()
+    line.hear(AvatarReady("worker", STREAM))
+    assert line.speaker.version == 2
+    return line
+
+
+def line1() -> Line:
+    """A speaker whose worker is a stock one."""
+    line = Line()
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    line.wait(HELLO_PATIENCE_S + 0.1)
+    assert line.speaker.version == 1
+    return line
+
+
+def of_kind(kind: type | tuple[type, ...], messages: Iterable[Message]) -> list[Message]:
+    return [message for message in messages if isinstance(message, kind)]
+
+
+def chunks(messages: Iterable[Message]) -> list[AudioChunk]:
+    return [message for message in messages if isinstance(message, AudioChunk)]
+
+
+def spoken(messages: Iterable[Message], turn: int = 1) -> bytes:
+    """The turn's speech as a worker puts it together from all chunks."""
+    pieces = {chunk.first_sample: chunk.pcm for chunk in chunks(messages) if chunk.turn == turn}
+    speech = bytearray()
+    for first in sorted(pieces):
+        assert 2 * first <= len(speech), "a hole"
+        speech[2 * first : 2 * first + len(pieces[first])] = pieces[first]
+    return bytes(speech)
+
+
+def pcm(messages: Iterable[Message]) -> bytes:
+    return b"".join(message.data for message in messages if isinstance(message, Pcm))
+
+
+def heard(line: Line, turn: int, samples: int) -> Progress:
+    return Progress(STREAM, turn, samples, samples)
+
+
+# Which version ---------------------------------------------------------------------------------
+
+
+def test_nothing_is_sent_without_a_meeting() -> None:
+    line = Line()
+    line.say(1000)
+    assert line.wait(5.0) == []
+
+
+def test_hello_is_said_ever_more_slowly_until_it_is_answered() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    start = line.now
+    line.wait(8.0)
+    times = [at - start for at, message in line.sent if isinstance(message, AgentHello)]
+    assert times == pytest.approx([0, 0.1, 0.3, 0.7, 1.5, 3.1, 5.1, 7.1], abs=0.05)
+    line.hear(AvatarReady("worker", STREAM))
+    assert of_kind(AgentHello, line.wait(10.0)) == []
+    assert line.events == [WorkerReady(2)]
+
+
+@pytest.mark.parametrize("hellos_lost", [0, 1, 3])
+@pytest.mark.parametrize("answers_lost", [0, 1, 2])
+def test_version_2_is_agreed_whatever_is_lost(hellos_lost: int, answers_lost: int) -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    lost = [True] * (hellos_lost + answers_lost)
+    for _ in range(1000):
+        for hello in of_kind(AgentHello, line.wait(STEP_S)):
+            assert hello == AgentHello(STREAM, 1, 0)
+            if lost:
+                lost.pop()
+            else:
+                line.hear(AvatarReady("worker", STREAM))
+        if line.speaker.version == 2:
+            return
+    raise AssertionError("never agreed")
+
+
+def test_a_worker_that_announces_itself_is_greeted_at_once() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.wait(4.0)
+    assert of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
+
+
+def test_an_answer_to_somebody_else_is_no_answer() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.hear(AvatarReady("worker", "f" * 16))
+    assert line.speaker.version == 0
+
+
+def test_a_worker_that_does_not_answer_speaks_version_1() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.wait(20.0)
+    assert line.speaker.version == 0, "nobody is there"
+    line.speaker.present(line.now)
+    line.wait(HELLO_PATIENCE_S - 0.05)
+    assert line.speaker.version == 0
+    line.wait(0.1)
+    assert line.speaker.version == 1
+    assert line.events == [WorkerReady(1)]
+
+
+def test_a_stock_worker_never_hears_of_version_2_again() -> None:
+    line = line1()
+    line.say(10 * CHUNK)
+    later = line.wait(5.0)
+    line.hear(StreamEnded(0.4, False))
+    later += line.wait(30.0)
+    assert of_kind((AgentHello, AudioChunk, Ack), later) == []
+
+
+def test_the_version_changes_between_turns() -> None:
+    line = line1()
+    line.say(10 * CHUNK)
+    line.wait(0.1)
+    assert of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
+    messages = line.hear(AvatarReady("worker", STREAM))
+    assert line.speaker.version == 1
+    messages += line.wait(0.5)
+    assert of_kind(AudioChunk, messages) == []
+    messages = line.hear(StreamEnded(0.4, False))
+    assert line.speaker.version == 2
+    assert line.over == [(1, 0.4, False)]
+    line.say(CHUNK)
+    assert spoken(line.wait(0.1), turn=2) == voice(CHUNK)
+
+
+# Speech ----------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.binary(max_size=2001), max_size=12))
+def test_odd_bytes_are_carried_over(pieces: list[bytes]) -> None:
+    line = line2()
+    for piece in pieces:
+        line.speaker.write(piece, line.now)
+    line.speaker.end(line.now)
+    whole = b"".join(pieces)
+    assert spoken(line.send()) == whole[: len(whole) // 2 * 2]
+
+
+def test_an_odd_byte_does_not_reach_the_next_turn() -> None:
+    line = line2()
+    line.speaker.write(voice(10) + b"\x7f", line.now)
+    line.speaker.end(line.now)
+    line.say(10)
+    messages = line.send()
+    assert spoken(messages, 1) == voice(10)
+    assert spoken(messages, 2) == voice(10)
+
+
+def test_nothing_is_written_by_nothing() -> None:
+    line = line2()
+    line.speaker.write(b"", line.now)
+    line.speaker.write(b"\x01", line.now)
+    assert line.speaker.current_turn == 0
+    assert not line.speaker.live
+
+
+def test_an_empty_turn_is_a_turn_in_either_version() -> None:
+    line = line2()
+    line.speaker.end(line.now)
+    assert line.send() == [TurnEnd(STREAM, 1, 0)]
+    line.hear(TurnEnded(STREAM, 1, 0.0, False))
+    assert line.over == [(1, 0.0, False)]
+    stock = line1()
+    stock.speaker.end(stock.now)
+    assert stock.send() == [SegmentEnd()]
+    assert len(stock.wait(ACK_PATIENCE_S + 0.1)) == 0
+    assert stock.over == [(1, 0.0, False)]
+
+
+def test_chunks_say_where_they_belong() -> None:
+    line = line2(rate=16_000)
+    line.say(1000)
+    messages = chunks(line.send())
+    assert [chunk.first_sample for chunk in messages] == [0, 640]
+    assert [chunk.sequence for chunk in messages] == [1, 2]
+    assert {chunk.sample_rate for chunk in messages} == {16_000}
+
+
+# The window ------------------------------------------------------------------------------------
+
+
+def test_speech_waits_for_what_was_heard() -> None:
+    line = line2()
+    line.say(RATE * 10)
+    assert sum(len(chunk.pcm) // 2 for chunk in chunks(line.wait(0.2))) <= WINDOW + CHUNK
+    line.hear(PlaybackStarted(STREAM, 1), heard(line, 1, 2 * CHUNK))
+    assert chunks(line.send()) == []
+    assert len(of_kind(AudioChunk, line.wait(0.1))) >= 2
+
+
+class Player:
+    """A worker that plays turns in order at the right pace, from what has arrived."""
+
+    def __init__(self) -> None:
+        self.heard: dict[int, int] = {}
+        self.outgoing: list[Message] = []
+        self._here: dict[int, set[int]] = {}
+        self._ends: dict[int, int] = {}
+        self._playing = 1
+        self._reported = 0.0
+        self._credit = 0.0
+        self._dead = 0
+
+    def take(self, message: Message) -> None:
+        match message:
+            case AudioChunk(turn=turn, first_sample=first, pcm=data):
+                here = self._here.setdefault(turn, set())
+                here.update(range(first // 120, (first + len(data) // 2) // 120))
+            case TurnEnd(turn=turn, samples=samples):
+                self._ends[turn] = samples
+                self.outgoing.append(Ack(STREAM, TURN_END, turn))
+            case TurnInterrupt(turn=turn):
+                self.outgoing.append(Ack(STREAM, TURN_INTERRUPT, turn))
+                self._dead = max(self._dead, turn)
+
+    def play(self, now: float, seconds: float) -> None:
+        turn = self._playing
+        self._credit += seconds * RATE
+        at = self.heard.get(turn, 0)
+        while turn <= self._dead:
+            self._end(turn, interrupted=True)
+            turn = self._playing
+        while self._credit >= 120:
+            self._credit -= 120
+            at = self.heard.get(turn, 0)
+            if at // 120 in self._here.get(turn, ()):
+                if at == 0:
+                    self.outgoing.append(PlaybackStarted(STREAM, turn))
+                self.heard[turn] = at + 120
+            elif at == self._ends.get(turn):
+                self._end(turn, interrupted=False)
+                turn = self._playing
+        if now >= self._reported + 0.2 and turn in self.heard:
+            self._reported = now
+            self.outgoing.append(self._progress(turn))
+
+    def _end(self, turn: int, *, interrupted: bool) -> None:
+        position_s = self.heard.get(turn, 0) / RATE
+        self.outgoing.append(TurnEnded(STREAM, turn, position_s, interrupted))
+        self._playing += 1
+
+    def _progress(self, turn: int) -> Progress:
+        here = sorted(self._here[turn])
+        received = next((at for at in range(len(here) + 1) if at not in self._here[turn]), 0)
+        holes = [(a + 1, b) for a, b in pairwise(here) if b > a + 1]
+        missing = tuple((120 * a, 120 * b) for a, b in holes)[:64]
+        return Progress(STREAM, turn, self.heard[turn], 120 * received, missing)
+
+
+def run_with_player(
+    line: Line,
+    says: list[tuple[int, float]],
+    lost: Callable[[], bool],
+    delay_s: Callable[[], float],
+    watch: Callable[[Line, Player], None],
+) -> Player:
+    """Speak the turns with pauses between them through a bad network; ends when all is heard."""
+    player = Player()
+    air: list[tuple[float, int, bool, Message]] = []
+    pending = list(says)
+    next_say = line.now
+    for serial in range(20_000):
+        if pending and line.now >= next_say:
+            steps, pause_s = pending.pop(0)
+            line.say(120 * steps)
+            next_say = line.now + pause_s
+        outgoing: list[tuple[bool, Message]] = [(True, message) for message in line.send()]
+        outgoing += [(False, message) for message in player.outgoing]
+        player.outgoing.clear()
+        for to_player, message in outgoing:
+            repeats = 1 if isinstance(message, AudioChunk | TurnEnd | TurnInterrupt) else 0
+            if not (repeats and lost()):
+                air.append((line.now + delay_s(), serial, to_player, message))
+        for item in sorted(
+            [item for item in air if item[0] <= line.now], key=lambda item: item[:2]
+        ):
+            air.remove(item)
+            if item[2]:
+                player.take(item[3])
+            else:
+                line.speaker.receive(item[3], line.now)
+        player.play(line.now, STEP_S)
+        watch(line, player)
+        if not pending and not line.speaker.live:
+            return player
+        line.now += STEP_S
+    raise AssertionError("the conversation never ends")
+
+
+turn_scripts = st.lists(
+    st.tuples(st.integers(0, 400), st.sampled_from([0.0, 0.05, 0.5, 3.0])), min_size=1, max_size=5
+)
+
+
+def ahead_of(player: Player, line: Line) -> int:
+    """Samples that were sent and are not heard."""
+    furthest: dict[int, int] = {}
+    for _, message in line.sent:
+        if isinstance(message, AudioChunk):
+            end = message.first_sample + len(message.pcm) // 2
+            furthest[message.turn] = max(end, furthest.get(message.turn, 0))
+    return sum(end - player.heard.get(turn, 0) for turn, end in furthest.items())
+
+
+@given(turn_scripts)
+def test_speech_is_never_far_ahead_of_what_is_heard(says: list[tuple[int, float]]) -> None:
+    line = line2()
+    most = 0
+
+    def watch(line: Line, player: Player) -> None:
+        nonlocal most
+        most = max(most, ahead_of(player, line))
+
+    player = run_with_player(line, says, lambda: False, lambda: 0.0, watch)
+    assert most <= WINDOW + CHUNK
+    assert player.heard == {n + 1: 120 * size for n, (size, _) in enumerate(says) if size}
+    assert [turn for turn, _, _ in line.over] == list(range(1, len(says) + 1))
+
+
+@given(turn_scripts, st.randoms(use_true_random=False), st.floats(0, 0.4), st.floats(0, 0.5))
+def test_speech_is_bounded_and_whole_on_any_network(
+    says: list[tuple[int, float]], random: Random, loss: float, delay: float
+) -> None:
+    """What is taken to be heard between two reports may be wrong while speech is missing."""
+    line = line2()
+    most = 0
+
+    def watch(line: Line, player: Player) -> None:
+        nonlocal most
+        most = max(most, ahead_of(player, line))
+
+    player = run_with_player(
+        line, says, lambda: random.random() < loss, lambda: random.random() * delay, watch
+    )
+    assert most <= WINDOW + CHUNK + EXTRAPOLATE_S * RATE
+    assert player.heard == {n + 1: 120 * size for n, (size, _) in enumerate(says) if size}
+    expected = [(n + 1, 120 * size / RATE, False) for n, (size, _) in enumerate(says)]
+    assert line.over == expected
+
+
+@given(st.lists(st.tuples(st.integers(1, 20_000), st.floats(0, 1.5)), min_size=1, max_size=6))
+def test_version_1_is_never_far_ahead_either(says: list[tuple[int, float]]) -> None:
+    line = line1()
+    line.sent.clear()
+    playing_until = 0.0
+    for samples, pause_s in says:
+        line.say(samples)
+        until = line.now + pause_s
+        while line.now < until:
+            for message in line.send():
+                size = len(message.data) / 2 if isinstance(message, Pcm) else 0
+                playing_until = max(line.now, playing_until) + size / RATE
+            assert playing_until - line.now <= WINDOW_S + CHUNK_S + 1e-6
+            line.now += STEP_S
+    whole = b"".join(voice(samples) for samples, _ in says)
+    line.wait(len(whole) / 2 / RATE + 1)
+    assert pcm(message for _, message in line.sent) == whole
+
+
+# Loss ------------------------------------------------------------------------------------------
+
+
+def test_speech_that_is_reported_missing_is_sent_again() -> None:
+    line = line2()
+    line.say(5 * CHUNK)
+    line.send()
+    gap = Progress(STREAM, 1, 0, CHUNK, ((CHUNK, 2 * CHUNK),))
+    line.hear(gap)
+    again = chunks(line.wait(RESEND_GAP_S + 0.02))
+    assert [chunk.first_sample for chunk in again] == [CHUNK]
+    line.hear(Progress(STREAM, 1, 0, 5 * CHUNK))
+    assert chunks(line.wait(5.0)) == []
+
+
+def test_a_gap_between_two_others_says_that_the_speech_between_them_arrived() -> None:
+    line = line2()
+    line.say(5 * CHUNK)
+    line.send()
+    line.hear(Progress(STREAM, 1, 0, 0, ((0, CHUNK), (2 * CHUNK, 3 * CHUNK))))
+    again = {chunk.first_sample // CHUNK for chunk in chunks(line.wait(3.0))}
+    assert again == {0, 2, 3, 4}
+
+
+def test_speech_that_nobody_reports_is_sent_again_ever_more_slowly() -> None:
+    line = line2()
+    line.say(CHUNK)
+    start = line.now
+    line.wait(12.0)
+    times = [at - start for at, message in line.sent if isinstance(message, AudioChunk)]
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    expected = [RESEND_S, 2 * RESEND_S, RESEND_MAX_S, RESEND_MAX_S]
+    assert steps[:4] == pytest.approx(expected, abs=2 * STEP_S)
+
+
+def test_the_end_is_repeated_until_it_is_acknowledged() -> None:
+    line = line2()
+    line.say(10)
+    assert len(of_kind(TurnEnd, line.wait(1.0))) == 4
+    line.hear(Ack(STREAM, TURN_END, 1))
+    assert of_kind(TurnEnd, line.wait(5.0)) == []
+
+
+def test_an_ack_of_another_stream_acknowledges_nothing() -> None:
+    line = line2()
+    line.say(10)
+    line.send()
+    line.hear(Ack("f" * 16, TURN_END, 1), TurnEnded("f" * 16, 1, 1.0, False))
+    assert line.speaker.live
+    assert of_kind(TurnEnd, line.wait(1.0))
+
+
+def test_what_the_worker_repeats_is_acknowledged_each_time() -> None:
+    line = line2()
+    line.say(CHUNK)
+    line.send()
+    ended = TurnEnded(STREAM, 1, 0.04, False)
+    for _ in range(3):
+        assert of_kind(Ack, line.hear(ended)) == [Ack(STREAM, "turn_ended", 1)]
+    assert line.over == [(1, 0.04, False)]
+
+
+# Interrupts ------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_stops_speech_and_is_repeated() -> None:
+    line = line2()
+    line.say(RATE, end=False)
+    line.send()
+    assert line.interrupt() == [TurnInterrupt(STREAM, 1)]
+    later = line.wait(1.0)
+    assert of_kind(AudioChunk, later) == []
+    assert of_kind(TurnInterrupt, later) == [TurnInterrupt(STREAM, 1)] * 3
+    line.hear(Ack(STREAM, TURN_INTERRUPT, 1), TurnEnded(STREAM, 1, 0.1, True))
+    assert of_kind(TurnInterrupt, line.wait(5.0)) == []
+    assert line.over == [(1, 0.1, True)]
+
+
+def test_an_interrupt_before_any_turn_is_nothing() -> None:
+    for line in (Line(), line1(), line2()):
+        line.interrupt()
+        assert of_kind((Interrupt, TurnInterrupt), line.wait(1.0)) == []
+        assert line.over == []
+        line.say(CHUNK)
+        assert line.speaker.current_turn == 1
+
+
+def test_a_second_interrupt_changes_nothing() -> None:
+    for line in (line1(), line2()):
+        line.say(RATE)
+        line.send()
+        first = of_kind((Interrupt, TurnInterrupt), line.interrupt())
+        assert len(first) == 1
+        assert line.interrupt() == []
+        line.say(CHUNK)
+        assert line.speaker.current_turn == 2
+
+
+def test_the_end_that_follows_an_interrupt_is_the_dead_turns() -> None:
+    for line in (line1(), line2()):
+        line.say(RATE, end=False)
+        line.send()
+        line.interrupt()
+        line.speaker.end(line.now)
+        assert line.speaker.current_turn == 1
+        line.say(CHUNK)
+        assert line.speaker.current_turn == 2
+        assert of_kind((SegmentEnd, TurnEnd), line.wait(0.5))
+
+
+def test_an_interrupt_kills_the_turns_that_wait_too() -> None:
+    line = line2()
+    for _ in range(3):
+        line.say(RATE)
+    line.send()
+    assert line.interrupt() == [TurnInterrupt(STREAM, 3)]
+    line.hear(*(TurnEnded(STREAM, turn, 0.0, True) for turn in (1, 2, 3)))
+    assert [turn for turn, _, _ in line.over] == [1, 2, 3]
+
+
+def test_an_interrupt_after_the_turn_leaves_it_alone() -> None:
+    line = line2()
+    line.say(CHUNK)
+    line.send()
+    line.hear(Ack(STREAM, TURN_END, 1), TurnEnded(STREAM, 1, 0.04, False))
+    assert line.interrupt() == []
+    assert line.over == [(1, 0.04, False)]
+
+
+def test_an_interrupt_that_comes_too_late_is_told_the_truth() -> None:
+    line = line2()
+    line.say(CHUNK)
+    line.send()
+    line.interrupt()
+    line.hear(TurnEnded(STREAM, 1, 0.04, False))
+    assert line.over == [(1, 0.04, False)]
+
+
+def test_an_odd_byte_of_a_dead_turn_is_dead() -> None:
+    line = line2()
+    line.speaker.write(voice(10) + b"\x7f", line.now)
+    line.send()
+    line.interrupt()
+    line.say(10)
+    assert spoken(line.send(), 2) == voice(10)
+
+
+def test_the_window_is_free_after_an_interrupt() -> None:
+    for line in (line1(), line2()):
+        line.say(RATE * 5)
+        line.send()
+        line.interrupt()
+        line.say(RATE)
+        assert len(of_kind((Pcm, AudioChunk), line.send())) >= WINDOW_S / CHUNK_S
+
+
+# The worker goes away --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("notice", ["left and joined", "another says ready"])
+def test_a_replaced_worker_goes_on_at_the_first_unheard_sample(notice: str) -> None:
+    line = line2()
+    line.say(RATE)
+    line.send()
+    line.hear(PlaybackStarted(STREAM, 1), Progress(STREAM, 1, 4321, WINDOW))
+    if notice == "left and joined":
+        line.speaker.absent(line.now)
+        line.wait(2.0)
+        assert line.speaker.version == 0
+        line.speaker.present(line.now)
+    hello = of_kind(AgentHello, line.hear(AvatarReady("another", None)))
+    assert hello == [AgentHello(STREAM, 1, 4321)]
+    messages = line.hear(AvatarReady("another", STREAM))
+    assert chunks(messages)[0].first_sample == 4321
+    first = b"".join(chunk.pcm for chunk in chunks(messages))
+    assert voice(RATE)[2 * 4321 :].startswith(first)
+
+
+def test_a_turn_that_was_killed_is_over_when_the_worker_is_lost() -> None:
+    line = line2()
+    line.say(RATE)
+    line.send()
+    line.hear(PlaybackStarted(STREAM, 1), heard(line, 1, 4800))
+    line.interrupt()
+    line.speaker.absent(line.now)
+    assert line.over == [(1, 0.2, True)]
+
+
+# No worker -------------------------------------------------------------------------------------
+
+
+def test_speech_waits_for_a_worker() -> None:
+    line = Line()
+    line.say(RATE // 4)
+    line.say(RATE // 8)
+    line.speaker.attached(line.now)
+    assert of_kind((Pcm, AudioChunk), line.wait(5.0)) == []
+    line.speaker.present(line.now)
+    messages = line.hear(AvatarReady("worker", STREAM))
+    assert spoken(messages, 1) == voice(RATE // 4)
+    assert spoken(messages, 2) == voice(RATE // 8)
+
+
+def test_speech_that_nobody_will_hear_is_bounded() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    for _ in range(40):
+        line.say(RATE * 10)
+        assert line.speaker.backlog_s <= MAX_KEPT_S
+    turns = [turn for turn, _, _ in line.over]
+    assert turns == list(range(1, len(turns) + 1))
+    assert all(interrupted for _, _, interrupted in line.over)
+    messages = line.hear(AvatarReady("worker", STREAM))
+    assert chunks(messages)[0].turn == len(turns) + 1
+    assert TurnInterrupt(STREAM, len(turns)) in messages
+
+
+def test_turns_end_when_no_worker_comes() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.say(CHUNK)
+    line.wait(WORKER_PATIENCE_S - 1)
+    assert line.over == []
+    line.wait(2)
+    assert line.over == [(1, 0.0, True)]
+
+
+def test_patience_with_workers_begins_anew_with_each_loss() -> None:
+    line = line2()
+    line.say(RATE)
+    line.wait(WORKER_PATIENCE_S)
+    line.speaker.absent(line.now)
+    line.wait(WORKER_PATIENCE_S - 1)
+    assert line.over == []
+    line.wait(2)
+    assert len(line.over) == 1
+
+
+def test_an_interrupt_without_a_worker_ends_the_turns_at_once() -> None:
+    line = Line()
+    line.say(CHUNK)
+    line.say(CHUNK)
+    line.interrupt()
+    assert line.over == [(1, 0.0, True), (2, 0.0, True)]
+
+
+# What the application hears --------------------------------------------------------------------
+
+
+def test_a_turn_starts_once() -> None:
+    line = line2()
+    line.say(CHUNK)
+    line.send()
+    for _ in range(3):
+        line.hear(PlaybackStarted(STREAM, 1))
+    line.hear(TurnEnded(STREAM, 1, 0.04, False), PlaybackStarted(STREAM, 1))
+    assert line.events == [WorkerReady(2), TurnStarted(1), TurnOver(1, 0.04, False)]
+
+
+replies = st.one_of(
+    st.builds(AvatarReady, st.sampled_from(["worker", "b"]), st.sampled_from([None, STREAM])),
+    st.builds(StreamEnded, st.floats(0, 10), st.booleans()),
+    st.builds(PlaybackStarted, st.just(STREAM), st.integers(0, 5)),
+    st.builds(
+        Progress,
+        st.just(STREAM),
+        st.integers(0, 5),
+        st.integers(0, 60_000),
+        st.integers(0, 60_000),
+        st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 60_000)), max_size=4).map(tuple),
+    ),
+    st.builds(TurnEnded, st.just(STREAM), st.integers(0, 5), st.floats(0, 9), st.booleans()),
+    st.builds(Ack, st.just(STREAM), st.sampled_from([TURN_END, TURN_INTERRUPT]), st.integers(0, 5)),
+)
+deeds = st.one_of(
+    replies,
+    st.integers(0, 20_000),
+    st.sampled_from(
+        ["end", "interrupt", "absent", "present", "detached", "attached", "wait", "wait long"]
+    ),
+)
+
+
+# Version 1 -------------------------------------------------------------------------------------
+
+
+def test_version_1_sends_bare_speech_and_its_end() -> None:
+    line = line1()
+    line.say(3 * CHUNK)
+    messages = line.wait(1.0)
+    assert pcm(messages) == voice(3 * CHUNK)
+    assert messages[-1] == SegmentEnd()
+    line.hear(StreamEnded(0.12, False))
+    assert line.over == [(1, 0.12, False)]
+
+
+def test_a_missing_ack_ends_the_turn_after_it_must_have_been_heard() -> None:
+    line = line1()
+    line.say(RATE)
+    line.wait(1.0 + ACK_PATIENCE_S - 0.1)
+    assert line.over == []
+    line.wait(0.2)
+    assert line.over == [(1, 1.0, False)]
+
+
+def test_an_interrupts_ack_counts_for_the_turn_that_sounded() -> None:
+    line = line1()
+    line.say(RATE)
+    line.say(RATE)
+    line.wait(0.5)
+    line.interrupt()
+    line.hear(StreamEnded(0.4, True))
+    assert line.over == [(1, 0.4, True), (2, 0.0, True)]
+
+
+def test_an_ack_that_crosses_the_interrupt_is_the_whole_turns() -> None:
+    line = line1()
+    line.say(CHUNK)
+    line.wait(0.1)
+    line.interrupt()
+    line.say(RATE, end=False)
+    line.wait(0.1)
+    line.hear(StreamEnded(0.04, False))
+    assert line.over == [(1, 0.04, False)]
+    assert line.speaker.live
+
+
+def test_stray_acks_are_nobodys() -> None:
+    line = line1()
+    line.hear(StreamEnded(1.0, False), StreamEnded(1.0, True))
+    assert line.over == []
+    line.say(CHUNK, end=False)
+    line.hear(StreamEnded(1.0, True))
+    assert line.over == []
