@@ -75,9 +75,10 @@ async def stage(
     agent_id: str | None = None,
     rate: int = 24_000,
     worker_joins: bool = True,
+    raw: bool = True,
 ) -> AsyncIterator[Stage]:
     """An agent, a worker and a viewer in one room, until the block ends."""
-    room = MemoryRoom(seed, faults, raw=True)
+    room = MemoryRoom(seed, faults, raw=raw)
     viewer = room.peer("viewer", "normal")
     meeting = room.join_worker("avatar")
     session = Session(meeting, renderer or QuickRenderer(), settings or Settings(), agent_id)

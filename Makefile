@@ -1,0 +1,31 @@
+# Each target sets up what it needs: a virtual environment in .venv, from pyproject.toml.
+
+PYTHON ?= python3
+BIN := .venv/bin
+BENCH := PYTHONPATH=tests/support:benchmarks $(BIN)/python
+
+.PHONY: demo test lint bench clean
+
+demo: .venv/installed  ## speak a file through the whole line: out/demo.mp4 and out/demo.json
+	$(BENCH) benchmarks/demo.py out
+
+test: lint  ## everything that has to hold
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+lint: .venv/installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/installed  ## latencies in virtual and in real time: out/bench.json
+	$(BENCH) benchmarks/latency.py out
+
+clean:
+	rm -rf .venv out build *.egg-info
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@

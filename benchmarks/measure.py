@@ -1,0 +1,133 @@
+"""What a viewer's recording tells: latencies, lost samples, how far picture and sound are apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.characters.gauge import mouth_opening
+from worker.film import Film
+from worker.lipsync.spectrum import openings
+from worker.media import FPS, PIECE_SAMPLES, SAMPLE_RATE, Pcm
+from worker.meetings.memory import Recording
+from worker.tracks import PIECE_S
+
+Floats = npt.NDArray[np.float64]
+
+OPEN_MOUTH: Final = 0.02
+"""A mouth whose dark inside fills more of its region than this is seen to be open."""
+
+SEARCH_SAMPLES: Final = SAMPLE_RATE
+"""How far around a missing piece of speech it is looked for."""
+
+
+def percentile(values: Sequence[float] | Floats, percent: float) -> float:
+    return round(float(np.percentile(np.asarray(values), percent)), 1)
+
+
+def first_sound_ms(film: Recording, since_s: float) -> float:
+    """From `since_s` until the first 20 ms of a voice left the sound track."""
+    left = next(piece.time_s for piece in film.sound if piece.time_s >= since_s and piece.pcm.any())
+    return 1000 * (left - since_s)
+
+
+def first_frame_ms(film: Recording, since_s: float) -> float:
+    """From `since_s` until the first frame of a turn was handed to the tracks."""
+    return 1000 * (
+        next(p.time_s for p in film.published if p.time_s >= since_s and p.frame.segment) - since_s
+    )
+
+
+def silence_ms(film: Recording, since_s: float, until_s: float) -> float:
+    """From `since_s` until the last voiced sample before `until_s` had been played."""
+    ends = [
+        piece.time_s + (1 + int(np.flatnonzero(piece.pcm)[-1])) / SAMPLE_RATE
+        for piece in film.sound
+        if since_s - PIECE_S < piece.time_s < until_s and piece.pcm.any()
+    ]
+    return 1000 * max(0.0, max(ends, default=since_s) - since_s)
+
+
+def closed_ms(film: Recording, since_s: float) -> float:
+    """From `since_s` until a picture with a closed mouth left the picture track."""
+    for shown in film.pictures:
+        luma = np.asarray(shown.picture.to_ndarray())[: shown.picture.height]
+        if shown.time_s >= since_s and mouth_opening(luma) <= OPEN_MOUTH:
+            return 1000 * (shown.time_s - since_s)
+    raise ValueError("The mouth never closed.")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What became of a turn's speech on its way to the viewer, in samples."""
+
+    lost: int
+    repeated: int
+    inserted: int
+
+
+def compare(heard: Pcm, speech: Pcm) -> Comparison:
+    """Hold what was heard against what was said, in steps of 20 ms from the speech's begin."""
+    at = lost = repeated = inserted = 0
+    for begin in range(0, len(heard) - PIECE_SAMPLES + 1, PIECE_SAMPLES):
+        piece = heard[begin : begin + PIECE_SAMPLES]
+        expected = speech[at : at + PIECE_SAMPLES]
+        if len(expected) == 0:
+            repeated += int(np.count_nonzero(piece))
+            continue
+        if np.array_equal(piece[: len(expected)], expected):
+            at += len(expected)
+        elif not piece.any():
+            inserted += PIECE_SAMPLES
+        else:
+            found = _find(piece, speech, at)
+            lost += max(0, found - at)
+            repeated += max(0, at - found)
+            at = found + PIECE_SAMPLES
+    return Comparison(lost + max(0, len(speech) - at), repeated, inserted)
+
+
+def _find(piece: Pcm, speech: Pcm, near: int) -> int:
+    """Where `piece` stands in `speech`; where nothing equals it, it replaced what is there."""
+    first = max(0, near - SEARCH_SAMPLES)
+    window = speech[first : near + SEARCH_SAMPLES]
+    views = np.lib.stride_tricks.sliding_window_view(window, PIECE_SAMPLES)
+    hits = np.flatnonzero((views[:, :8] == piece[:8]).all(axis=1))
+    for hit in hits:
+        if np.array_equal(views[hit], piece):
+            return int(first + hit)
+    return near
+
+
+def seen_openings(film: Film) -> Floats:
+    """How far the mouth is open in each picture of a film: 0 shut, about 0.3 wide open."""
+    return np.array([mouth_opening(luma) for luma in film.luma])
+
+
+def offsets_ms(film: Film, window_s: float = 2.0, step_ms: float = 2.5) -> list[float]:
+    """How late the pictures are against the sound, for each window of a film in which it speaks.
+
+    The mouth is read from the pixels and compared with the mouth that the film's own sound
+    calls for when it is shifted; the shift with the highest correlation is the offset. A
+    picture that comes before its sound is negative.
+    """
+    seen = seen_openings(film)
+    shifts = np.arange(-40, 40.1, step_ms)
+    margin = SAMPLE_RATE // 25
+    sound = np.concatenate([np.zeros(margin, np.int16), film.sound])
+    called = [openings(sound, margin + round(ms * SAMPLE_RATE / 1000)) for ms in shifts]
+    length = min(len(seen), *map(len, called))
+    offsets = []
+    for begin in range(0, length - int(window_s * FPS) + 1, int(window_s * FPS)):
+        window = slice(begin, begin + int(window_s * FPS))
+        if seen[window].std() < OPEN_MOUTH / 2:
+            continue
+        scores = [_correlation(seen[window], row[window]) for row in called]
+        offsets.append(float(-shifts[int(np.argmax(scores))]))
+    return offsets
+
+
+def _correlation(a: Floats, b: Floats) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
