@@ -5,7 +5,9 @@ it a meeting and a clock.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -154,7 +156,7 @@ class Speaker:
         self._sequence = 0
         self._interrupt_is_due = False
         self._heard_by = 0.0
-        self._offered: tuple[_Turn, int] | None = None
+        self._when_sent: Callable[[float], None] | None = None
 
     # The agent ------------------------------------------------------------------------------
 
@@ -266,6 +268,7 @@ class Speaker:
 
         Call `sent` when it was sent; version 1 offers the same packet again otherwise.
         """
+        self._when_sent = None
         self._advance(now)
         if not self._attached:
             return None
@@ -278,15 +281,9 @@ class Speaker:
 
     def sent(self, now: float) -> None:
         """The packet that `next_packet` gave has been sent."""
-        if self._offered is None:
-            return
-        turn, end = self._offered
-        self._offered = None
-        if end < 0:
-            turn.end_sent = True
-        else:
-            self._heard_by = max(now, self._heard_by) + (end - turn.sent) / self._rate
-            turn.sent = end
+        when_sent, self._when_sent = self._when_sent, None
+        if when_sent is not None:
+            when_sent(now)
 
     def next_due(self, now: float) -> float:
         """When `next_packet` is worth another call, unless something happens before."""
@@ -303,7 +300,7 @@ class Speaker:
 
     def _next_control(self, now: float) -> Message | None:
         if self._interrupt_is_due:
-            self._interrupt_is_due = False
+            self._when_sent = self._interrupt_sent
             return Interrupt()
         repeated = self._repeater.pop_due(now)
         if repeated is not None:
@@ -357,13 +354,23 @@ class Speaker:
                 if self._heard_by - now > WINDOW_S:
                     return None
                 end = min(turn.written, turn.sent + int(CHUNK_S * self._rate))
-                self._offered = (turn, end)
+                self._when_sent = partial(self._speech_sent, turn, end)
                 return Pcm(turn.piece(turn.sent, end))
             if not turn.closed:
                 return None
-            self._offered = (turn, -1)
+            self._when_sent = partial(self._end_sent, turn)
             return SegmentEnd()
         return None
+
+    def _interrupt_sent(self, now: float) -> None:
+        self._interrupt_is_due = False
+
+    def _speech_sent(self, turn: _Turn, end: int, now: float) -> None:
+        self._heard_by = max(now, self._heard_by) + (end - turn.sent) / self._rate
+        turn.sent = end
+
+    def _end_sent(self, turn: _Turn, now: float) -> None:
+        turn.end_sent = True
 
     # Turns ----------------------------------------------------------------------------------
 
@@ -380,7 +387,7 @@ class Speaker:
             turn.pcm.clear()
             turn.outstanding.clear()
             self._repeater.done((TURN_END, turn.number))
-        self._offered = None
+        self._when_sent = None
         if self.version == 2:
             message = TurnInterrupt(self._stream, newest)
             self._repeater.add((TURN_INTERRUPT, newest), message, now)
@@ -489,7 +496,7 @@ class Speaker:
     def _resume_unheard(self) -> None:
         """What the last worker was sent and nobody heard is sent to the next one."""
         self._repeater.clear()
-        self._offered = None
+        self._when_sent = None
         for turn in list(self._turns.values()):
             if turn.ended is not None or turn.killed:
                 position = turn.ended.position if turn.ended else turn.heard / self._rate

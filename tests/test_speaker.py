@@ -783,6 +783,33 @@ def test_version_1_sends_bare_speech_and_its_end() -> None:
     assert line.over == [(1, 0.12, False)]
 
 
+def test_a_packet_that_failed_is_offered_again_and_no_other_is_taken_for_it() -> None:
+    line = line1()
+    line.say(2 * CHUNK)
+    first = line.speaker.next_packet(line.now)
+    assert first is not None
+    assert line.speaker.next_packet(line.now) == first
+    line.speaker.receive(AvatarReady("worker", None), line.now)
+    hello = line.speaker.next_packet(line.now)
+    assert hello is not None
+    assert isinstance(decode(hello.payload, reliable=True), AgentHello)
+    line.speaker.sent(line.now)
+    assert pcm(line.wait(5.0)) == voice(2 * CHUNK)
+
+
+def test_an_interrupt_of_version_1_is_offered_until_it_is_sent() -> None:
+    line = line1()
+    line.say(RATE)
+    line.send()
+    line.speaker.interrupt(line.now)
+    for _ in range(3):
+        packet = line.speaker.next_packet(line.now)
+        assert packet is not None
+        assert packet.payload == b"INTERRUPT"
+    line.speaker.sent(line.now)
+    assert line.speaker.next_packet(line.now) is None
+
+
 def test_a_missing_ack_ends_the_turn_after_it_must_have_been_heard() -> None:
     line = line1()
     line.say(RATE)
