@@ -68,8 +68,8 @@ LIPS_BOX: Final = (-80, 568, 80, 646)
 """Where the inside of the mouth may show, and nothing else is as dark."""
 
 # The head moves whole within its box; over `fade` (left, top, right, bottom) it comes to rest.
-HEAD_BOX: Final = (-312, 60, 312, 800)
-HEAD_FADE: Final = (60, 60, 60, 96)
+HEAD_BOX: Final = (-312, 60, 312, 756)
+HEAD_FADE: Final = (60, 60, 60, 62)
 # Breathing lifts what is between these heights little by little, and the shoulders fully.
 NECK_Y: Final = 720
 SHOULDER_Y: Final = 850

@@ -47,6 +47,8 @@ OPEN_SPEED: Final = 0.8
 WIDTH_SPEED: Final = 0.6
 STILL: Final = 0.05
 """Smaller changes of opening are flutter."""
+WIDEST: Final = 0.9
+"""A mouth all the way open is for shouting."""
 FRICATIVE_OPENING: Final = 0.2
 FRICATIVE_WIDTH: Final = 0.45
 
@@ -130,7 +132,7 @@ class SpectrumLipSync:
         if loudness > 0.5 and hiss < 0.5:
             self._tilt_db += TILT_SPEED * (tilt_db - self._tilt_db)
         width = math.tanh((tilt_db - self._tilt_db) / TILT_REACH_DB)
-        opening = loudness * openness
+        opening = WIDEST * loudness * openness
         return MouthShape(
             opening + hiss * (FRICATIVE_OPENING * min(1.0, 2 * loudness) - opening),
             width + hiss * (FRICATIVE_WIDTH - width),
