@@ -141,7 +141,6 @@ class Speaker:
         self._rate = rate
         self._turns: dict[int, _Turn] = {}
         self._newest = 0
-        self._killed = 0
         self._odd = b""
         self._swallow_end = False
         self._attached = False
@@ -380,7 +379,6 @@ class Speaker:
         return turn
 
     def _kill(self, newest: int, now: float) -> None:
-        self._killed = max(self._killed, newest)
         dead = [turn for turn in self._turns.values() if turn.number <= newest]
         for turn in dead:
             turn.killed = True
@@ -479,9 +477,10 @@ class Speaker:
         self._resume_unheard()
         self.version = 2
         self.events.append(WorkerReady(2))
-        if self._killed:
-            message = TurnInterrupt(self._stream, self._killed)
-            self._repeater.add((TURN_INTERRUPT, self._killed), message, now)
+        over = self._first_unheard()[0] - 1
+        if over:
+            message = TurnInterrupt(self._stream, over)
+            self._repeater.add((TURN_INTERRUPT, over), message, now)
 
     def _worker_lost(self, now: float) -> None:
         self._absent_since = now

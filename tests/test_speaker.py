@@ -253,6 +253,32 @@ def test_the_version_changes_between_turns() -> None:
     assert spoken(line.wait(0.1), turn=2) == voice(CHUNK)
 
 
+def test_a_new_worker_learns_that_earlier_turns_are_over() -> None:
+    """Else it would open the turns before the first that it hears of, and wait for them."""
+    line = line1()
+    line.say(CHUNK)
+    line.wait(0.1)
+    line.hear(StreamEnded(0.04, False))
+    line.say(CHUNK)
+    line.wait(0.1)
+    line.hear(StreamEnded(0.04, False))
+    line.speaker.absent(line.now)
+    messages = line.hear(AvatarReady("worker", STREAM))
+    assert TurnInterrupt(STREAM, 2) in messages
+
+
+def test_a_worker_that_comes_after_turns_were_given_up_is_told_so() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.say(CHUNK)
+    assert of_kind(AgentHello, line.send()) == [AgentHello(STREAM, 1, 0)]
+    line.wait(WORKER_PATIENCE_S + 1)
+    assert line.over == [(1, 0.0, True)]
+    assert TurnInterrupt(STREAM, 1) in line.hear(AvatarReady("worker", STREAM))
+    line.say(CHUNK)
+    assert spoken(line.send(), turn=2) == voice(CHUNK)
+
+
 # Speech ----------------------------------------------------------------------------------------
 
 
