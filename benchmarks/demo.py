@@ -9,10 +9,10 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import measure
 import numpy as np
@@ -20,7 +20,7 @@ from stage import Stage, stage
 
 from worker.film import FilmWriter, read_film, read_sound
 from worker.loading import load_renderer
-from worker.media import FPS, FRAME_SAMPLES, SAMPLE_RATE, Pcm, Picture, Plane
+from worker.media import FPS, FRAME_SAMPLES, SAMPLE_RATE, Pcm
 from worker.meetings.memory import Recording
 from worker.settings import Settings
 
@@ -56,7 +56,7 @@ async def main(out: Path) -> int:
         wrong = _wrong_acks(scene, len(speech))
     print("writing the film ...")
     _write(out / "demo.mp4", scene.film, filmed)
-    figures = {
+    figures: dict[str, Any] = {
         **_of_film(out / "demo.mp4", scene.film, filmed, speech),
         "first_frame_ms_p50": measure.percentile(latencies, 50),
         "first_frame_ms_p95": measure.percentile(latencies, 95),
@@ -136,7 +136,7 @@ def _write(path: Path, film: Recording, pictures: int) -> None:
     end_s = film.pictures[pictures - 1].pts / 90_000 + 1 / FPS
     with FilmWriter(path, first.width, first.height) as writer:
         for shown in film.pictures[:pictures]:
-            writer.add_picture(_planes(shown.picture))
+            writer.add_picture(measure.planes(shown.picture))
         for piece in film.sound:
             if begin_s <= piece.pts / SAMPLE_RATE < end_s:
                 writer.add_sound(piece.pcm)
@@ -185,15 +185,7 @@ def _correlation(film: Pcm, sent: Pcm) -> float:
     return round(float(np.corrcoef(film[:length], sent[:length])[0, 1]), 5)
 
 
-def _planes(frame: object) -> Picture:
-    planes: list[Plane] = []
-    for plane in frame.planes:  # type: ignore[attr-defined]
-        rows = np.frombuffer(bytes(plane), np.uint8).reshape(-1, plane.line_size)
-        planes.append(rows[: plane.height, : plane.width])
-    return Picture(*planes)
-
-
-def _verdict(figures: dict[str, float | int]) -> int:
+def _verdict(figures: Mapping[str, Any]) -> int:
     wrong = [
         name
         for name, right in {

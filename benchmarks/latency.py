@@ -95,7 +95,7 @@ def _spoken() -> Pcm:
     seconds = np.arange(round(SPEECH_S * SAMPLE_RATE)) / SAMPLE_RATE
     buzz = sum(np.sin(2 * np.pi * 120 * n * seconds) * gain for n, gain in _HARMONICS)
     noise = voice(len(seconds), loudness=300)
-    return (6000 * buzz / np.abs(buzz).max() + noise).astype(np.int16)
+    return np.asarray(6000 * buzz / np.abs(buzz).max() + noise, np.int16)
 
 
 _HARMONICS: Final = [

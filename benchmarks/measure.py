@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import av
 import numpy as np
 import numpy.typing as npt
 
 from worker.characters.gauge import mouth_opening
 from worker.film import Film
 from worker.lipsync.spectrum import openings
-from worker.media import FPS, PIECE_SAMPLES, SAMPLE_RATE, Pcm
+from worker.media import FPS, PIECE_SAMPLES, SAMPLE_RATE, Pcm, Picture
 from worker.meetings.memory import Recording
 from worker.tracks import PIECE_S
 
@@ -53,10 +54,20 @@ def silence_ms(film: Recording, since_s: float, until_s: float) -> float:
 def closed_ms(film: Recording, since_s: float) -> float:
     """From `since_s` until a picture with a closed mouth left the picture track."""
     for shown in film.pictures:
-        luma = np.asarray(shown.picture.to_ndarray())[: shown.picture.height]
-        if shown.time_s >= since_s and mouth_opening(luma) <= OPEN_MOUTH:
+        if shown.time_s < since_s:
+            continue
+        if mouth_opening(planes(shown.picture).y) <= OPEN_MOUTH:
             return 1000 * (shown.time_s - since_s)
     raise ValueError("The mouth never closed.")
+
+
+def planes(picture: av.VideoFrame | Picture) -> Picture:
+    """The planes of a picture that a viewer received."""
+    if isinstance(picture, Picture):
+        return picture
+    rows = [np.frombuffer(bytes(p), np.uint8).reshape(-1, p.line_size) for p in picture.planes]
+    y, u, v = (r[: p.height, : p.width] for r, p in zip(rows, picture.planes, strict=True))
+    return Picture(y, u, v)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+from agent_side.wire import SAMPLE_RATES
 from worker.errors import SettingsError
 
 SIZES: Final = range(64, 2049)
@@ -46,7 +47,7 @@ class Settings:
             width=width,
             height=height,
             seed=_whole(environ, "AVATAR_SEED", default.seed, range(2**32)),
-            input_rate=_whole(environ, "AVATAR_INPUT_RATE", default.input_rate, range(4000, 192_001)),
+            input_rate=_whole(environ, "AVATAR_INPUT_RATE", default.input_rate, SAMPLE_RATES),
             join_timeout_s=_seconds(environ, "AVATAR_JOIN_TIMEOUT_S", default.join_timeout_s),
             finish_s=_seconds(environ, "AVATAR_FINISH_S", default.finish_s),
             log_level=_level(get("AVATAR_LOG_LEVEL", default.log_level)),

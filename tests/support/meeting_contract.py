@@ -7,6 +7,7 @@ for more than codecs keep: sound is judged by its loudness, pictures by their br
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -138,6 +139,9 @@ class Reader:
     @property
     def received(self) -> list[Received]:
         return [event for event in self.events if isinstance(event, Received)]
+
+    def has(self, count: int) -> bool:
+        return len(self.received) == count
 
     async def _read(self) -> None:
         async for event in self._meeting.messages():
@@ -279,7 +283,7 @@ class MeetingContract:
             reader = Reader(meeting)
             for count, data in enumerate(CLEAN_SPEECH, start=1):
                 await agent.send(data, UNRELIABLE)
-                await until(lambda count=count: len(reader.received) == count)
+                await until(partial(reader.has, count))
             assert [event.message for event in reader.received] == [
                 Pcm(data) for data in CLEAN_SPEECH
             ]
@@ -295,7 +299,7 @@ class MeetingContract:
             reader = Reader(meeting)
             for count, (payload, reliable) in enumerate(GARBAGE, start=1):
                 await stranger.send(payload, RELIABLE if reliable else UNRELIABLE)
-                await until(lambda count=count: len(reader.received) == count)
+                await until(partial(reader.has, count))
             assert set(reader.received) == {Received("stranger", None)}
             await stranger.send(b"INTERRUPT", RELIABLE)
             await until(lambda: reader.received[-1] == Received("stranger", Interrupt()))

@@ -176,7 +176,7 @@ class Signalling:
         query = parse_qs(urlsplit(request.path).query)
         self.queries.append({name: values[0] for name, values in query.items()})
         if self.refuse_socket is not None:
-            return connection.respond(self.refuse_socket, "no")  # type: ignore[arg-type]
+            return connection.respond(self.refuse_socket, "no")
         return None
 
     async def _serve(self, connection: ServerConnection) -> None:

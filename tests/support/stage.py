@@ -107,4 +107,4 @@ def voice(samples: int, seed: int = 1, loudness: int = 8000) -> Pcm:
     """Noise without a single zero, so that every sample can be told from silence."""
     random = np.random.default_rng(seed)
     size = random.integers(1, loudness, samples)
-    return (size * random.choice((-1, 1), samples)).astype(np.int16)
+    return np.asarray(size * random.choice((-1, 1), samples), np.int16)
