@@ -53,7 +53,10 @@ RESEND_GAP_S: Final = 0.25
 HELLO_FIRST_S: Final = 0.1
 HELLO_SLOWEST_S: Final = 2.0
 HELLO_PATIENCE_S: Final = 1.5
-"""A worker that has been in the room for so long without an answer speaks version 1."""
+"""A worker that has been in the room for so long without an answer speaks version 1.
+
+Also how long new turns wait for its answer once it has announced version 2 after all.
+"""
 
 ACK_PATIENCE_S: Final = 3.0
 """A version-1 turn has ended when its ack is so late: stock workers swallow some."""
@@ -119,6 +122,11 @@ class _Turn:
     def written(self) -> int:
         return self.kept + len(self.pcm) // 2
 
+    @property
+    def begun(self) -> bool:
+        """A version-1 worker was sent some of it, or its end."""
+        return self.sent > self.kept or self.end_sent
+
     def piece(self, first: int, end: int) -> bytes:
         return bytes(self.pcm[2 * (first - self.kept) : 2 * (end - self.kept)])
 
@@ -150,6 +158,7 @@ class Speaker:
         self._postponed_ready: AvatarReady | None = None
         self._hello_due: float | None = None
         self._hello_interval_s = HELLO_FIRST_S
+        self._hello_until = 0.0
         self._repeater = Repeater()
         self._acks: deque[Message] = deque()
         self._sequence = 0
@@ -295,6 +304,8 @@ class Speaker:
             due.append(self._repeater.next_due)
         if self.version and self._turns:
             due.append(now + CHUNK_S)
+        if self.version == 0 and self._present_since is not None:
+            due.append(self._present_since + HELLO_PATIENCE_S)
         return max(now, min(due))
 
     def _next_control(self, now: float) -> Message | None:
@@ -349,6 +360,8 @@ class Speaker:
         for turn in self._turns.values():
             if turn.killed or turn.end_sent:
                 continue
+            if self._changes_version and not turn.begun:
+                return None
             if turn.sent < turn.written:
                 if self._heard_by - now > WINDOW_S:
                     return None
@@ -389,7 +402,7 @@ class Speaker:
         if self.version == 2:
             message = TurnInterrupt(self._stream, newest)
             self._repeater.add((TURN_INTERRUPT, newest), message, now)
-        elif self.version == 1 and any(turn.sent or turn.end_sent for turn in dead):
+        elif self.version == 1 and any(turn.begun for turn in dead):
             self._interrupt_is_due = True
             self._heard_by = now
         else:
@@ -448,8 +461,9 @@ class Speaker:
         return min(turn.sent, turn.heard + int(since_s * self._rate))
 
     def _first_unheard(self) -> tuple[int, int]:
+        """Where version 2 goes on; a turn that was begun in version 1 ends there."""
         for turn in self._turns.values():
-            if not turn.killed:
+            if not turn.killed and not (self.version == 1 and turn.begun):
                 return turn.number, turn.heard
         return self._newest + 1, 0
 
@@ -458,6 +472,12 @@ class Speaker:
     def _say_hello(self, now: float) -> None:
         self._hello_due = now
         self._hello_interval_s = HELLO_FIRST_S
+        self._hello_until = now + HELLO_PATIENCE_S
+
+    @property
+    def _changes_version(self) -> bool:
+        """A worker that was greeted takes no new turn in version 1."""
+        return self._hello_due is not None or self._postponed_ready is not None
 
     def _ready(self, ready: AvatarReady, now: float) -> None:
         if self._present_since is None:
@@ -469,7 +489,7 @@ class Speaker:
         if self.version == 2 and ready.worker == self._worker:
             return
         self._hello_due = None
-        if self.version == 1 and any(turn.sent for turn in self._turns.values()):
+        if self.version == 1 and any(turn.begun for turn in self._turns.values()):
             self._postponed_ready = ready
             return
         self._postponed_ready = None
@@ -508,7 +528,7 @@ class Speaker:
     def _advance(self, now: float) -> None:
         since = self._present_since
         if self.version == 0 and self._attached:
-            if since is not None and now - since > HELLO_PATIENCE_S:
+            if since is not None and now >= since + HELLO_PATIENCE_S:
                 self.version = 1
                 self._hello_due = None
                 self.events.append(WorkerReady(1))
@@ -518,6 +538,8 @@ class Speaker:
             if now - waiting_since > WORKER_PATIENCE_S:
                 self.give_up()
         if self.version == 1:
+            if now >= self._hello_until:
+                self._hello_due = None
             for turn in list(self._turns.values()):
                 late = now > self._heard_by + ACK_PATIENCE_S
                 if late and (turn.end_sent or turn.killed):

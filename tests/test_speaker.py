@@ -228,6 +228,17 @@ def test_a_worker_that_does_not_answer_speaks_version_1() -> None:
     assert line.events == [WorkerReady(1)]
 
 
+def test_the_sender_is_woken_when_patience_ends() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    line.send()
+    while line.speaker.version == 0:
+        line.now = line.speaker.next_due(line.now) + 1e-6
+        line.send()
+    assert line.now < 100.0 + HELLO_PATIENCE_S + 0.05
+
+
 def test_a_stock_worker_never_hears_of_version_2_again() -> None:
     line = line1()
     line.say(10 * CHUNK)
@@ -251,6 +262,29 @@ def test_the_version_changes_between_turns() -> None:
     assert line.over == [(1, 0.4, False)]
     line.say(CHUNK)
     assert spoken(line.wait(0.1), turn=2) == voice(CHUNK)
+
+
+def test_no_turn_begins_in_version_1_once_the_worker_waits_for_version_2() -> None:
+    """A worker that was greeted takes bare speech for noise, except for the turn it is in."""
+    line = line1()
+    line.say(5 * CHUNK)
+    line.wait(0.1)
+    hello = of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
+    assert hello == [AgentHello(STREAM, 2, 0)], "turn 1 stays with version 1"
+    line.say(3 * CHUNK)
+    assert pcm(line.wait(0.5)) == b""
+    line.hear(AvatarReady("worker", STREAM))
+    assert pcm(line.wait(0.5)) == b""
+    messages = line.hear(StreamEnded(0.2, False))
+    assert spoken(messages + line.wait(0.5), turn=2) == voice(3 * CHUNK)
+
+
+def test_a_greeting_that_stays_unanswered_does_not_hold_speech_for_ever() -> None:
+    line = line1()
+    line.hear(AvatarReady("worker", None))
+    line.say(3 * CHUNK)
+    assert pcm(line.wait(HELLO_PATIENCE_S - 0.1)) == b""
+    assert pcm(line.wait(0.3)) == voice(3 * CHUNK)
 
 
 def test_a_new_worker_learns_that_earlier_turns_are_over() -> None:
