@@ -12,6 +12,8 @@ from itertools import pairwise
 from typing import Final
 
 from agent_side.wire import (
+    MAX_CHUNK_PCM,
+    SAMPLE_RATES,
     TURN_END,
     TURN_INTERRUPT,
     Ack,
@@ -139,14 +141,21 @@ class _Turn:
 class Speaker:
     """Everything that an agent says through one avatar, and what it hears back.
 
-    Samples are counted at `rate`. Version 0 means that no worker is there.
+    Samples are counted at `rate`. Version 0 means that no worker is there. Raises ValueError
+    for a rate that the protocol cannot say.
     """
 
     def __init__(self, stream: str, rate: int) -> None:
+        if rate not in SAMPLE_RATES:
+            raise ValueError(
+                f"A sample rate of {rate} Hz is out of range; resample the speech to one from "
+                f"{SAMPLE_RATES.start} to {SAMPLE_RATES.stop - 1} Hz."
+            )
         self.version = 0
         self.events: deque[Event] = deque()
         self._stream = stream
         self._rate = rate
+        self._piece = min(int(CHUNK_S * rate), MAX_CHUNK_PCM // 2)
         self._turns: dict[int, _Turn] = {}
         self._newest = 0
         self._odd = b""
@@ -339,7 +348,7 @@ class Speaker:
                 if ahead >= WINDOW_S * self._rate:
                     return None
                 first = turn.sent
-                turn.sent = min(turn.written, first + int(CHUNK_S * self._rate))
+                turn.sent = min(turn.written, first + self._piece)
                 turn.outstanding[first] = _Sent(turn.sent, now, RESEND_S)
                 return self._chunk(turn, first, turn.sent)
             if not turn.closed:
@@ -365,7 +374,7 @@ class Speaker:
             if turn.sent < turn.written:
                 if self._heard_by - now > WINDOW_S:
                     return None
-                end = min(turn.written, turn.sent + int(CHUNK_S * self._rate))
+                end = min(turn.written, turn.sent + self._piece)
                 self._when_sent = partial(self._speech_sent, turn, end)
                 return Pcm(turn.piece(turn.sent, end))
             if not turn.closed:

@@ -366,6 +366,19 @@ def test_chunks_say_where_they_belong() -> None:
     assert {chunk.sample_rate for chunk in messages} == {16_000}
 
 
+@pytest.mark.parametrize("rate", [4000, 22_050, 48_000, 192_000])
+def test_every_rate_has_chunks_that_fit(rate: int) -> None:
+    line = line2(rate)
+    line.say(rate // 4)
+    assert spoken(line.send()) == voice(rate // 4)
+
+
+@pytest.mark.parametrize("rate", [0, -1, 3999, 192_001])
+def test_a_rate_that_the_protocol_cannot_say_is_refused(rate: int) -> None:
+    with pytest.raises(ValueError, match="sample rate"):
+        Speaker(STREAM, rate)
+
+
 # The window ------------------------------------------------------------------------------------
 
 
