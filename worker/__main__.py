@@ -8,6 +8,7 @@ SIGINT it speaks out what it has begun and leaves; on a second one it leaves at 
 import argparse
 import asyncio
 import gc
+import logging
 import os
 import signal
 import sys
@@ -56,6 +57,8 @@ exit status:
   2  a setting, the join request or the character cannot be used
 """
 
+logger = logging.getLogger("avatar.worker")
+
 MakeMeeting = Callable[[JoinInfo, Settings], Meeting]
 
 
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str] | None = None, make: MakeMeeting = VideoSDKMee
         for number in SIGNALS:
             signal.signal(number, _stop_waiting)
         renderer = load_renderer(settings)
+        logger.info("warm, waiting for a join request")
         join = read_join(sys.stdin.buffer)
         settings, renderer = dress(settings, renderer, join)
     except AvatarError as error:
