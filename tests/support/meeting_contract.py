@@ -320,7 +320,7 @@ class MeetingContract:
             await meeting.send(speech)
             await meeting.send(control)
             for listener in (agent, user):
-                await until(lambda listener=listener: len(listener.data) == 3)
+                await until(partial(lambda who: len(who.data) == 3, listener))
                 messages = [
                     decode(data["payload"], reliable=data["reliability"] == "RELIABLE")
                     for data in listener.data
