@@ -112,7 +112,7 @@ class _Turn:
     kept: int = 0
     sent: int = 0
     heard: int = 0
-    heard_at: float = 0.0
+    heard_at: float | None = None
     started: bool = False
     closed: bool = False
     end_sent: bool = False
@@ -190,7 +190,8 @@ class Speaker:
     @property
     def backlog_s(self) -> float:
         """Speech that has not been sent, in seconds."""
-        return sum(turn.written - turn.sent for turn in self._turns.values()) / self._rate
+        live = [turn for turn in self._turns.values() if not turn.killed]
+        return sum(turn.written - turn.sent for turn in live) / self._rate
 
     def write(self, data: bytes, now: float) -> None:
         """More speech of the current turn, s16le; an odd byte waits for the next call."""
@@ -425,9 +426,12 @@ class Speaker:
 
     def _started(self, number: int, now: float) -> None:
         turn = self._turns.get(number)
-        if turn is not None and not turn.started:
-            turn.started = True
+        if turn is None:
+            return
+        if turn.heard_at is None:
             turn.heard_at = now
+        if not turn.started:
+            turn.started = True
             self.events.append(TurnStarted(number))
 
     def _turn_ended(self, message: TurnEnded) -> None:
@@ -464,7 +468,7 @@ class Speaker:
                 sent.missing = any(first < end and sent.end > a for a, end in progress.missing)
 
     def _heard_estimate(self, turn: _Turn, now: float) -> int:
-        if not turn.started:
+        if turn.heard_at is None:
             return turn.heard
         since_s = min(now - turn.heard_at, EXTRAPOLATE_S)
         return min(turn.sent, turn.heard + int(since_s * self._rate))
@@ -532,6 +536,7 @@ class Speaker:
                 self._over(turn, position, interrupted=interrupted)
             turn.outstanding.clear()
             turn.end_sent = False
+            turn.heard_at = None
             turn.sent = turn.kept
 
     def _advance(self, now: float) -> None:

@@ -560,6 +560,20 @@ def test_version_1_is_never_far_ahead_either(says: list[tuple[int, float]]) -> N
     assert pcm(message for _, message in line.sent) == whole
 
 
+def test_a_replaced_worker_is_not_taken_to_have_heard_anything_yet() -> None:
+    line = line2()
+    line.say(RATE * 4)
+    line.send()
+    line.hear(PlaybackStarted(STREAM, 1), heard(line, 1, 4800))
+    line.wait(0.3)
+    line.speaker.absent(line.now)
+    line.wait(1.0)
+    line.speaker.present(line.now)
+    messages = line.hear(AvatarReady("another", STREAM)) + line.wait(0.4)
+    sent = {chunk.first_sample + len(chunk.pcm) // 2 for chunk in chunks(messages)}
+    assert max(sent) - 4800 <= WINDOW + CHUNK
+
+
 # Loss ------------------------------------------------------------------------------------------
 
 
@@ -705,6 +719,16 @@ def test_an_odd_byte_of_a_dead_turn_is_dead() -> None:
     line.interrupt()
     line.say(10)
     assert spoken(line.send(), 2) == voice(10)
+
+
+def test_a_dead_turn_is_no_backlog() -> None:
+    line = line2()
+    line.say(RATE)
+    line.send()
+    line.interrupt()
+    assert line.speaker.backlog_s == 0
+    line.say(RATE)
+    assert line.speaker.backlog_s == 1.0
 
 
 def test_the_window_is_free_after_an_interrupt() -> None:
