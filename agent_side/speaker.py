@@ -529,15 +529,23 @@ class Speaker:
         """What the last worker was sent and nobody heard is sent to the next one."""
         self._repeater.clear()
         self._when_sent = None
+        over = [turn.number for turn in self._turns.values() if turn.ended or turn.killed]
         for turn in list(self._turns.values()):
-            if turn.ended is not None or turn.killed:
-                position = turn.ended.position if turn.ended else turn.heard / self._rate
-                interrupted = turn.ended is None or turn.ended.interrupted
-                self._over(turn, position, interrupted=interrupted)
+            if turn.number <= max(over, default=0):
+                self._over_unheard_of(turn)
             turn.outstanding.clear()
             turn.end_sent = False
             turn.heard_at = None
             turn.sent = turn.kept
+
+    def _over_unheard_of(self, turn: _Turn) -> None:
+        """Its worker cannot tell any more how it ended; turns end in order."""
+        if turn.ended is not None:
+            self._over(turn, turn.ended.position, interrupted=turn.ended.interrupted)
+        elif turn.killed:
+            self._over(turn, turn.heard / self._rate, interrupted=True)
+        else:
+            self._over(turn, turn.written / self._rate, interrupted=False)
 
     def _advance(self, now: float) -> None:
         since = self._present_since

@@ -772,6 +772,18 @@ def test_a_turn_that_was_killed_is_over_when_the_worker_is_lost() -> None:
     assert line.over == [(1, 0.2, True)]
 
 
+def test_turns_are_over_in_order_when_the_worker_is_lost() -> None:
+    """The second turn's end has arrived and the first one's has not: it had ended before."""
+    line = line2()
+    line.say(2 * CHUNK)
+    line.say(CHUNK)
+    line.send()
+    line.hear(TurnEnded(STREAM, 2, 0.04, False))
+    assert line.over == []
+    line.speaker.absent(line.now)
+    assert line.over == [(1, 0.08, False), (2, 0.04, False)]
+
+
 # No worker -------------------------------------------------------------------------------------
 
 
@@ -843,6 +855,27 @@ def test_a_turn_starts_once() -> None:
     assert line.events == [WorkerReady(2), TurnStarted(1), TurnOver(1, 0.04, False)]
 
 
+@given(st.data())
+def test_each_turn_is_over_once_and_in_order_whatever_arrives(data: st.DataObject) -> None:
+    line = line2()
+    count = data.draw(st.integers(1, 6))
+    for _ in range(count):
+        line.say(data.draw(st.sampled_from([0, CHUNK])))
+    line.send()
+    if data.draw(st.booleans()):
+        line.interrupt()
+    for turn in data.draw(st.lists(st.integers(0, count + 2), max_size=30)):
+        line.hear(TurnEnded(STREAM, turn, turn / 100, data.draw(st.booleans())))
+        line.wait(data.draw(st.sampled_from([0.0, 0.3])))
+        if data.draw(st.integers(0, 9)) == 0:
+            line.speaker.absent(line.now)
+            line.hear(AvatarReady("another", STREAM))
+    for turn in data.draw(st.permutations(range(1, count + 1))):
+        line.hear(TurnEnded(STREAM, turn, turn / 100, False))
+    assert [turn for turn, _, _ in line.over] == list(range(1, count + 1))
+    assert not line.speaker.live
+
+
 replies = st.one_of(
     st.builds(AvatarReady, st.sampled_from(["worker", "b"]), st.sampled_from([None, STREAM])),
     st.builds(StreamEnded, st.floats(0, 10), st.booleans()),
@@ -865,6 +898,40 @@ deeds = st.one_of(
         ["end", "interrupt", "absent", "present", "detached", "attached", "wait", "wait long"]
     ),
 )
+
+
+@given(st.lists(deeds, max_size=40))
+def test_nothing_that_happens_confuses_the_speaker(script: list[Message | int | str]) -> None:
+    """Every turn that began is over once, in order, once nobody is there any more."""
+    line = Line()
+    for deed in script:
+        match deed:
+            case int():
+                line.speaker.write(bytes(deed), line.now)
+            case "end":
+                line.speaker.end(line.now)
+            case "interrupt":
+                line.speaker.interrupt(line.now)
+            case "absent":
+                line.speaker.absent(line.now)
+            case "present":
+                line.speaker.present(line.now)
+            case "detached":
+                line.speaker.detached()
+            case "attached":
+                line.speaker.attached(line.now)
+            case "wait":
+                line.wait(0.05)
+            case "wait long":
+                line.wait(4.0)
+            case str():
+                raise AssertionError(deed)
+            case _:
+                line.hear(deed)
+        line.send()
+    line.speaker.give_up()
+    assert [turn for turn, _, _ in line.over] == list(range(1, line.speaker.current_turn + 1))
+    assert all(position >= 0 for _, position, _ in line.over)
 
 
 # Version 1 -------------------------------------------------------------------------------------
