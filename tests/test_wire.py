@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_side.wire import (
@@ -39,6 +39,9 @@ from agent_side.wire import (
 )
 
 STREAM = "0123456789abcdef"
+
+calm = settings(deadline=None)
+"""The time that an example takes says something about the machine only."""
 
 streams = st.text("0123456789abcdef", min_size=16, max_size=16)
 turns = st.integers(0, 2**32 - 1)
@@ -123,6 +126,7 @@ def as_delivered(payload: bytes) -> bytes | str:
         return payload
 
 
+@calm
 @given(messages)
 def test_every_message_survives_its_way(message: Message) -> None:
     packet = encode(message)
@@ -131,6 +135,7 @@ def test_every_message_survives_its_way(message: Message) -> None:
     assert decode(as_delivered(packet.payload), reliable=packet.reliable) == message
 
 
+@calm
 @given(st.binary(max_size=200) | st.text(max_size=200) | any_json, st.booleans())
 def test_whatever_comes_is_a_message_or_nothing(payload: object, reliable: bool) -> None:
     message = decode(payload, reliable=reliable)
@@ -138,12 +143,14 @@ def test_whatever_comes_is_a_message_or_nothing(payload: object, reliable: bool)
     assert message is None or len(encode(message).payload) <= MAX_PAYLOAD
 
 
+@calm
 @given(any_json, st.booleans())
 def test_any_json_is_a_message_or_nothing(value: Any, reliable: bool) -> None:
     text = json.dumps(value)
     assert decode(text, reliable=reliable) == decode(text.encode(), reliable=reliable)
 
 
+@calm
 @given(json_types, st.dictionaries(field_names, wild))
 def test_wild_fields_make_a_message_or_nothing(kind: str, fields: dict[str, Any]) -> None:
     message = decode(json.dumps({"type": kind, "v": 2, "stream": STREAM, **fields}), reliable=True)
@@ -230,11 +237,13 @@ def test_stock_bytes_are_exactly_those_of_the_stock_peers() -> None:
     assert encode(Pcm(b"\1\2")) == (b"\1\2", False)
 
 
+@calm
 @given(speech)
 def test_speech_on_the_reliable_channel_is_never_speech(data: bytes) -> None:
     assert not isinstance(decode(data, reliable=True), Pcm | AudioChunk)
 
 
+@calm
 @given(messages.filter(lambda message: encode(message).reliable))
 def test_control_on_the_unreliable_channel_is_speech_or_nothing(message: Message) -> None:
     payload = encode(message).payload
@@ -243,6 +252,7 @@ def test_control_on_the_unreliable_channel_is_speech_or_nothing(message: Message
     assert decode(payload.decode(), reliable=False) == expected
 
 
+@calm
 @given(st.text(min_size=1).map(str.encode).filter(lambda data: len(data) % 2 == 0))
 def test_speech_that_the_sdk_took_for_text_is_restored(pcm: bytes) -> None:
     assert decode(pcm.decode(), reliable=False) == Pcm(pcm)
@@ -254,12 +264,14 @@ def test_digital_silence_and_small_samples_are_speech(level: int) -> None:
     assert decode(pcm.decode(), reliable=False) == Pcm(pcm)
 
 
+@calm
 @given(chunks)
 def test_a_chunk_is_never_text(chunk: AudioChunk) -> None:
     with pytest.raises(UnicodeDecodeError):
         encode(chunk).payload.decode()
 
 
+@calm
 @given(chunks, st.integers(0, CHUNK_HEADER - 1), st.integers(1, 255))
 def test_a_damaged_header_is_no_chunk(chunk: AudioChunk, at: int, flip: int) -> None:
     payload = bytearray(encode(chunk).payload)
@@ -267,6 +279,7 @@ def test_a_damaged_header_is_no_chunk(chunk: AudioChunk, at: int, flip: int) -> 
     assert not isinstance(decode(bytes(payload), reliable=False), AudioChunk)
 
 
+@calm
 @given(st.binary(max_size=100))
 def test_what_only_begins_like_a_chunk_is_speech(rest: bytes) -> None:
     data = CHUNK_MAGIC + rest
@@ -285,6 +298,7 @@ def test_a_payload_that_is_too_long_is_refused() -> None:
     assert decode(b" " * MAX_PAYLOAD + b"{}", reliable=True) is None
 
 
+@calm
 @given(st.binary(max_size=40_000), st.sampled_from([2, 960, MAX_CHUNK_PCM, 15_000]))
 def test_speech_is_split_without_cutting_a_sample(data: bytes, limit: int) -> None:
     pieces = split_pcm(data, limit)
