@@ -260,7 +260,7 @@ class AvatarAudioOut:
             except ValueError:
                 logger.debug("the meeting had dropped its listeners")
         self._meeting = self._listener = None
-        self._speaker.detached()
+        self._speaker.detached(_now())
 
     # The one sender -------------------------------------------------------------------------
 

@@ -242,10 +242,11 @@ class Speaker:
         self._absent_since = now
         self._say_hello(now)
 
-    def detached(self) -> None:
+    def detached(self, now: float) -> None:
         """The meeting is gone; what was not heard waits for the next."""
         self._attached = False
         self._present_since = None
+        self._worker_lost(now)
 
     def present(self, now: float) -> None:
         """The worker's participant is in the room."""
@@ -403,6 +404,8 @@ class Speaker:
 
     def _kill(self, newest: int, now: float) -> None:
         dead = [turn for turn in self._turns.values() if turn.number <= newest]
+        if self.version == 1:
+            self._suppose_heard(now)
         for turn in dead:
             turn.killed = True
             turn.pcm.clear()
@@ -451,7 +454,8 @@ class Speaker:
                 self._over(turn, position, interrupted=True)
                 position = 0.0
         elif not interrupted and self._turns:
-            self._over(next(iter(self._turns.values())), position, interrupted=False)
+            turn = next(iter(self._turns.values()))
+            self._over(turn, turn.kept / self._rate + position, interrupted=False)
 
     def _progress(self, progress: Progress, now: float) -> None:
         turn = self._turns.get(progress.turn)
@@ -472,6 +476,14 @@ class Speaker:
             return turn.heard
         since_s = min(now - turn.heard_at, EXTRAPOLATE_S)
         return min(turn.sent, turn.heard + int(since_s * self._rate))
+
+    def _suppose_heard(self, now: float) -> None:
+        """A version-1 worker does not tell what it has played: all but what is still ahead."""
+        ahead = int(max(0.0, self._heard_by - now) * self._rate)
+        for turn in reversed(self._turns.values()):
+            if not turn.killed:
+                turn.heard = max(turn.kept, turn.sent - ahead)
+                ahead -= turn.sent - turn.heard
 
     def _first_unheard(self) -> tuple[int, int]:
         """Where version 2 goes on; a turn that was begun in version 1 ends there."""
@@ -516,6 +528,9 @@ class Speaker:
             self._repeater.add((TURN_INTERRUPT, over), message, now)
 
     def _worker_lost(self, now: float) -> None:
+        if self.version == 1:
+            self._suppose_heard(now)
+        self._heard_by = now
         self._absent_since = now
         self.version = 0
         self._postponed_ready = None
@@ -536,6 +551,7 @@ class Speaker:
             turn.outstanding.clear()
             turn.end_sent = False
             turn.heard_at = None
+            turn.forget_before(turn.heard)
             turn.sent = turn.kept
 
     def _over_unheard_of(self, turn: _Turn) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_side.speaker import (
@@ -49,6 +49,9 @@ RATE = 24_000
 CHUNK = int(CHUNK_S * RATE)
 WINDOW = int(WINDOW_S * RATE)
 STEP_S = 0.01
+
+calm = settings(deadline=None, max_examples=60)
+"""The time that an example takes says something about the machine only."""
 
 
 def voice(samples: int, first: int = 0) -> bytes:
@@ -316,6 +319,7 @@ def test_a_worker_that_comes_after_turns_were_given_up_is_told_so() -> None:
 # Speech ----------------------------------------------------------------------------------------
 
 
+@calm
 @given(st.lists(st.binary(max_size=2001), max_size=12))
 def test_odd_bytes_are_carried_over(pieces: list[bytes]) -> None:
     line = line2()
@@ -505,6 +509,7 @@ def ahead_of(player: Player, line: Line) -> int:
     return sum(end - player.heard.get(turn, 0) for turn, end in furthest.items())
 
 
+@calm
 @given(turn_scripts)
 def test_speech_is_never_far_ahead_of_what_is_heard(says: list[tuple[int, float]]) -> None:
     line = line2()
@@ -520,6 +525,7 @@ def test_speech_is_never_far_ahead_of_what_is_heard(says: list[tuple[int, float]
     assert [turn for turn, _, _ in line.over] == list(range(1, len(says) + 1))
 
 
+@calm
 @given(turn_scripts, st.randoms(use_true_random=False), st.floats(0, 0.4), st.floats(0, 0.5))
 def test_speech_is_bounded_and_whole_on_any_network(
     says: list[tuple[int, float]], random: Random, loss: float, delay: float
@@ -541,6 +547,7 @@ def test_speech_is_bounded_and_whole_on_any_network(
     assert line.over == expected
 
 
+@calm
 @given(st.lists(st.tuples(st.integers(1, 20_000), st.floats(0, 1.5)), min_size=1, max_size=6))
 def test_version_1_is_never_far_ahead_either(says: list[tuple[int, float]]) -> None:
     line = line1()
@@ -784,6 +791,23 @@ def test_turns_are_over_in_order_when_the_worker_is_lost() -> None:
     assert line.over == [(1, 0.08, False), (2, 0.04, False)]
 
 
+def test_a_lost_worker_of_version_1_is_replaced_where_it_was() -> None:
+    line = line1()
+    line.say(2 * RATE)
+    messages = line.wait(1.0)
+    ahead = len(pcm(messages)) // 2 - RATE
+    assert 0 < ahead <= WINDOW + CHUNK
+    line.speaker.absent(line.now)
+    line.speaker.present(line.now)
+    messages = line.wait(5.0)
+    assert abs(len(pcm(messages)) // 2 - RATE) <= 2 * STEP_S * RATE
+    assert voice(2 * RATE).endswith(pcm(messages))
+    line.hear(StreamEnded(1.0, False))
+    [(turn, position, interrupted)] = line.over
+    assert (turn, interrupted) == (1, False)
+    assert position == pytest.approx(2.0, abs=0.02)
+
+
 # No worker -------------------------------------------------------------------------------------
 
 
@@ -855,6 +879,7 @@ def test_a_turn_starts_once() -> None:
     assert line.events == [WorkerReady(2), TurnStarted(1), TurnOver(1, 0.04, False)]
 
 
+@calm
 @given(st.data())
 def test_each_turn_is_over_once_and_in_order_whatever_arrives(data: st.DataObject) -> None:
     line = line2()
@@ -900,6 +925,7 @@ deeds = st.one_of(
 )
 
 
+@calm
 @given(st.lists(deeds, max_size=40))
 def test_nothing_that_happens_confuses_the_speaker(script: list[Message | int | str]) -> None:
     """Every turn that began is over once, in order, once nobody is there any more."""
@@ -917,7 +943,7 @@ def test_nothing_that_happens_confuses_the_speaker(script: list[Message | int | 
             case "present":
                 line.speaker.present(line.now)
             case "detached":
-                line.speaker.detached()
+                line.speaker.detached(line.now)
             case "attached":
                 line.speaker.attached(line.now)
             case "wait":
@@ -981,6 +1007,17 @@ def test_a_missing_ack_ends_the_turn_after_it_must_have_been_heard() -> None:
     assert line.over == []
     line.wait(0.2)
     assert line.over == [(1, 1.0, False)]
+
+
+def test_an_interrupt_without_an_ack_ends_too() -> None:
+    line = line1()
+    line.say(RATE)
+    line.wait(0.5)
+    line.interrupt()
+    line.wait(ACK_PATIENCE_S + 0.2)
+    [(turn, position, interrupted)] = line.over
+    assert (turn, interrupted) == (1, True)
+    assert position == pytest.approx(0.5, abs=0.02)
 
 
 def test_an_interrupts_ack_counts_for_the_turn_that_sounded() -> None:
