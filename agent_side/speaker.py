@@ -14,6 +14,7 @@ from typing import Final
 from agent_side.wire import (
     MAX_CHUNK_PCM,
     SAMPLE_RATES,
+    STREAM_DIGITS,
     TURN_END,
     TURN_INTERRUPT,
     Ack,
@@ -161,6 +162,7 @@ class Speaker:
         self._odd = b""
         self._swallow_end = False
         self._attached = False
+        self._has_met = False
         self._present_since: float | None = None
         self._absent_since = 0.0
         self._worker: str | None = None
@@ -237,7 +239,14 @@ class Speaker:
     # The room -------------------------------------------------------------------------------
 
     def attached(self, now: float) -> None:
-        """There is a meeting to send to."""
+        """There is a meeting to send to.
+
+        After another one this is a new stream: the worker that saw the agent leave obeys the
+        old one never again.
+        """
+        if self._has_met:
+            self._stream = f"{(int(self._stream, 16) + 1) % 2**64:0{STREAM_DIGITS}x}"
+        self._has_met = True
         self._attached = True
         self._absent_since = now
         self._say_hello(now)

@@ -12,7 +12,8 @@ acknowledged. Its JSON types and its audio header are unknown to stock peers, wh
 them. Both sides speak version 1 until the worker's `AvatarReady` has answered the agent's
 `AgentHello`.
 
-A *stream* is the life of one `AvatarAudioOut`; its turns are numbered 1, 2, 3, ...
+A *stream* is the life of one `AvatarAudioOut` in one meeting; its turns are numbered 1, 2, 3, ...
+and the next stream goes on counting.
 """
 
 import json

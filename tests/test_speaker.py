@@ -808,6 +808,29 @@ def test_a_lost_worker_of_version_1_is_replaced_where_it_was() -> None:
     assert position == pytest.approx(2.0, abs=0.02)
 
 
+def test_after_a_new_meeting_speech_goes_on_in_a_new_stream() -> None:
+    """The worker saw the old stream's agent leave and will never obey that stream again."""
+    line = line2()
+    line.say(RATE)
+    line.send()
+    line.hear(PlaybackStarted(STREAM, 1), Progress(STREAM, 1, 4321, WINDOW))
+    line.speaker.detached(line.now)
+    assert line.speaker.version == 0
+    assert line.wait(1.0) == []
+    line.speaker.attached(line.now)
+    hellos = of_kind(AgentHello, line.send())
+    assert len(hellos) == 1
+    hello = hellos[0]
+    assert isinstance(hello, AgentHello)
+    assert hello.stream != STREAM
+    assert (hello.turn, hello.sample) == (1, 4321)
+    messages = line.hear(AvatarReady("worker", hello.stream))
+    assert line.speaker.version == 2
+    assert chunks(messages)[0].first_sample == 4321
+    assert {chunk.stream for chunk in chunks(messages)} == {hello.stream}
+    assert of_kind(AgentHello, line.wait(10.0)) == []
+
+
 # No worker -------------------------------------------------------------------------------------
 
 
