@@ -457,14 +457,29 @@ class Speaker:
             self._over(turn, turn.ended.position, interrupted=turn.ended.interrupted)
 
     def _stream_ended(self, position: float, interrupted: bool) -> None:
-        dead = [turn for turn in self._turns.values() if turn.killed]
-        if interrupted and dead:
-            for turn in dead:
-                self._over(turn, position, interrupted=True)
-                position = 0.0
-        elif not interrupted and self._turns:
-            turn = next(iter(self._turns.values()))
-            self._over(turn, turn.kept / self._rate + position, interrupted=False)
+        """Version 1 does not say whose end it is, and stock workers swallow some.
+
+        An interrupt ends all that is dead. Anything else ends the first turn whose end was
+        sent, or else the one that is being sent; those before it had died.
+        """
+        turns = list(self._turns.values())
+        if interrupted:
+            for turn in turns:
+                if turn.killed:
+                    self._over(turn, self._place_s(turn, position), interrupted=True)
+                    position = 0.0
+            return
+        begun = [turn for turn in turns if turn.begun and not turn.killed]
+        ended = next((turn for turn in turns if turn.end_sent), begun[0] if begun else None)
+        if ended is None:
+            return
+        for turn in turns[: turns.index(ended)]:
+            self._over(turn, turn.heard / self._rate, interrupted=True)
+        self._over(ended, self._place_s(ended, position), interrupted=False)
+
+    def _place_s(self, turn: _Turn, position: float) -> float:
+        """Where in the turn a version-1 worker is that has played `position` seconds of it."""
+        return min(turn.kept / self._rate + position, turn.sent / self._rate)
 
     def _progress(self, progress: Progress, now: float) -> None:
         turn = self._turns.get(progress.turn)

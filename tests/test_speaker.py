@@ -1023,6 +1023,18 @@ def test_an_interrupt_of_version_1_is_offered_until_it_is_sent() -> None:
     assert line.speaker.next_packet(line.now) is None
 
 
+def test_one_ack_for_three_segments_ends_the_others_by_time() -> None:
+    """The stock worker merges segments that it has queued; its position is theirs together."""
+    line = line1()
+    for _ in range(3):
+        line.say(CHUNK)
+    line.wait(0.2)
+    line.hear(StreamEnded(0.12, False))
+    assert line.over == [(1, 0.04, False)]
+    line.wait(ACK_PATIENCE_S + 0.3)
+    assert line.over == [(1, 0.04, False), (2, 0.04, False), (3, 0.04, False)]
+
+
 def test_a_missing_ack_ends_the_turn_after_it_must_have_been_heard() -> None:
     line = line1()
     line.say(RATE)
@@ -1053,6 +1065,19 @@ def test_an_interrupts_ack_counts_for_the_turn_that_sounded() -> None:
     assert line.over == [(1, 0.4, True), (2, 0.0, True)]
 
 
+def test_the_next_turns_ack_is_not_taken_for_the_dead_turns() -> None:
+    """The stock worker owes no ack for an interrupt inside its second queued segment."""
+    line = line1()
+    line.say(RATE, end=False)
+    line.wait(0.3)
+    line.interrupt()
+    line.say(CHUNK)
+    line.wait(0.3)
+    line.hear(StreamEnded(0.04, False))
+    assert [(turn, interrupted) for turn, _, interrupted in line.over] == [(1, True), (2, False)]
+    assert line.over[1][1] == pytest.approx(0.04)
+
+
 def test_an_ack_that_crosses_the_interrupt_is_the_whole_turns() -> None:
     line = line1()
     line.say(CHUNK)
@@ -1063,6 +1088,14 @@ def test_an_ack_that_crosses_the_interrupt_is_the_whole_turns() -> None:
     line.hear(StreamEnded(0.04, False))
     assert line.over == [(1, 0.04, False)]
     assert line.speaker.live
+
+
+def test_no_more_is_heard_than_was_sent() -> None:
+    line = line1()
+    line.say(CHUNK)
+    line.wait(0.1)
+    line.hear(StreamEnded(1e9, False))
+    assert line.over == [(1, 0.04, False)]
 
 
 def test_stray_acks_are_nobodys() -> None:
