@@ -8,7 +8,8 @@ then pauses, nor is shorter than `STRAY_S`. Without order, what cannot be known 
   speech is heard as the begin of the next turn;
 - speech that INTERRUPT overtakes is held back, not dropped. If it stops at once it was stale
   and is forgotten; if it goes on, it is the next turn and keeps its first syllable. So stale
-  speech is heard only where more than `STALE_S` of it arrives after the INTERRUPT;
+  speech is heard only where it still comes when the guard is over, is more than `STALE_S`, or
+  is more than `STRAY_S` and a `segment_end` follows within `QUIET_S`;
 - a lost `segment_end` ends its turn `IDLE_S` after it has been heard.
 """
 
@@ -162,7 +163,8 @@ class Version1:
     def _segment_end(self, now: float) -> None:
         if self._guard_until is not None:
             stray = self._flowed and self._held.seconds <= STRAY_S
-            if now < self._guard_until and (not self._held or stray):
+            early = now < self._guard_until and (stray or not self._held)
+            if early or self._rest_is_stale(now):
                 self._counters["control_stray"] += 1
                 self._forget_held()
                 return
@@ -177,6 +179,8 @@ class Version1:
         elif self._idle_ended:
             self._counters["control_stray"] += 1
             self._idle_ended = False
+        elif not self._accepts_turns:
+            self._counters["turn_while_leaving"] += 1
         else:
             self._open = self._begin_turn()
             self._closing_since = now
@@ -234,13 +238,16 @@ class Version1:
 
     def _pcm_after_interrupt(self, data: bytes, now: float) -> None:
         assert self._guard_until is not None
-        stale = self._held and now - self._held.newest >= QUIET_S
-        if stale and self._held.seconds <= STALE_S:
+        if self._rest_is_stale(now):
             self._forget_held()
         over = now >= self._guard_until
         self._held.add(data, now)
         if over:
             self._release_held(now)
+
+    def _rest_is_stale(self, now: float) -> bool:
+        quiet = bool(self._held) and now - self._held.newest >= QUIET_S
+        return quiet and self._held.seconds <= STALE_S
 
     def _forget_held(self) -> None:
         if self._held:
