@@ -13,6 +13,9 @@ from worker.turns import Handed, TurnTaking
 ANNOUNCE_S: Final = 10.0
 """How long a worker says that it speaks version 2 when nobody answers."""
 
+ECHO_S: Final = 2.0
+"""Packets of somebody who has left may still arrive so long after."""
+
 
 class Conversation:
     """Listens to one agent and to nobody else.
@@ -20,7 +23,8 @@ class Conversation:
     The agent is the participant named `agent_id`; without a name it is the first participant
     of the type agent that sends speech, or, where no agent is in the room, the first that
     does. It is bound until it leaves; a bound participant that is no agent yields to one that
-    is. Version 2 is spoken once it has said hello, version 1 until then.
+    is. Packets that outlive their sender bind nobody. Version 2 is spoken once the agent has
+    said hello, version 1 until then.
 
     Holds no socket and no clock; `counters` says what was refused, and why.
     """
@@ -31,12 +35,12 @@ class Conversation:
         self.counters: Counter[str] = Counter()
         self.bound: str | None = None
         self._speech = speech
-        self._worker = worker
         self._agent_id = agent_id
         self._version1 = Version1(speech, rate, self.counters)
         self._version2 = Version2(speech, handed, worker, self.counters)
         self._versions: tuple[TurnTaking, ...] = (self._version1, self._version2)
         self._agents: set[str] = set()
+        self._left_at: dict[str, float] = {}
         self._announcing = Repeater()
         self._announce_until = float("-inf")
 
@@ -48,16 +52,18 @@ class Conversation:
     def announce(self, now: float) -> None:
         """Say that this worker is there, until an agent answers or `ANNOUNCE_S` are over."""
         self._announce_until = now + ANNOUNCE_S
-        self._announcing.add("ready", AvatarReady(self._worker, None), now)
+        self._announcing.add("ready", AvatarReady(self._version2.worker, None), now)
 
     def joined(self, participant_id: str, is_agent: bool, now: float) -> None:
         """Somebody is in the room."""
+        self._left_at.pop(participant_id, None)
         if is_agent:
             self._agents.add(participant_id)
         self.announce(now)
 
-    def left(self, participant_id: str) -> None:
+    def left(self, participant_id: str, now: float) -> None:
         """Somebody has left; if it was the agent, the face is free for another."""
+        self._left_at[participant_id] = now
         self._agents.discard(participant_id)
         if participant_id == self.bound:
             self._release()
@@ -90,6 +96,7 @@ class Conversation:
         """Time passes."""
         if now > self._announce_until or self.version == 2:
             self._announcing.done("ready")
+        self._left_at = {who: at for who, at in self._left_at.items() if now < at + ECHO_S}
         for version in self._versions:
             version.advance(now)
 
@@ -102,7 +109,7 @@ class Conversation:
         return messages
 
     def _bind(self, sender: str, message: Message) -> bool:
-        if not isinstance(message, Pcm | AudioChunk | AgentHello):
+        if not isinstance(message, Pcm | AudioChunk | AgentHello) or sender in self._left_at:
             return False
         if self._agent_id is not None:
             allowed = sender == self._agent_id

@@ -126,7 +126,7 @@ class Session:
                 case Joined(participant_id, is_agent):
                     self._conversation.joined(participant_id, is_agent, now)
                 case Left(participant_id):
-                    self._conversation.left(participant_id)
+                    self._conversation.left(participant_id, now)
                 case Received(sender, message):
                     self._conversation.receive(sender, message, now)
             self._cut_the_dead(now)

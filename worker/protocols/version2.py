@@ -50,7 +50,8 @@ class Version2:
         self.stream: str | None = None
         self._speech = speech
         self._handed = handed
-        self._worker = worker
+        self._name = worker
+        self._releases = 0
         self._counters = counters
         self._repeater = Repeater()
         self._turns: dict[int, _Turn] = {}
@@ -59,6 +60,11 @@ class Version2:
         self._begin: tuple[int, int] = (1, 0)
         self._retired: list[str] = []
         self._accepts_turns = True
+
+    @property
+    def worker(self) -> str:
+        """Another name after each release, so that an agent that comes back starts anew."""
+        return f"{self._name}-{self._releases}" if self._releases else self._name
 
     def receive(self, message: Message, now: float) -> bool:
         match message:
@@ -96,7 +102,9 @@ class Version2:
         self._accepts_turns = False
 
     def release(self) -> None:
-        self._retire()
+        self.stream = None
+        self._repeater.clear()
+        self._releases += 1
         for state in self._turns.values():
             state.segment.close()
         self._turns.clear()
@@ -108,20 +116,15 @@ class Version2:
             return
         if hello.stream != self.stream:
             if self.stream is not None:
-                self._retire()
+                self._retired = [*self._retired, self.stream][-MAX_RETIRED:]
+                self._repeater.clear()
                 self._turns.clear()
                 self._turn_of.clear()
                 self._speech.cut()
             self.stream = hello.stream
             self._next = hello.turn
             self._begin = (hello.turn, hello.sample)
-        self.outgoing.append(AvatarReady(self._worker, hello.stream))
-
-    def _retire(self) -> None:
-        if self.stream is not None:
-            self._retired = [*self._retired, self.stream][-MAX_RETIRED:]
-        self.stream = None
-        self._repeater.clear()
+        self.outgoing.append(AvatarReady(self.worker, hello.stream))
 
     def _obey(self, message: Message, now: float) -> bool:
         match message:

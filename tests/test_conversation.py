@@ -1,0 +1,357 @@
+"""A face obeys one agent and nobody else, and says so to nobody."""
+
+from collections import Counter
+
+import pytest
+from stage import voice
+
+from agent_side.wire import (
+    Ack,
+    AgentHello,
+    AudioChunk,
+    AvatarReady,
+    Interrupt,
+    Pcm,
+    Progress,
+    SegmentEnd,
+    StreamEnded,
+    TurnEnd,
+    TurnEnded,
+    TurnInterrupt,
+)
+from worker.conversation import ANNOUNCE_S, ECHO_S, Conversation
+from worker.playout import Ended
+from worker.protocols.version1 import GRACE_S
+from worker.segment import Speech
+
+STREAM = "00112233445566aa"
+SPEECH = Pcm(voice(960).tobytes())
+HELLO = AgentHello(STREAM, 1, 0)
+
+
+def chunk(turn=1, stream=STREAM):
+    return AudioChunk(stream, turn, 1, 0, 24_000, voice(960, seed=turn).tobytes())
+
+
+class Room:
+    """A conversation, moved through time by hand."""
+
+    def __init__(self, agent_id=None):
+        self.now = 1000.0
+        self.speech = Speech()
+        self.handed = Counter()
+        self.conversation = Conversation(
+            self.speech, self.handed.__getitem__, worker="worker", rate=24_000, agent_id=agent_id
+        )
+
+    def joins(self, participant, is_agent=False):
+        self.conversation.joined(participant, is_agent, self.now)
+
+    def leaves(self, participant):
+        self.conversation.left(participant, self.now)
+
+    def hears(self, sender, *messages):
+        for message in messages:
+            self.conversation.receive(sender, message, self.now)
+        for segment in self.speech.bury():
+            ended = Ended(segment, self.handed[segment], interrupted=True)
+            self.conversation.ended(ended, self.now)
+
+    def tells(self, kind=object):
+        self.conversation.advance(self.now)
+        told = self.conversation.outgoing(self.now)
+        return [message for message in told if isinstance(message, kind)]
+
+    def wait(self, seconds):
+        """Time passes; returns what was told meanwhile."""
+        told, end = [], self.now + seconds
+        while self.now < end - 1e-9:
+            self.now = min(end, self.now + 0.04)
+            told += self.tells()
+        return told
+
+    def speak(self):
+        """The samples of the segments that can be heard by now."""
+        lengths = {}
+        while (work := self.speech.take()) is not None:
+            segment, pcm, finished = work
+            lengths[segment] = lengths.get(segment, 0) + (0 if pcm is None else len(pcm))
+            if finished:
+                self.speech.end(segment)
+                ended = Ended(segment, lengths[segment], interrupted=False)
+                self.conversation.ended(ended, self.now)
+        return list(lengths.values())
+
+    @property
+    def bound(self):
+        return self.conversation.bound
+
+    @property
+    def counters(self):
+        return self.conversation.counters
+
+
+@pytest.fixture
+def room():
+    return Room()
+
+
+# Who is obeyed --------------------------------------------------------------------------------
+
+
+def test_a_named_agent_is_the_only_one_that_is_obeyed():
+    room = Room(agent_id="ours")
+    room.joins("other", is_agent=True)
+    room.hears("other", SPEECH, HELLO, chunk())
+    assert room.bound is None
+    assert room.counters == {"sender_ignored": 3}
+    room.hears("ours", SPEECH)
+    assert room.bound == "ours"
+
+
+def test_the_first_agent_with_speech_is_obeyed(room):
+    room.joins("first", is_agent=True)
+    room.joins("second", is_agent=True)
+    room.hears("second", SPEECH)
+    room.hears("first", SPEECH)
+    assert room.bound == "second"
+    assert room.counters == {"sender_ignored": 1}
+
+
+def test_where_an_agent_is_in_the_room_nobody_else_is_obeyed(room):
+    room.joins("user")
+    room.joins("agent", is_agent=True)
+    room.hears("user", SPEECH, Interrupt())
+    assert room.bound is None
+    assert room.counters == {"sender_ignored": 2}
+
+
+def test_where_no_agent_is_in_the_room_the_first_with_speech_is_obeyed(room):
+    room.hears("first", SPEECH)
+    room.hears("second", SPEECH)
+    assert room.bound == "first"
+    assert room.counters == {"sender_ignored": 1}
+
+
+def test_who_is_no_agent_yields_to_one_that_speaks(room):
+    room.hears("user", SPEECH)
+    room.joins("agent", is_agent=True)
+    assert room.bound == "user"
+    room.hears("agent", SPEECH)
+    assert room.bound == "agent"
+    room.hears("user", SPEECH)
+    assert room.bound == "agent"
+    assert room.speech.living == (2,)
+
+
+def test_an_agent_does_not_yield_to_another(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", SPEECH)
+    room.joins("other", is_agent=True)
+    room.hears("other", SPEECH, HELLO, Interrupt(), SegmentEnd())
+    assert room.bound == "agent"
+    assert room.counters == {"sender_ignored": 4}
+    assert room.speech.living == (1,)
+
+
+@pytest.mark.parametrize("message", [SPEECH, chunk(), HELLO])
+def test_speech_or_a_greeting_binds(room, message):
+    room.hears("agent", message)
+    assert room.bound == "agent"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Interrupt(),
+        SegmentEnd(),
+        TurnEnd(STREAM, 1, 0),
+        TurnInterrupt(STREAM, 1),
+        Ack(STREAM, "turn_ended", 1),
+        AvatarReady("other", None),
+        StreamEnded(1.0, interrupted=False),
+    ],
+)
+def test_nothing_else_binds(room, message):
+    room.hears("user", message)
+    assert room.bound is None
+    assert room.counters == {"sender_ignored": 1}
+
+
+def test_a_browser_user_can_neither_interrupt_nor_speak_nor_end_a_turn(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", SPEECH)
+    room.joins("user")
+    room.hears("user", Interrupt(), SPEECH, SegmentEnd(), HELLO, chunk())
+    room.wait(GRACE_S)
+    assert room.counters == {"sender_ignored": 5}
+    assert room.speech.living == (1,)
+    assert room.tells(StreamEnded) == []
+    room.hears("agent", SPEECH, SegmentEnd())
+    room.wait(GRACE_S)
+    assert room.speak() == [1920]
+
+
+def test_a_packet_that_makes_no_sense_is_counted_and_binds_nobody(room):
+    room.hears("agent", None)
+    assert room.bound is None
+    assert room.counters == {"packet_refused": 1}
+
+
+def test_a_message_that_nobody_expects_of_an_agent_is_counted(room):
+    room.hears("agent", HELLO, StreamEnded(1.0, interrupted=False), AvatarReady("other", None))
+    room.hears("agent", Progress(STREAM, 1, 0, 0), TurnEnded(STREAM, 1, 0.0, interrupted=False))
+    assert room.counters == {"message_unexpected": 4}
+
+
+# Coming and going -----------------------------------------------------------------------------
+
+
+def test_when_the_agent_leaves_the_face_is_free_for_another(room):
+    room.joins("first", is_agent=True)
+    room.hears("first", SPEECH)
+    room.leaves("first")
+    assert room.bound is None
+    room.joins("second", is_agent=True)
+    room.hears("second", SPEECH)
+    assert room.bound == "second"
+
+
+def test_when_somebody_else_leaves_nothing_changes(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", SPEECH)
+    room.leaves("user")
+    assert room.bound == "agent"
+
+
+def test_an_agent_that_leaves_in_mid_sentence_is_heard_to_what_it_said(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", SPEECH, SPEECH)
+    room.leaves("agent")
+    assert room.speak() == [1920]
+    assert room.speech.living == ()
+    assert room.tells(StreamEnded) == []
+
+
+def test_an_agent_of_version_2_that_leaves_in_mid_sentence_is_heard_to_what_it_said(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", HELLO, chunk(1), TurnEnd(STREAM, 1, 5000))
+    room.leaves("agent")
+    assert room.conversation.version == 1
+    assert room.speak() == [960]
+    assert room.speech.living == ()
+    assert room.tells(TurnEnded) == []
+
+
+def test_the_next_agent_silences_what_the_last_one_left(room):
+    room.joins("first", is_agent=True)
+    room.hears("first", SPEECH)
+    room.leaves("first")
+    room.joins("second", is_agent=True)
+    room.hears("second", HELLO, chunk())
+    assert room.speech.living == (2,)
+    assert room.tells(StreamEnded) == []
+
+
+def test_packets_that_outlive_their_sender_bind_nobody(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", SPEECH, SPEECH)
+    room.leaves("agent")
+    room.hears("agent", SPEECH, HELLO)
+    assert room.bound is None
+    assert room.counters == {"sender_ignored": 2}
+    assert room.speak() == [1920]
+
+
+def test_an_agent_whose_coming_was_not_noticed_is_obeyed_after_a_while(room):
+    room.hears("agent", SPEECH)
+    room.leaves("agent")
+    room.wait(ECHO_S + 0.04)
+    room.hears("agent", SPEECH)
+    assert room.bound == "agent"
+
+
+def test_an_agent_that_comes_back_is_obeyed_again(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", SPEECH)
+    room.leaves("agent")
+    room.joins("agent", is_agent=True)
+    room.hears("agent", SPEECH)
+    assert room.bound == "agent"
+
+
+def test_an_agent_that_comes_back_with_its_stream_finds_a_worker_that_starts_anew(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", HELLO, chunk(1))
+    room.leaves("agent")
+    room.tells()
+    room.joins("agent", is_agent=True)
+    room.hears("agent", AgentHello(STREAM, 1, 480))
+    assert room.tells() == [AvatarReady("worker-1", STREAM)]
+    room.hears("agent", chunk(1), TurnEnd(STREAM, 1, 960))
+    assert room.speak() == [480]
+    assert [ended.position for ended in room.tells(TurnEnded)] == [0.04]
+
+
+# Versions -------------------------------------------------------------------------------------
+
+
+def test_version_2_is_spoken_from_the_greeting_on(room):
+    assert room.conversation.version == 1
+    room.hears("agent", HELLO)
+    assert room.conversation.version == 2
+    assert room.tells() == [AvatarReady("worker", STREAM)]
+
+
+def test_speech_of_version_1_means_nothing_to_an_agent_of_version_2(room):
+    room.hears("agent", HELLO, SPEECH, SPEECH)
+    assert room.speech.living == ()
+    assert room.counters == {"audio_of_version_1": 2}
+
+
+def test_a_turn_that_began_in_version_1_ends_in_it(room):
+    room.hears("agent", SPEECH, HELLO, SPEECH, SegmentEnd())
+    room.wait(GRACE_S)
+    assert room.speak() == [1920]
+    assert room.tells(StreamEnded) == [StreamEnded(0.08, interrupted=False)]
+    room.hears("agent", chunk(1), TurnEnd(STREAM, 1, 960))
+    assert room.speak() == [960]
+
+
+def test_a_version_1_interrupt_silences_version_2_too(room):
+    room.hears("agent", HELLO, chunk(1), Interrupt())
+    assert room.speech.living == ()
+    assert room.tells(TurnEnded) == [TurnEnded(STREAM, 1, 0.0, interrupted=True)]
+
+
+# The announcement -----------------------------------------------------------------------------
+
+
+def test_a_worker_announces_itself_a_bounded_number_of_times(room):
+    room.conversation.announce(room.now)
+    told = room.wait(60)
+    assert set(told) == {AvatarReady("worker", None)}
+    assert 5 <= len(told) <= ANNOUNCE_S + 5
+    assert room.wait(60) == []
+
+
+def test_a_worker_announces_itself_anew_to_whoever_joins(room):
+    room.conversation.announce(room.now)
+    room.wait(60)
+    room.joins("agent", is_agent=True)
+    assert room.tells() == [AvatarReady("worker", None)]
+
+
+def test_the_announcement_stops_when_an_agent_answers(room):
+    room.conversation.announce(room.now)
+    room.tells()
+    room.hears("agent", HELLO)
+    room.tells()
+    assert room.wait(60) == []
+
+
+def test_a_worker_that_is_leaving_accepts_no_turn_of_either_version(room):
+    room.conversation.accept_no_turn()
+    room.hears("agent", SPEECH, SegmentEnd(), HELLO, chunk())
+    assert room.speech.living == ()
+    assert room.counters == {"turn_while_leaving": 3}
