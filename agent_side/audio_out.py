@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import inspect
 import logging
-import secrets
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +18,9 @@ logger = logging.getLogger("avatar.agent_side")
 
 SEND_TIMEOUT_S: Final = 5.0
 """The SDK's ``send`` waits for ever when its channel dies with a full buffer."""
+
+MAX_PARKED: Final = 64
+"""With more sends than this waiting in the SDK, nothing is sent until some of them go on."""
 
 RETRY_FIRST_S: Final = 0.1
 RETRY_SLOWEST_S: Final = 2.0
@@ -113,12 +116,14 @@ class AvatarAudioOut:
         self._character = character
         self._agent_participant_id = agent_participant_id
         self._metadata = metadata
-        self._speaker = Speaker(secrets.token_hex(STREAM_DIGITS // 2), sample_rate)
+        self._speaker = Speaker(os.urandom(STREAM_DIGITS // 2).hex(), sample_rate)
         self._meeting: Any = None
         self._listener: _Listener | None = None
         self._sender: asyncio.Task[None] | None = None
-        self._sending: asyncio.Task[None] | None = None
+        self._go_on: asyncio.Event | None = None
         self._overtakable = False
+        self._parked: set[asyncio.Future[Any]] = set()
+        self._parked_in: Any = None
         self._callbacks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         self._ready = asyncio.Event()
@@ -176,6 +181,7 @@ class AvatarAudioOut:
         Called again with another meeting, goes on there with what was not heard.
         """
         self._detach()
+        self._leave_parked(meeting)
         self._meeting = meeting
         self._listener = _Listener(self._on_event)
         meeting.add_event_listener(self._listener)
@@ -206,8 +212,8 @@ class AvatarAudioOut:
         """Silence the face now. What was not heard of all turns so far never will be."""
         self._interrupts += 1
         self._speaker.interrupt(_now())
-        if self._sending is not None and self._overtakable:
-            self._sending.cancel()
+        if self._go_on is not None and self._overtakable:
+            self._go_on.set()
         self._wake()
 
     async def wait_until_ready(self) -> None:
@@ -260,6 +266,8 @@ class AvatarAudioOut:
             except ValueError:
                 logger.debug("the meeting had dropped its listeners")
         self._meeting = self._listener = None
+        if self._go_on is not None:
+            self._go_on.set()
         self._speaker.detached(_now())
 
     # The one sender -------------------------------------------------------------------------
@@ -294,26 +302,50 @@ class AvatarAudioOut:
             pass
 
     async def _send(self, packet: Packet) -> bool:
-        """Whether the packet is on its way, or overtaken by an interrupt."""
-        self._sending = asyncio.create_task(self._deliver(packet), name="avatar-audio-out-send")
+        """Whether the packet is on its way, or overtaken by an interrupt.
+
+        A send that waits in the SDK is left behind, never cancelled: the SDK's transport
+        dies when the buffer drains and finds the sender gone.
+        """
+        if len(self._parked) >= MAX_PARKED:
+            self._note(TimeoutError(f"{MAX_PARKED} packets wait in the SDK"))
+            return False
+        options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
+        sending = asyncio.ensure_future(self._meeting.send(packet.payload, options))
+        self._parked.add(sending)
+        go_on = self._go_on = asyncio.Event()
         self._overtakable = not packet.reliable
+        sending.add_done_callback(self._unpark)
+        sending.add_done_callback(lambda _: go_on.set())
         try:
-            await asyncio.wait([self._sending])
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await go_on.wait()
+        except TimeoutError as timeout:
+            self._speaker.sent(_now())
+            self._note(timeout)
+            return False
         finally:
-            sending, self._sending = self._sending, None
-            sending.cancel()
-        error = None if sending.cancelled() else sending.exception()
-        if sending.cancelled():
+            self._go_on = None
+        if not sending.done():
             return True
-        if error is None or isinstance(error, TimeoutError):
+        error = sending.exception()
+        if error is None:
             self._speaker.sent(_now())
         self._note(error)
         return error is None
 
-    async def _deliver(self, packet: Packet) -> None:
-        options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await self._meeting.send(packet.payload, options)
+    def _unpark(self, sending: asyncio.Future[Any]) -> None:
+        self._parked.discard(sending)
+        if not sending.cancelled() and sending.exception() is not None:
+            logger.debug("a packet was not sent: %r", sending.exception())
+
+    def _leave_parked(self, meeting: Any) -> None:
+        """What waits in another meeting will never be sent."""
+        if meeting is not self._parked_in:
+            for sending in self._parked:
+                sending.cancel()
+            self._parked.clear()
+        self._parked_in = meeting
 
     def _note(self, error: BaseException | None) -> None:
         """Tell once when sends have failed for long."""

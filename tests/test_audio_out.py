@@ -1,0 +1,879 @@
+"""AvatarAudioOut in a room: the drop-in, its one sender, and what it survives."""
+
+import asyncio
+import base64
+import json
+import logging
+import math
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import virtual_time
+from stage import Stage, stage, voice
+
+from agent_side import AvatarAudioOut, AvatarCredentials, audio_out
+from agent_side.audio_out import FAILING_S, MAX_PARKED, SEND_TIMEOUT_S, AvatarError
+from agent_side.wire import Interrupt, Message, Pcm, SegmentEnd, StreamEnded, decode, encode
+from worker.meetings.memory import Faults, MemoryPeer, MemoryRoom
+
+RATE = 24_000
+PIECE = 960
+"""20 ms in bytes: what speech synthesizers hand over."""
+
+TOKEN = "eyJ-the-secret-token"
+
+
+def speaker_out(**options: Any) -> AvatarAudioOut:
+    return AvatarAudioOut(credentials=AvatarCredentials("avatar", TOKEN), **options)
+
+
+def pieces(data: bytes, size: int = PIECE) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+async def say(out: AvatarAudioOut, samples: int, seed: int = 1) -> bytes:
+    data = voice(samples, seed).tobytes()
+    await out.handle_audio_input(data)
+    await out.send_segment_end()
+    return data
+
+
+def assert_heard_whole(set_: Stage, data: bytes) -> None:
+    """The viewer heard the speech, and after it only the ramp that keeps it from clicking."""
+    sound = set_.heard_of().tobytes()
+    assert sound.startswith(data)
+    assert len(sound) - len(data) <= 2 * RATE * 0.005
+
+
+class StockWorker:
+    """A peer that speaks version 1, as the stock worker does, and records what it hears."""
+
+    def __init__(self, room: MemoryRoom, acks: bool = True) -> None:
+        self.heard: list[Message] = []
+        self._acks = acks
+        self._segment_s = 0.0
+        self._answers: set[asyncio.Task[bool]] = set()
+        self.peer = room.peer("avatar", "normal")
+        self.peer.add_event_listener(self)
+
+    def handle_event(self, action: str, data: Any) -> None:
+        if action != "data" or data["from"] != "agent":
+            return
+        message = decode(data["payload"], reliable=data["reliability"] == "RELIABLE")
+        match message:
+            case Pcm(pcm):
+                self._segment_s += len(pcm) / 2 / RATE
+            case SegmentEnd():
+                self._answer(StreamEnded(self._segment_s, False))
+            case Interrupt():
+                self._answer(StreamEnded(0.0, True))
+            case _:
+                return
+        self.heard.append(message)
+
+    @property
+    def pcm(self) -> bytes:
+        return b"".join(message.data for message in self.heard if isinstance(message, Pcm))
+
+    def _answer(self, message: Message) -> None:
+        self._segment_s = 0.0
+        if self._acks:
+            task = asyncio.ensure_future(self.peer.send(encode(message).payload))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+
+
+# A drop-in -------------------------------------------------------------------------------------
+
+
+def test_it_has_the_surface_of_the_stock_class() -> None:
+    async def scene() -> None:
+        out = AvatarAudioOut(
+            credentials=AvatarCredentials("avatar", TOKEN),
+            avatar_dispatcher_url=None,
+            room_id=None,
+        )
+        assert out.participant_id == "avatar"
+        assert out.video_track is None
+        assert out.audio_track is None
+        out.set_room_id("room")
+        await out.connect()
+        await out.handle_audio_input(b"\0\0")
+        await out.send_segment_end()
+        await out.interrupt()
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_arguments_are_named_as_in_the_stock_class() -> None:
+    with pytest.raises(TypeError):
+        AvatarAudioOut(AvatarCredentials("avatar", TOKEN))  # type: ignore[call-arg]
+
+
+def test_a_rate_that_cannot_be_sent_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="sample rate"):
+        speaker_out(sample_rate=3)
+
+
+class StockAudioOut:
+    """Stands for the stock class, of which a pipeline asks whether its avatar is one."""
+
+    def __init__(self) -> None:
+        raise AssertionError("the stock constructor is not for us")
+
+    async def aclose(self) -> None:
+        raise AssertionError("the stock method is not for us")
+
+
+@pytest.fixture
+def stock(monkeypatch: pytest.MonkeyPatch) -> type[StockAudioOut]:
+    agents, avatar = ModuleType("videosdk.agents"), ModuleType("videosdk.agents.avatar")
+    avatar.AvatarAudioOut = StockAudioOut  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "videosdk.agents", agents)
+    monkeypatch.setitem(sys.modules, "videosdk.agents.avatar", avatar)
+    return StockAudioOut
+
+
+def test_it_is_an_instance_of_the_stock_class_too(stock: type[StockAudioOut]) -> None:
+    class Mine(AvatarAudioOut):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.mine = True
+
+    async def scene() -> None:
+        out = speaker_out()
+        assert isinstance(out, stock)
+        assert isinstance(out, AvatarAudioOut)
+        assert type(speaker_out()) is type(out)
+        mine = Mine(credentials=AvatarCredentials("avatar", TOKEN))
+        assert mine.mine
+        assert isinstance(mine, Mine)
+        assert isinstance(mine, stock)
+        await out.aclose()
+        await mine.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_a_subclass_of_both_is_left_alone(stock: type[StockAudioOut]) -> None:
+    class Both(AvatarAudioOut, StockAudioOut):
+        pass
+
+    out = Both(credentials=AvatarCredentials("avatar", TOKEN))
+    assert type(out) is Both
+
+
+def test_a_stock_package_that_cannot_be_imported_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On Python 3.11 the avatar package of videosdk-agents is a SyntaxError."""
+    monkeypatch.setitem(sys.modules, "videosdk.agents", ModuleType("videosdk.agents"))
+    monkeypatch.setitem(sys.modules, "videosdk.agents.avatar", None)
+    assert type(speaker_out()) is AvatarAudioOut
+
+
+def test_subclasses_hear_of_ends_as_in_the_stock_class() -> None:
+    heard: list[tuple[float, bool]] = []
+
+    class Mine(AvatarAudioOut):
+        def _on_stream_ended(self, playback_position: float, interrupted: bool) -> None:
+            heard.append((playback_position, interrupted))
+
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room)
+        out = Mine(credentials=AvatarCredentials("avatar", TOKEN))
+        out._set_meeting(room.peer("agent"))
+        await say(out, 2400)
+        await out.wait_for_playout()
+        await out.aclose()
+
+    virtual_time.run(scene())
+    assert heard == [(0.1, False)]
+
+
+def import_cost() -> tuple[float, set[str]]:
+    """What importing agent_side costs an agent: CPU seconds, and what it brings along.
+
+    An agent is an asyncio program, so asyncio is there already.
+    """
+    code = (
+        "import asyncio, sys, time; before = set(sys.modules); start = time.process_time();"
+        "import agent_side; cost = time.process_time() - start;"
+        "print(cost, *(set(sys.modules) - before))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    return float(output[0]), {name.split(".")[0] for name in output[1:]}
+
+
+def test_importing_it_is_cheap_and_brings_nothing_along() -> None:
+    costs = [import_cost() for _ in range(3)]
+    assert costs[0][1] <= {*sys.stdlib_module_names, "agent_side"}
+    assert min(cost for cost, _ in costs) < 0.05
+
+
+def test_nothing_shows_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room)
+        out = speaker_out(avatar_dispatcher_url="http://u:p@host/")
+        out._set_meeting(room.peer("agent"))
+        await say(out, 2400)
+        await out.wait_for_playout()
+        assert TOKEN not in repr(out) + str(out) + repr(AvatarCredentials("avatar", TOKEN))
+        await out.aclose()
+
+    virtual_time.run(scene())
+    assert TOKEN not in caplog.text
+
+
+# Speech ----------------------------------------------------------------------------------------
+
+
+def test_speech_is_heard_whole_and_told() -> None:
+    async def scene() -> None:
+        async with stage() as set_:
+            data = await say(set_.agent, RATE)
+            await set_.agent.wait_until_ready()
+            assert set_.agent.protocol_version == 2
+            await set_.agent.wait_for_playout()
+            await asyncio.sleep(0.2)
+            assert_heard_whole(set_, data)
+            assert set_.acks == [(1, 1.0, False)]
+            assert set_.started == [1]
+
+    virtual_time.run(scene())
+
+
+def test_speech_before_the_worker_joins_is_heard_whole() -> None:
+    async def scene() -> None:
+        async with stage(worker_joins=False) as set_:
+            data = await say(set_.agent, RATE)
+            await asyncio.sleep(20)
+            running = asyncio.create_task(set_.session.run())
+            await set_.agent.wait_for_playout()
+            await asyncio.sleep(0.2)
+            assert_heard_whole(set_, data)
+            assert set_.acks == [(1, 1.0, False)]
+            set_.session.finish()
+            await running
+
+    virtual_time.run(scene())
+
+
+def test_speech_before_there_is_a_meeting_is_heard_whole() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        out = speaker_out()
+        data = await say(out, RATE)
+        await asyncio.sleep(10)
+        out._set_meeting(room.peer("agent"))
+        await out.wait_for_playout()
+        assert worker.pcm == data
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_pieces_handed_over_by_tasks_stay_in_order() -> None:
+    """Most speech plugins create a task for each 20 ms."""
+
+    async def scene() -> None:
+        room = MemoryRoom(
+            faults=Faults(bandwidth=150_000.0),
+        )
+        worker = StockWorker(room)
+        out = speaker_out()
+        out._set_meeting(room.peer("agent"))
+        data = voice(RATE * 2).tobytes()
+        tasks = []
+        for piece in pieces(data):
+            tasks.append(asyncio.create_task(out.handle_audio_input(piece)))
+            await asyncio.sleep(0.001)
+        tasks.append(asyncio.create_task(out.send_segment_end()))
+        await asyncio.gather(*tasks)
+        await out.wait_for_playout()
+        assert worker.pcm == data
+        assert isinstance(worker.heard[-1], SegmentEnd)
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_full_is_full() -> None:
+    """Whoever writes for ever waits, and goes on once speech was sent or thrown away."""
+
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room, acks=False)
+        out = speaker_out()
+        out._set_meeting(room.peer("agent"))
+        await out.wait_until_ready()
+        for _ in range(9):
+            await out.handle_audio_input(bytes(2 * RATE * 101))
+        waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
+        ending = asyncio.create_task(out.send_segment_end())
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        assert not ending.done()
+        await out.interrupt()
+        await asyncio.wait_for(asyncio.gather(waiting, ending), 1)
+        assert out.turn == 1, "speech that waited died with its turn"
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+# Interrupts ------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_silences_the_face_and_the_next_turn_is_whole() -> None:
+    async def scene() -> None:
+        async with stage() as set_:
+            await set_.agent.wait_until_ready()
+            await set_.agent.handle_audio_input(voice(RATE * 5).tobytes())
+            await asyncio.sleep(1)
+            await set_.agent.interrupt()
+            await set_.agent.interrupt()
+            await set_.agent.send_segment_end()
+            data = await say(set_.agent, RATE, seed=2)
+            await set_.agent.wait_for_playout()
+            await asyncio.sleep(0.2)
+            assert [(turn, dead) for turn, _, dead in set_.acks] == [(1, True), (2, False)]
+            assert 0.5 < set_.acks[0][1] < 1.0
+            assert set_.film.heard().tobytes().find(data) > 0
+
+    virtual_time.run(scene())
+
+
+@dataclass
+class ParkingPeer:
+    """A meeting whose unreliable channel is full: what is sent there waits in the SDK.
+
+    As in the SDK, the connection dies when a waiting send is cancelled and the buffer drains.
+    """
+
+    peer: MemoryPeer
+    parked: list[asyncio.Future[None]] = field(default_factory=list)
+    full: bool = False
+    sent: list[tuple[float, bytes | str]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.peer, name)
+
+    async def send(self, payload: str | bytes, options: Mapping[str, str] | None = None) -> bool:
+        if self.full and options == {"reliability": "UNRELIABLE"}:
+            drained = asyncio.get_running_loop().create_future()
+            self.parked.append(drained)
+            await drained
+        self.sent.append((asyncio.get_running_loop().time(), payload))
+        return await self.peer.send(payload, options)
+
+    def drain(self) -> None:
+        self.full = False
+        for drained in self.parked:
+            drained.set_result(None)
+        self.parked.clear()
+
+
+def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        out = speaker_out()
+        meeting = ParkingPeer(room.peer("agent"))
+        out._set_meeting(meeting)
+        await out.wait_until_ready()
+        await out.handle_audio_input(bytes(RATE * 10))
+        await asyncio.sleep(0.1)
+        meeting.full = True
+        await asyncio.sleep(0.1)
+        assert len(meeting.parked) == 1
+        now = asyncio.get_running_loop().time()
+        await out.interrupt()
+        await asyncio.sleep(0.001)
+        assert (now, b"INTERRUPT") in meeting.sent
+        meeting.drain()
+        data = await say(out, 2400)
+        await out.wait_for_playout()
+        assert worker.pcm.endswith(data)
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_a_send_that_waits_in_the_sdk_is_never_cancelled() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room)
+        out = speaker_out()
+        meeting = ParkingPeer(room.peer("agent"))
+        out._set_meeting(meeting)
+        await out.wait_until_ready()
+        meeting.full = True
+        await out.handle_audio_input(bytes(RATE * 10))
+        await asyncio.sleep(2 * SEND_TIMEOUT_S)
+        await out.interrupt()
+        await out.handle_audio_input(bytes(RATE * 10))
+        await asyncio.sleep(1)
+        await out.aclose()
+        assert len(meeting.parked) >= 3
+        meeting.drain()
+        await asyncio.sleep(0.1)
+
+    virtual_time.run(scene())
+
+
+def test_not_too_many_sends_wait_in_the_sdk() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room)
+        out = speaker_out()
+        meeting = ParkingPeer(room.peer("agent"))
+        out._set_meeting(meeting)
+        await out.wait_until_ready()
+        meeting.full = True
+        for _ in range(2 * MAX_PARKED):
+            await out.handle_audio_input(bytes(PIECE))
+            await asyncio.sleep(0.01)
+            await out.interrupt()
+        assert len(meeting.parked) == MAX_PARKED
+        meeting.drain()
+        await out.handle_audio_input(bytes(PIECE))
+        await out.send_segment_end()
+        await out.wait_for_playout()
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_a_new_meeting_does_not_wait_for_a_send_in_the_old_one() -> None:
+    async def scene() -> None:
+        room, another = MemoryRoom(), MemoryRoom()
+        out = speaker_out()
+        StockWorker(room)
+        meeting = ParkingPeer(room.peer("agent"))
+        out._set_meeting(meeting)
+        await out.wait_until_ready()
+        meeting.full = True
+        data = await say(out, 2400)
+        await asyncio.sleep(0.1)
+        worker = StockWorker(another)
+        out._set_meeting(another.peer("agent"))
+        await asyncio.sleep(SEND_TIMEOUT_S / 2)
+        assert worker.pcm == data
+        await out.wait_for_playout()
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+# What it survives ------------------------------------------------------------------------------
+
+
+def test_a_connection_that_is_gone_for_a_while_loses_nothing() -> None:
+    errors: list[AvatarError] = []
+
+    async def scene() -> None:
+        async with stage() as set_:
+            set_.agent.on_error = errors.append
+            await set_.agent.wait_until_ready()
+            data = await say(set_.agent, RATE * 3)
+            await asyncio.sleep(1)
+            set_.peer.cut_off()
+            await asyncio.sleep(FAILING_S - 1)
+            assert errors == []
+            await asyncio.sleep(30)
+            assert len(errors) == 1
+            assert "avatar" in str(errors[0])
+            set_.peer.rejoin()
+            await set_.agent.wait_for_playout()
+            await asyncio.sleep(0.2)
+            assert set_.acks == [(1, 3.0, False)]
+            assert len(set_.heard_of()) >= len(data) // 2
+            spoken = set_.film.heard()
+            assert np.count_nonzero(spoken) - len(data) // 2 < 500, "nothing was said twice"
+            await say(set_.agent, RATE, seed=2)
+            await set_.agent.wait_for_playout()
+            assert set_.acks[1:] == [(2, 1.0, False)]
+            assert len(errors) == 1
+
+    virtual_time.run(scene())
+
+
+def test_a_connection_that_is_gone_for_a_while_does_not_mute_version_1() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        peer = room.peer("agent")
+        out = speaker_out()
+        out._set_meeting(peer)
+        await out.wait_until_ready()
+        data = await say(out, RATE)
+        await asyncio.sleep(0.3)
+        peer.cut_off()
+        await asyncio.sleep(20)
+        peer.rejoin()
+        await asyncio.sleep(5)
+        assert worker.pcm == data
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_each_failure_that_lasts_is_told_once() -> None:
+    errors: list[AvatarError] = []
+
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room)
+        peer = room.peer("agent")
+        out = speaker_out(on_error=errors.append)
+        out._set_meeting(peer)
+        await out.wait_until_ready()
+        for _ in range(2):
+            peer.cut_off()
+            await say(out, RATE)
+            await asyncio.sleep(3 * FAILING_S)
+            peer.rejoin()
+            await out.wait_for_playout()
+        await out.aclose()
+
+    virtual_time.run(scene())
+    assert len(errors) == 2
+
+
+def test_speech_goes_on_in_the_next_meeting() -> None:
+    """The worker saw the agent leave and come back."""
+
+    async def scene() -> None:
+        async with stage() as set_:
+            await set_.agent.wait_until_ready()
+            data = await say(set_.agent, RATE * 3)
+            await asyncio.sleep(1)
+            set_.peer.leave()
+            await asyncio.sleep(1)
+            set_.peer.rejoin()
+            set_.agent._set_meeting(set_.peer)
+            await set_.agent.wait_for_playout()
+            await asyncio.sleep(0.2)
+            assert set_.acks == [(1, 3.0, False)]
+            sound = set_.film.heard().tobytes()
+            assert data[len(data) // 2 :] in sound
+            await say(set_.agent, RATE, seed=2)
+            await set_.agent.wait_for_playout()
+            assert len(set_.acks) == 2
+
+    virtual_time.run(scene())
+
+
+def test_the_same_meeting_may_be_set_twice() -> None:
+    async def scene() -> None:
+        async with stage() as set_:
+            await set_.agent.wait_until_ready()
+            set_.agent._set_meeting(set_.peer)
+            assert len(set_.peer._listeners) == 1
+            await set_.agent.wait_until_ready()
+            await say(set_.agent, RATE)
+            await set_.agent.wait_for_playout()
+            assert set_.acks == [(1, 1.0, False)]
+
+    virtual_time.run(scene())
+
+
+def test_a_meeting_that_forgot_its_listeners_can_be_left() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        peer = room.peer("agent")
+        out = speaker_out()
+        out._set_meeting(peer)
+        peer._listeners.clear()
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+GARBAGE: list[str | bytes] = [
+    "5",
+    "[]",
+    "null",
+    "{}",
+    "INTERRUPT",
+    "{" * 15_000,
+    "[" * 10_000,
+    '{"type": 5}',
+    '{"type": "stream_ended"}',
+    '{"type": "stream_ended", "data": 5}',
+    '{"type": "stream_ended", "data": {"playback_position": NaN}}',
+    json.dumps({"type": "stream_ended", "data": {"playback_position": math.inf}}),
+    '{"type": "progress", "v": 2, "stream": "0123456789abcdef", "missing": 1}',
+    '{"type": "avatar_ready", "v": 2, "worker": {}, "stream": null}',
+    b"\xff" * 100,
+    b"\xffAV2" + bytes(60),
+]
+
+
+@pytest.mark.parametrize("sender", ["avatar", "browser"])
+def test_whatever_anybody_sends_the_agent_hears_on(sender: str) -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        peer = room.peer("agent")
+        out = speaker_out()
+        out._set_meeting(peer)
+        await out.wait_until_ready()
+        villain = worker.peer if sender == "avatar" else room.peer("browser", "normal")
+        for payload in GARBAGE:
+            for reliability in ("RELIABLE", "UNRELIABLE"):
+                await villain.send(payload, {"reliability": reliability})
+        assert peer.raised == []
+        assert not peer.deaf
+        data = await say(out, RATE)
+        await out.wait_for_playout()
+        assert worker.pcm == data
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+@pytest.mark.parametrize("data", [None, 5, [], {}, {"payload": None, "from": "avatar"}, "text"])
+@pytest.mark.parametrize("action", ["data", "agent-joined", "participant-left", "meeting-joined"])
+def test_no_event_of_the_sdk_makes_it_raise(action: str, data: object) -> None:
+    async def scene() -> None:
+        peer = MemoryRoom().peer("agent")
+        out = speaker_out()
+        out._set_meeting(peer)
+        for listener in peer._listeners:
+            listener.handle_event(action, data)
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_only_the_avatar_is_believed() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room, acks=False)
+        browser = room.peer("browser", "normal")
+        ended: list[Any] = []
+        out = speaker_out(on_stream_ended=lambda *end: ended.append(end))
+        out._set_meeting(room.peer("agent"))
+        await out.wait_until_ready()
+        await say(out, 2400)
+        await asyncio.sleep(0.5)
+        await browser.send(encode(StreamEnded(0.1, False)).payload)
+        await asyncio.sleep(0.5)
+        assert ended == []
+        browser.leave()
+        await asyncio.sleep(0.5)
+        assert out.protocol_version == 1
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_the_avatar_that_leaves_is_waited_for() -> None:
+    async def scene() -> None:
+        async with stage() as set_:
+            await set_.agent.wait_until_ready()
+            set_.room.lose(set_.meeting)
+            assert set_.agent.protocol_version == 0
+            waiting = asyncio.create_task(set_.agent.wait_until_ready())
+            await asyncio.sleep(5)
+            assert not waiting.done()
+            waiting.cancel()
+
+    with pytest.raises(Exception, match="taken away"):
+        virtual_time.run(scene())
+
+
+# Callbacks -------------------------------------------------------------------------------------
+
+
+def test_callbacks_may_be_functions_or_coroutines_and_may_fail(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calls: list[str] = []
+
+    def failing(*args: object) -> None:
+        calls.append("function")
+        raise RuntimeError("mine")
+
+    async def failing_later(*args: object) -> None:
+        calls.append("coroutine")
+        await asyncio.sleep(0.1)
+        raise RuntimeError("mine")
+
+    async def scene() -> None:
+        async with stage() as set_:
+            set_.agent.on_playback_started = failing
+            set_.agent.on_stream_ended = failing_later
+            for seed in (1, 2):
+                await say(set_.agent, 2400, seed)
+                await set_.agent.wait_for_playout()
+
+    virtual_time.run(scene())
+    assert calls == ["function", "coroutine"] * 2
+    assert caplog.text.count("a callback of AvatarAudioOut failed") == 4
+
+
+# Closing ---------------------------------------------------------------------------------------
+
+
+def test_closing_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[Any] = []
+
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room)
+        peer = room.peer("agent")
+        out = speaker_out(on_stream_ended=lambda *end: ended.append(end))
+        out._set_meeting(peer)
+        await out.wait_until_ready()
+        await say(out, RATE)
+        await asyncio.sleep(0.2)
+        await asyncio.gather(out.aclose(), out.aclose())
+        await out.aclose()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert peer._listeners == []
+        await asyncio.wait_for(out.wait_for_playout(), 1)
+
+    virtual_time.run(scene())
+    assert [(turn, interrupted) for _, interrupted, turn in ended] == [(1, True)]
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+# The dispatcher --------------------------------------------------------------------------------
+
+
+class Dispatcher(BaseHTTPRequestHandler):
+    """Answers with the statuses that it was given, then with 200, and keeps the requests."""
+
+    statuses: ClassVar[list[int]] = []
+    requests: ClassVar[list[tuple[str, dict[str, str], Any]]] = []
+
+    def do_POST(self) -> None:
+        length = int(self.headers["Content-Length"])
+        body = json.loads(self.rfile.read(length))
+        self.requests.append((self.path, dict(self.headers), body))
+        self.send_response(self.statuses.pop(0) if self.statuses else 200)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        """Standard error is for failures."""
+
+
+@contextmanager
+def dispatcher(*statuses: int) -> Iterator[tuple[int, list[tuple[str, dict[str, str], Any]]]]:
+    """A dispatcher on the loopback: its port and the requests that it gets."""
+    handler = type("Handler", (Dispatcher,), {"statuses": [*statuses], "requests": []})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server.server_port, handler.requests  # type: ignore[attr-defined]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy between us and the loopback, and no pause between tries."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(audio_out, "CONNECT_PAUSES_S", (0.0, 0.0, 0.0))
+
+
+def connect(url: str, **options: Any) -> None:
+    async def scene() -> None:
+        out = speaker_out(avatar_dispatcher_url=url, room_id="room", **options)
+        try:
+            await out.connect()
+        finally:
+            await out.aclose()
+
+    asyncio.run(scene())
+
+
+def test_the_join_request_has_the_stock_fields_and_ours() -> None:
+    with dispatcher() as (port, requests):
+        connect(f"http://127.0.0.1:{port}/launch")
+        connect(
+            f"http://127.0.0.1:{port}/launch",
+            character="ada",
+            agent_participant_id="agent",
+            metadata={"a": [1]},
+        )
+    (path, headers, stock), (_, _, ours) = requests
+    assert path == "/launch"
+    assert headers["Content-Type"] == "application/json"
+    assert "Authorization" not in headers
+    assert stock == {"room_name": "room", "token": TOKEN, "participant_id": "avatar"}
+    more = {"character": "ada", "agent_participant_id": "agent", "metadata": {"a": [1]}}
+    assert ours == {**stock, **more}
+
+
+def test_the_urls_password_goes_into_a_header_and_nowhere_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for name in ("httpx", "httpcore", "avatar", "asyncio"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    with dispatcher(503) as (port, requests):
+        connect(f"http://me:pass%3Aw%C3%B6rd@127.0.0.1:{port}/launch")
+    expected = base64.b64encode("me:pass:wörd".encode()).decode()
+    assert [headers["Authorization"] for _, headers, _ in requests] == [f"Basic {expected}"] * 2
+    assert any(record.name.startswith("httpcore") for record in caplog.records)
+    for record in caplog.records:
+        text = f"{record.getMessage()} {record.args!r} {record.__dict__!r}"
+        for secret in (TOKEN, "pass:", "pass%3A", "wörd", expected):
+            assert secret not in text, record
+
+
+def test_a_dispatcher_that_is_full_is_asked_again() -> None:
+    with dispatcher(503, 503, 503) as (port, requests):
+        connect(f"http://127.0.0.1:{port}/launch")
+    assert len(requests) == 4
+
+
+def test_a_dispatcher_that_stays_full_is_an_error() -> None:
+    full = pytest.raises(AvatarError, match=r"503.*capacity")
+    with dispatcher(*[503] * 9) as (port, requests), full:
+        connect(f"http://127.0.0.1:{port}/launch")
+    assert len(requests) == 4
+
+
+def test_a_dispatcher_out_of_reach_is_an_error() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        with pytest.raises(AvatarError, match="cannot be reached") as caught:
+            connect(f"http://me:secret@127.0.0.1:{port}/launch")
+    assert "secret" not in str(caught.value)
+
+
+def test_connecting_needs_a_room() -> None:
+    async def scene() -> None:
+        with pytest.raises(ValueError, match="set_room_id"):
+            await speaker_out(avatar_dispatcher_url="http://127.0.0.1/").connect()
+
+    asyncio.run(scene())
