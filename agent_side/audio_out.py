@@ -243,6 +243,10 @@ class AvatarAudioOut:
     # The SDK's events -----------------------------------------------------------------------
 
     def _on_event(self, action: str, data: Any) -> None:
+        """The SDK lists those who were there first only when the agent has joined.
+
+        The framework attaches us in that very event, and the SDK tells it to us then too.
+        """
         if action == "data":
             if data.get("from") == self._participant_id:
                 reliable = data.get("reliability") == "RELIABLE"
@@ -255,6 +259,9 @@ class AvatarAudioOut:
         elif action in ("participant-left", "agent-left"):
             if data.id == self._participant_id:
                 self._speaker.absent(_now())
+        elif action == "meeting-joined":
+            if any(peer["id"] == self._participant_id for peer in data["participants"]):
+                self._speaker.present(_now())
         else:
             return
         self._wake()

@@ -292,6 +292,29 @@ def test_speech_before_there_is_a_meeting_is_heard_whole() -> None:
     virtual_time.run(scene())
 
 
+def test_a_stock_worker_that_was_there_first_is_noticed() -> None:
+    """The SDK lists those who were there in its join event only, not in ``participants``."""
+
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        peer = room.peer("agent")
+        await asyncio.sleep(0)
+        peer.participants.clear()
+        out = speaker_out()
+        out._set_meeting(peer)
+        listed = [{"id": "somebody"}, {"id": "avatar", "displayName": "Face"}]
+        for listener in list(peer._listeners):
+            listener.handle_event("meeting-joined", {"participants": listed})
+        await asyncio.wait_for(out.wait_until_ready(), 5)
+        data = await say(out, 2400)
+        await out.wait_for_playout()
+        assert worker.pcm == data
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
 def test_pieces_handed_over_by_tasks_stay_in_order() -> None:
     """Most speech plugins create a task for each 20 ms."""
 
