@@ -133,6 +133,7 @@ class AvatarAudioOut:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._interrupts = 0
+        self._closed = False
         self._failing_since: float | None = None
         self._failure_told = False
 
@@ -181,6 +182,7 @@ class AvatarAudioOut:
         Called again with another meeting, goes on there with what was not heard.
         """
         self._detach()
+        self._closed = False
         self._leave_parked(meeting)
         self._meeting = meeting
         self._listener = _Listener(self._on_event)
@@ -196,7 +198,7 @@ class AvatarAudioOut:
         interrupts = self._interrupts
         async with self._turnstile:
             await self._has_room.wait()
-            if interrupts == self._interrupts:
+            if interrupts == self._interrupts and not self._closed:
                 self._speaker.write(bytes(audio_data), _now())
         self._wake()
 
@@ -204,7 +206,7 @@ class AvatarAudioOut:
         """The current turn is complete."""
         interrupts = self._interrupts
         async with self._turnstile:
-            if interrupts == self._interrupts:
+            if interrupts == self._interrupts and not self._closed:
                 self._speaker.end(_now())
         self._wake()
 
@@ -225,16 +227,22 @@ class AvatarAudioOut:
         await self._silent.wait()
 
     async def aclose(self) -> None:
-        """Stop sending and listening. May be called twice; turns that are alive end."""
+        """Stop sending and listening; turns that are alive end, what is said later is lost.
+
+        May be called twice, also from a callback. `_set_meeting` begins anew.
+        """
+        if self._closed:
+            return
+        self._closed = True
         self._detach()
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
-            self._sender = None
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
         self._speaker.give_up()
         self._tell()
-        if self._callbacks:
-            await asyncio.gather(*self._callbacks, return_exceptions=True)
+        others = self._callbacks - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _on_stream_ended(self, playback_position: float, interrupted: bool) -> None:
         """What subclasses of the stock class override."""

@@ -757,6 +757,28 @@ def test_callbacks_may_be_functions_or_coroutines_and_may_fail(
     assert caplog.text.count("a callback of AvatarAudioOut failed") == 4
 
 
+def test_a_callback_may_close_it() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room)
+        out = speaker_out()
+        closed = asyncio.Event()
+
+        async def close(position: float, interrupted: bool, turn: int) -> None:
+            await out.aclose()
+            closed.set()
+
+        out.on_stream_ended = close
+        out._set_meeting(room.peer("agent"))
+        for _ in range(3):
+            await say(out, 2400)
+        await asyncio.wait_for(closed.wait(), 10)
+        await asyncio.sleep(1)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtual_time.run(scene())
+
+
 # Closing ---------------------------------------------------------------------------------------
 
 
@@ -782,6 +804,51 @@ def test_closing_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None
     virtual_time.run(scene())
     assert [(turn, interrupted) for _, interrupted, turn in ended] == [(1, True)]
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_what_is_said_after_closing_is_lost_and_harms_nobody() -> None:
+    async def scene() -> None:
+        out = speaker_out()
+        await out.aclose()
+        await say(out, RATE)
+        await out.interrupt()
+        await asyncio.wait_for(out.wait_for_playout(), 1)
+
+    virtual_time.run(scene())
+
+
+def test_a_writer_that_waits_goes_on_when_it_closes() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        StockWorker(room, acks=False)
+        out = speaker_out()
+        out._set_meeting(room.peer("agent"))
+        await out.wait_until_ready()
+        await out.handle_audio_input(bytes(2 * RATE * 901))
+        waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
+        await asyncio.sleep(1)
+        await out.aclose()
+        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(out.wait_for_playout(), 1)
+
+    virtual_time.run(scene())
+
+
+def test_it_can_be_attached_again_after_it_was_closed() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        out = speaker_out()
+        peer = room.peer("agent")
+        out._set_meeting(peer)
+        await out.aclose()
+        out._set_meeting(peer)
+        data = await say(out, 2400)
+        await out.wait_for_playout()
+        assert worker.pcm == data
+        await out.aclose()
+
+    virtual_time.run(scene())
 
 
 # The dispatcher --------------------------------------------------------------------------------
