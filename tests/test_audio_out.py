@@ -952,12 +952,36 @@ def test_a_dispatcher_that_stays_full_is_an_error() -> None:
     assert len(requests) == 4
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [(401, "user:password@"), (403, "user:password@"), (404, "path"), (422, "log"), (500, "log")],
+)
+def test_a_dispatcher_that_refuses_is_an_error_at_once(status: int, advice: str) -> None:
+    refused = pytest.raises(AvatarError, match=f"{status}.*{advice}")
+    with dispatcher(status) as (port, requests), refused as caught:
+        connect(f"http://me:secret@127.0.0.1:{port}/launch?key=hidden")
+    assert len(requests) == 1
+    assert "secret" not in str(caught.value)
+    assert "hidden" not in str(caught.value)
+    assert TOKEN not in str(caught.value)
+
+
 def test_a_dispatcher_out_of_reach_is_an_error() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         port = nobody.getsockname()[1]
         with pytest.raises(AvatarError, match="cannot be reached") as caught:
             connect(f"http://me:secret@127.0.0.1:{port}/launch")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://[/", "localhost:8089/launch", "nonsense", "http://", "http://me:secret/1@host:80/"],
+)
+def test_an_url_that_is_none_is_an_error_at_once(url: str) -> None:
+    with pytest.raises(AvatarError, match="avatar_dispatcher_url") as caught:
+        connect(url)
     assert "secret" not in str(caught.value)
 
 
