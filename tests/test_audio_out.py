@@ -14,18 +14,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import virtual_time
-from stage import Stage, stage, voice
+from pyee.asyncio import AsyncIOEventEmitter
+from stage import QuickRenderer, Stage, stage, voice
+from videosdk.lib.pymediasoup.data_producer import DataProducer
+from videosdk.room_client import RoomClient
 
 from agent_side import AvatarAudioOut, AvatarCredentials, audio_out
 from agent_side.audio_out import FAILING_S, MAX_PARKED, SEND_TIMEOUT_S, AvatarError
 from agent_side.wire import Interrupt, Message, Pcm, SegmentEnd, StreamEnded, decode, encode
+from worker.errors import MeetingLost
 from worker.meetings.memory import Faults, MemoryPeer, MemoryRoom
+from worker.session import Session
+from worker.settings import Settings
 
 RATE = 24_000
 PIECE = 960
@@ -464,6 +470,38 @@ def test_a_send_that_waits_in_the_sdk_is_never_cancelled() -> None:
     virtual_time.run(scene())
 
 
+class FullChannel(AsyncIOEventEmitter):
+    """A data channel whose buffer is full."""
+
+    bufferedAmount = 100_000  # noqa: N815 - the SDK's name
+    bufferedAmountLowThreshold = 65_535  # noqa: N815
+
+    def send(self, data: bytes) -> None:
+        """Into the buffer."""
+
+
+def test_the_sdk_dies_of_a_waiting_send_that_was_cancelled() -> None:
+    """The fact on which the test before rests; the raise goes up into the peer connection."""
+
+    async def scene() -> None:
+        channel = FullChannel()
+        producer = DataProducer(id="id", dataChannel=channel, sctpStreamParameters=None)
+        client = SimpleNamespace(
+            _RoomClient__send_transport=SimpleNamespace(connectionState="connected"),
+            _data_producer_initialized=True,
+            _unreliable_data_producer=producer,
+        )
+        options = {"reliability": "UNRELIABLE"}
+        sending = asyncio.ensure_future(RoomClient.send(client, b"speech", options))
+        await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        with pytest.raises((RecursionError, asyncio.InvalidStateError)):
+            channel.emit("bufferedamountlow")
+
+    virtual_time.run(scene())
+
+
 def test_not_too_many_sends_wait_in_the_sdk() -> None:
     async def scene() -> None:
         room = MemoryRoom()
@@ -581,6 +619,32 @@ def test_each_failure_that_lasts_is_told_once() -> None:
 
     virtual_time.run(scene())
     assert len(errors) == 2
+
+
+def test_a_worker_that_dies_in_mid_sentence_is_replaced() -> None:
+    async def scene() -> None:
+        async with stage(worker_joins=False) as set_:
+            dying = asyncio.create_task(set_.session.run())
+            data = await say(set_.agent, RATE * 3)
+            await asyncio.sleep(1.5)
+            set_.room.lose(set_.meeting)
+            with pytest.raises(MeetingLost):
+                await dying
+            await asyncio.sleep(3)
+            session = Session(set_.room.join_worker(), QuickRenderer(), Settings(), None)
+            living = asyncio.create_task(session.run())
+            await set_.agent.wait_for_playout()
+            await asyncio.sleep(0.2)
+            assert set_.acks == [(1, 3.0, False)]
+            assert set_.started == [1]
+            sound = set_.film.heard()
+            extra = np.count_nonzero(sound) - len(data) // 2
+            assert 0 <= extra <= 0.3 * RATE, "only what was heard since the last report is repeated"
+            assert data[len(data) // 2 + 2 * 8000 :] in sound.tobytes()
+            session.finish()
+            await living
+
+    virtual_time.run(scene())
 
 
 def test_speech_goes_on_in_the_next_meeting() -> None:
