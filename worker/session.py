@@ -62,6 +62,7 @@ class Session:
         self._outbox: asyncio.Queue[Message] = asyncio.Queue(MAX_OUTBOX)
         self._work_changed = asyncio.Event()
         self._ending = asyncio.Event()
+        self._joining: asyncio.Task[None] | None = None
         self._leave_by: float | None = None
         self._pushed = 0
         self._send_failures = 0
@@ -85,19 +86,35 @@ class Session:
         """
         try:
             with ThreadPoolExecutor(1, "avatar-render") as thread:
-                await self._meeting.join()
-                await self._converse(thread)
+                if await self._join():
+                    await self._converse(thread)
         finally:
             await self._meeting.leave()
             self._renderer.close()
 
     def finish(self) -> None:
         """Accept no new turn, speak out those that were begun, leave; called again: leave now."""
+        if self._joining is not None:
+            self._joining.cancel()
         if self._leave_by is None:
             self._conversation.accept_no_turn()
             self._leave_by = clock.now() + self._finish_s
         else:
             self._leave_by = clock.now()
+
+    async def _join(self) -> bool:
+        """False where `finish` was called first."""
+        if self._leave_by is not None:
+            return False
+        self._joining = asyncio.create_task(self._meeting.join(), name="join")
+        try:
+            await asyncio.wait([self._joining])
+        finally:
+            joining, self._joining = self._joining, None
+            joining.cancel()
+        if not joining.cancelled():
+            joining.result()
+        return self._leave_by is None
 
     async def _converse(self, thread: ThreadPoolExecutor) -> None:
         failure: BaseException | None = None
