@@ -27,7 +27,7 @@ from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
-from worker import logs, sdk
+from worker import logs, parking, sdk
 from worker.errors import JoinError, MeetingError, MeetingLost
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
@@ -596,7 +596,7 @@ async def test_messages_go_to_the_channel_that_they_belong_to(certificate: Certi
 async def test_a_send_that_the_sdk_never_finishes_is_given_up(
     certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "SEND_S", 0.05)
+    monkeypatch.setattr(parking, "SEND_S", 0.05)
     async with joined(certificate) as (_, meeting):
         for _ in range(5):
             await meeting.send(Pcm(bytes(15_000)))

@@ -14,7 +14,7 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
@@ -28,6 +28,7 @@ from worker import clock
 from worker.errors import JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
+from worker.parking import Parking
 from worker.tracks import Tracks, TracksClosed
 
 BUFFER_THRESHOLD: Final = 65_535
@@ -36,8 +37,6 @@ BUFFER_THRESHOLD: Final = 65_535
 MAX_EVENTS: Final = 4096
 """What a worker may leave unread; later packets are lost, as on any network."""
 
-SEND_TIMEOUT_S: Final = 5.0
-"""After this long in a full buffer a worker's message is given up; the SDK would wait forever."""
 
 PeerType = Literal["agent", "normal"]
 
@@ -333,7 +332,7 @@ class MemoryPeer:
             self.room.enter(self)
             self._inside = True
         self.deaf = False
-        self._uplink = _Uplink(self.room)
+        self._uplink = _Uplink(self.room, self.cut_off)
 
     def cut_off(self) -> None:
         """The connection is dead and nobody noticed: sending raises, nothing arrives."""
@@ -397,6 +396,7 @@ class MemoryMeeting:
         self._ended = False
         self._loss: str | None = None
         self._senders: list[asyncio.Task[None]] = []
+        self._parking = Parking()
 
     async def join(self) -> None:
         try:
@@ -431,14 +431,9 @@ class MemoryMeeting:
         packet = encode(message)
         options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._peer.send(packet.payload, options)
+            await self._parking.wait(self._peer.send(packet.payload, options))
         except ConnectionError as error:
             raise MeetingError(f"The worker is not connected to the room: {error}") from error
-        except TimeoutError:
-            raise MeetingError(
-                f"The send buffer has been full for {SEND_TIMEOUT_S:g} s; send it again later."
-            ) from None
 
     def publish(self, frame: AvatarFrame) -> None:
         self.tracks.publish(frame)
@@ -552,8 +547,9 @@ class _Rule:
 class _Uplink:
     """One connection's way out: a single queue for both channels, each with its own buffer."""
 
-    def __init__(self, room: MemoryRoom) -> None:
+    def __init__(self, room: MemoryRoom, die: Callable[[], None]) -> None:
         self._room = room
+        self._die = die
         self._queue: deque[_Packet] = deque()
         self._free_at = 0.0
         self._unsent = {True: 0, False: 0}
@@ -601,10 +597,13 @@ class _Uplink:
     def _wake(self, reliable: bool) -> None:
         """All who wait go on together and overfill the buffer again, as in the SDK.
 
-        Whoever gave up waiting is sent all the same: the SDK forgets to take it back.
+        A send that was cancelled meanwhile is sent all the same, and the connection dies of it:
+        the SDK tells a future that is done, and what that raises ends its transport.
         """
         waiting, self._waiting[reliable] = self._waiting[reliable], []
         for packet, drained in waiting:
             self._put(packet)
-            if not drained.done():
-                drained.set_result(None)
+            if drained.done():
+                self._die()
+                return
+            drained.set_result(None)

@@ -17,6 +17,7 @@ from worker import clock
 from worker.errors import JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame
 from worker.meeting import Joined, Left, MeetingEvent, Received
+from worker.parking import Parking
 from worker.sdk import Inside, fetch_config
 from worker.settings import Settings
 from worker.tracks import Tracks, TracksClosed
@@ -30,8 +31,6 @@ each at most). What comes then is dropped and counted; joining and leaving never
 
 POLL_S: Final = 0.02
 WATCH_S: Final = 0.5
-SEND_S: Final = 5.0
-"""The SDK never wakes a send that waits for a full buffer when its channel has died."""
 LEAVE_S: Final = 5.0
 
 URL_SAFE: Final = "!$'()*,;:@/"
@@ -174,6 +173,7 @@ class VideoSDKMeeting:
         self._sdk: Any = None
         self._inside: Inside | None = None
         self._inbox: Inbox | None = None
+        self._parking = Parking()
         self._stage = ""
         self._leaving = asyncio.Lock()
         self._left = False
@@ -225,12 +225,9 @@ class VideoSDKMeeting:
         if self._sdk is None or self._left:
             raise MeetingError("Nothing can be sent: the worker is not in the meeting.")
         try:
-            async with asyncio.timeout(SEND_S):
-                await self._sdk.send(packet.payload, options)
-        except TimeoutError:
-            raise MeetingError(
-                f"The data channel was full for {SEND_S:g} s; the network is too slow or dead."
-            ) from None
+            await self._parking.wait(self._sdk.send(packet.payload, options))
+        except MeetingError:
+            raise
         except Exception as error:
             raise MeetingError(
                 f"The data channel refused a packet ({type(error).__name__}); try again later."
@@ -256,6 +253,7 @@ class VideoSDKMeeting:
                     await self._inside.leave()
             except TimeoutError:
                 logger.warning("leaving took longer than %g s and was given up", LEAVE_S)
+            self._parking.close()
             logger.info(
                 "left %s; %d packets dropped, %d events unreadable",
                 self._info.room_name,

@@ -1,0 +1,45 @@
+"""Sends that wait in the SDK: given up in time, left behind, never cancelled.
+
+The SDK's ``send`` waits while its buffer is full. Nothing wakes it when its channel dies, and
+when it is cancelled, the transport dies as soon as the buffer drains.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from worker.errors import MeetingError
+
+SEND_S: Final = 5.0
+MAX_PARKED: Final = 64
+
+
+class Parking:
+    """Waits for sends up to a limit, and keeps those that go on waiting out of the way."""
+
+    def __init__(self) -> None:
+        self._parked: set[asyncio.Future[Any]] = set()
+
+    async def wait(self, send: Awaitable[Any]) -> None:
+        """Return when `send` is done. Raises what it raises, and MeetingError after `SEND_S`."""
+        sending = asyncio.ensure_future(send)
+        self._parked.add(sending)
+        sending.add_done_callback(self._parked.discard)
+        if len(self._parked) <= MAX_PARKED:
+            await asyncio.wait([sending], timeout=SEND_S)
+        if not sending.done():
+            sending.add_done_callback(_forget)
+            raise MeetingError(
+                f"The data channel was full for {SEND_S:g} s; the network is too slow or dead."
+            )
+        sending.result()
+
+    def close(self) -> None:
+        """The transport is gone: nothing can happen to it any more."""
+        for sending in list(self._parked):
+            sending.cancel()
+
+
+def _forget(sending: asyncio.Future[Any]) -> None:
+    if not sending.cancelled():
+        sending.exception()
