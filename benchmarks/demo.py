@@ -163,7 +163,7 @@ def _of_film(
         "av_offset_ms_p50": measure.percentile(np.abs(offsets), 50),
         "av_offset_ms_p95": measure.percentile(np.abs(offsets), 95),
         "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
-        "mouth_open_in_speech": round(float(np.mean(openings > measure.OPEN_MOUTH)), 3),
+        "mouth_open_share": round(float(np.mean(openings > measure.OPEN_MOUTH)), 3),
         "mouth_open_in_pauses": round(float(np.max(openings[pauses])), 4),
     }
 
