@@ -1,7 +1,6 @@
 """Interrupts are total: random conversations over a random network, in virtual time."""
 
 import asyncio
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import virtual_time
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import heard
+from script import RUNS, Interrupt, Pause, Say, scripts
 from stage import Stage, stage, voice
 
 from agent_side import speaker
@@ -17,37 +17,12 @@ from worker.media import Pcm
 from worker.meeting import Received
 from worker.meetings.memory import Faults
 
-RUNS = int(__import__("os").environ.get("RUNS", "2000"))
-
-
-@dataclass(frozen=True)
-class Say:
-    """A turn of so many samples, handed over in pieces of so many bytes, so often."""
-
-    samples: int
-    piece: int
-    every_s: float
-
-
-@dataclass(frozen=True)
-class Interrupt:
-    times: int
-
-
-@dataclass(frozen=True)
-class Pause:
-    seconds: float
-
-
-says = st.builds(
-    Say,
-    samples=st.integers(1, 30_000),
-    piece=st.sampled_from([480, 959, 960, 4000, 15_000, 96_000]),
-    every_s=st.sampled_from([0.0, 0.001, 0.02]),
+conversations = scripts(
+    shortest=1,
+    longest=30_000,
+    pieces=[480, 959, 960, 4000, 15_000, 96_000],
+    every_s=[0.0, 0.001, 0.02],
 )
-pauses = st.builds(Pause, st.floats(0, 1.5))
-interrupts = st.builds(Interrupt, st.integers(1, 2))
-scripts = st.lists(st.one_of(says, says, pauses, interrupts), min_size=1, max_size=8)
 networks = st.builds(
     Faults,
     loss=st.sampled_from([0.0, 0.05, 0.3]),
@@ -107,7 +82,7 @@ def version_2_however_long_the_greeting_takes():
 
 
 @settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
-@given(script=scripts, faults=networks, seed=st.integers(0, 2**16))
+@given(script=conversations, faults=networks, seed=st.integers(0, 2**16))
 def test_version_2_is_exact_on_any_network(script, faults, seed):
     async def conversation():
         async with stage(faults, seed=seed) as scene:

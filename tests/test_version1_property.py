@@ -1,50 +1,29 @@
 """Version 1 is exact while packets keep their order: random conversations in virtual time."""
 
 import asyncio
-from dataclasses import dataclass
 
 import numpy as np
 import virtual_time
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from oracle import heard
+from script import RUNS, Interrupt, Pause, Say, scripts
 from stage import stage, voice
 from stock_agent import StockAgent
 
 from worker.meetings.memory import Faults
 from worker.protocols.version1 import GRACE_S
 
-RUNS = 2000
 SHORTEST = 2000
 """Samples: shorter than 60 ms is not a turn to version 1, when it follows an interrupt."""
 
 
-@dataclass(frozen=True)
-class Say:
-    samples: int
-    piece: int
-    every_s: float
-
-
-@dataclass(frozen=True)
-class Interrupt:
-    times: int
-
-
-@dataclass(frozen=True)
-class Pause:
-    seconds: float
-
-
-says = st.builds(
-    Say,
-    samples=st.integers(SHORTEST, 40_000),
-    piece=st.sampled_from([480, 960, 4000, 15_000, 96_000]),
-    every_s=st.sampled_from([0.0, 0.001, 0.018]),
+conversations = scripts(
+    shortest=SHORTEST,
+    longest=40_000,
+    pieces=[480, 960, 4000, 15_000, 96_000],
+    every_s=[0.0, 0.001, 0.018],
 )
-pauses = st.builds(Pause, st.floats(0, 1.5))
-interrupts = st.builds(Interrupt, st.integers(1, 2))
-scripts = st.lists(st.one_of(says, says, pauses, interrupts), min_size=1, max_size=8)
 
 
 async def play(script, faults, seed, rest_s=0.0):
@@ -87,7 +66,7 @@ def check(turns, killed_to, result, acks):
 
 
 @settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
-@given(script=scripts, delay_s=st.sampled_from([0.0, 0.03, 0.5]))
+@given(script=conversations, delay_s=st.sampled_from([0.0, 0.03, 0.5]))
 def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
     faults = Faults(delay_s=(delay_s, delay_s), in_order=True)
     turns, killed_to, result, acks, _ = virtual_time.run(play(script, faults, 0))
@@ -95,7 +74,7 @@ def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
 
 
 @settings(max_examples=RUNS // 4, deadline=None, suppress_health_check=list(HealthCheck))
-@given(script=scripts, seed=st.integers(0, 2**16))
+@given(script=conversations, seed=st.integers(0, 2**16))
 def test_jitter_changes_nothing_while_turns_keep_their_distance(script, seed):
     faults = Faults(delay_s=(0.0, 0.05), in_order=True)
     rest_s = GRACE_S + 0.05 + 0.01

@@ -1,0 +1,47 @@
+"""Random conversations: what an agent does, as data that hypothesis can shrink."""
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+RUNS = 2000
+"""How many random conversations a property about interrupts has to survive."""
+
+
+@dataclass(frozen=True)
+class Say:
+    """A turn of so many samples, handed over in pieces of so many bytes, so often."""
+
+    samples: int
+    piece: int
+    every_s: float
+
+
+@dataclass(frozen=True)
+class Interrupt:
+    """INTERRUPT, so many times in a row."""
+
+    times: int
+
+
+@dataclass(frozen=True)
+class Pause:
+    seconds: float
+
+
+Action = Say | Interrupt | Pause
+
+
+def scripts(
+    shortest: int, longest: int, pieces: list[int], every_s: list[float]
+) -> st.SearchStrategy[list[Action]]:
+    """Up to eight actions, half of them turns."""
+    says = st.builds(
+        Say,
+        samples=st.integers(shortest, longest),
+        piece=st.sampled_from(pieces),
+        every_s=st.sampled_from(every_s),
+    )
+    pauses = st.builds(Pause, st.floats(0, 1.5))
+    interrupts = st.builds(Interrupt, st.integers(1, 2))
+    return st.lists(st.one_of(says, says, pauses, interrupts), min_size=1, max_size=8)
