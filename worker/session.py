@@ -12,7 +12,7 @@ from agent_side.wire import Message
 from worker import clock
 from worker.conversation import Conversation
 from worker.errors import AvatarError, MeetingError, MeetingLost, RendererError
-from worker.media import SAMPLE_RATE, AvatarFrame, Pcm, Picture
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE, AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, Meeting, Received
 from worker.playout import MAX_PREFETCH, Ended, Playout
 from worker.renderer import Renderer
@@ -248,7 +248,7 @@ def _step(
                 renderer.push(segment, pcm)
             if finished:
                 renderer.finish(segment)
-        return renderer.drain(), renderer.idle() if rest else None
+        return _sound(renderer.drain()), renderer.idle() if rest else None
     except AvatarError:
         raise
     except Exception as error:  # a renderer is anybody's code; its failure ends the session
@@ -256,3 +256,12 @@ def _step(
             f"The renderer failed with {type(error).__name__}: {error}. "
             "Set AVATAR_RENDERER=character to speak with the one that ships."
         ) from error
+
+
+def _sound(frames: list[AvatarFrame]) -> list[AvatarFrame]:
+    """The frames, if the sound of each can be played at one tick."""
+    for frame in frames:
+        samples = len(frame.pcm)
+        if samples > FRAME_SAMPLES or (samples == 0 and not frame.last):
+            raise ValueError(f"a frame has {samples} samples instead of {FRAME_SAMPLES}")
+    return frames
