@@ -167,10 +167,10 @@ class _Stage:
 def to_planes(picture: Image.Image) -> Planes:
     """An RGB picture of even size as YUV 4:2:0, BT.601, limited range."""
     rgb = np.asarray(picture.convert("RGB"), np.float32)
-    luma = rgb @ RGB_TO_YUV[0] + 16
+    luma: Floats = np.asarray(rgb @ RGB_TO_YUV[0] + 16, np.float32)
     rows, columns = luma.shape
     quads = rgb.reshape(rows // 2, 2, columns // 2, 2, 3).mean(axis=(1, 3))
-    chroma = quads @ RGB_TO_YUV[1:].T + 128
+    chroma: Floats = np.asarray(quads @ RGB_TO_YUV[1:].T + 128, np.float32)
     return _bytes(luma), _bytes(chroma[..., 0]), _bytes(chroma[..., 1])
 
 
