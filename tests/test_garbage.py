@@ -12,7 +12,7 @@ from oracle import heard
 from stage import stage, voice
 from stock_agent import RELIABLE, UNRELIABLE, StockAgent
 
-from agent_side.wire import MAX_PAYLOAD, decode
+from agent_side.wire import MAX_PAYLOAD, AgentHello, Interrupt, SegmentEnd, decode
 
 STREAM = "00112233445566aa"
 NOT_JSON = [
@@ -178,7 +178,16 @@ anything = st.one_of(
         max_leaves=12,
     ).map(lambda value: json.dumps(value).encode()),
 )
-packets = st.lists(st.tuples(anything, st.booleans(), st.booleans()), max_size=40)
+packets = st.lists(
+    st.tuples(anything, st.booleans(), st.booleans()).filter(lambda packet: is_garbage(*packet)),
+    max_size=40,
+)
+
+
+def is_garbage(payload, reliable, is_stranger):
+    """Whether the packet is none that an agent may send."""
+    message = decode(payload, reliable=reliable)
+    return is_stranger or not isinstance(message, Interrupt | SegmentEnd | AgentHello)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

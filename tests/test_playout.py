@@ -356,11 +356,12 @@ def test_a_cut_below_a_floor_leaves_the_turns_from_there_on(line):
     assert line.sounds(2) == [2, 0]
 
 
-def test_a_late_cut_leaves_a_living_turn_alone(line):
+@pytest.mark.parametrize("unheard", [0, 480, 960])
+def test_a_late_cut_leaves_a_living_turn_alone(line, unheard):
     line.say(1, 960, last=True)
     line.say(2, 960, 960, 960)
     line.ticks(2)
-    assert line.playout.cut(2) == []
+    assert line.playout.cut(2, unheard) == []
     assert line.playout.sounding == 2
     assert line.playout.handed(2) == 960
     assert is_whole(line.ticks(1)[0], line.frames[2][1])

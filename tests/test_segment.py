@@ -238,6 +238,16 @@ def test_an_end_that_changes_its_mind_is_refused():
     assert segment.total == 1000
 
 
+def test_an_end_that_comes_twice_ends_a_turn_once():
+    pcm = voice(1600)
+    segment = AudioSegment(1)
+    insert(segment, pcm, 0, 1600, 16_000)
+    assert segment.close(1600)
+    assert segment.close(1600)
+    assert insert(segment, pcm, 0, 1600, 16_000)
+    assert np.array_equal(take_all(segment)[0], whole(pcm, 16_000))
+
+
 # The end ------------------------------------------------------------------------------------
 
 

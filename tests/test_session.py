@@ -271,14 +271,49 @@ def test_a_renderer_that_looks_ahead_is_interrupted_at_any_time(after_s):
             await say(scene.agent, turns[2])
             await asyncio.sleep(after_s)
             await scene.agent.interrupt()
+            interrupted_at = asyncio.get_running_loop().time()
             await say(scene.agent, turns[3])
             await scene.agent.wait_for_playout()
-            samples = heard(scene.film, turns).samples
+            result = heard(scene.film, turns)
+            samples = result.samples
+            assert all(result.last_left.get(turn, 0) <= interrupted_at for turn in (1, 2))
             assert [turn for turn, _, _ in scene.acks] == [1, 2, 3]
             for turn, position, interrupted in scene.acks:
                 assert position * SAMPLE_RATE == pytest.approx(samples.get(turn, 0), abs=1e-6)
                 assert interrupted or samples[turn] == len(turns[turn])
             assert samples[3] == 6000
+
+    virtual_time.run(conversation())
+
+
+class CountingRenderer(QuickRenderer):
+    """Counts what a session has to do once."""
+
+    def __init__(self):
+        super().__init__()
+        self.resets = self.closed = 0
+
+    def reset(self):
+        self.resets += 1
+        super().reset()
+
+    def close(self):
+        self.closed += 1
+
+
+def test_an_interrupted_renderer_is_told_once_to_forget():
+    async def conversation():
+        renderer = CountingRenderer()
+        async with stage(renderer=renderer) as scene:
+            await say(scene.agent, voice(24_000, 1))
+            await asyncio.sleep(0.5)
+            assert renderer.resets == 0
+            await scene.agent.interrupt()
+            await asyncio.sleep(0.5)
+            assert renderer.resets == 1
+            await say(scene.agent, voice(24_000, 2))
+            await scene.agent.wait_for_playout()
+            assert renderer.resets == 1
 
     virtual_time.run(conversation())
 
@@ -331,13 +366,6 @@ def test_a_renderer_that_fails_ends_the_session_with_a_text_that_helps(renderer,
 
 
 # The end of a session -------------------------------------------------------------------------
-
-
-class CountingRenderer(QuickRenderer):
-    closed = 0
-
-    def close(self):
-        self.closed += 1
 
 
 def test_a_lost_meeting_ends_the_session_with_its_error():

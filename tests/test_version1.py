@@ -359,6 +359,21 @@ def test_an_interrupt_kills_the_speech_after_an_end_too(worker):
     assert worker.acks == [(0, True)]
 
 
+def test_speech_that_an_interrupt_killed_is_not_part_of_the_next_turn(worker):
+    worker.hears(seconds(0.5))
+    worker.hears_end()
+    worker.hears(seconds(0.1))
+    worker.hears_interrupt()
+    worker.wait(1)
+    fresh = seconds(0.4, 2)
+    worker.hears(fresh)
+    worker.hears_end()
+    worker.hears_end()
+    worker.wait(GRACE_S)
+    assert worker.said(fresh)
+    assert worker.counters == {"control_duplicate": 1}
+
+
 def interrupted(worker, gap_s=0.02):
     """Speech flows in pieces of 20 ms every `gap_s`, and INTERRUPT stops it."""
     worker.hears_flow(seconds(0.4, 9), gap_s)
@@ -479,6 +494,28 @@ def test_an_interrupt_of_held_speech_is_acknowledged_at_zero(worker):
     assert worker.speak() == []
 
 
+def test_held_speech_that_an_interrupt_killed_is_not_part_of_the_next_turn(worker):
+    interrupted(worker)
+    worker.hears(seconds(0.3, 8))
+    worker.hears_interrupt()
+    fresh = seconds(0.4)
+    worker.hears_flow(fresh)
+    worker.hears_end()
+    worker.wait(GRACE_S)
+    assert worker.said(fresh)
+
+
+def test_the_guard_remembers_a_stutter_for_a_while():
+    for pieces, is_stale in ((3, True), (30, False)):
+        worker = Worker()
+        worker.hears_flow(seconds(0.1), 0.1)
+        worker.hears_flow(seconds(0.02 * pieces), 0.01)
+        worker.hears_interrupt()
+        worker.wait(GUARD_MIN_S + 0.08)
+        worker.hears(seconds(0.04))
+        assert worker.speak() == ([] if is_stale else [960])
+
+
 @pytest.mark.parametrize(
     ("gap_s", "guard_s"),
     [(0.01, GUARD_MIN_S + 0.02), (0.04, GUARD_MIN_S + 0.08), (0.1, GUARD_MAX_S)],
@@ -543,6 +580,9 @@ def test_speech_that_was_held_when_the_agent_left_is_not_the_next_agents(worker)
     interrupted(worker)
     worker.hears(seconds(0.3, 8))
     worker.version.release()
+    worker.hears_interrupt()
+    assert worker.acks == []
+    worker.wait(GUARD_MIN_S)
     fresh = seconds(0.4)
     worker.hears(fresh)
     assert worker.said(fresh)
