@@ -582,7 +582,7 @@ def test_speech_that_was_held_when_the_agent_left_is_not_the_next_agents(worker)
     worker.version.release()
     worker.hears_interrupt()
     assert worker.acks == []
-    worker.wait(GUARD_MIN_S)
+    worker.wait(GUARD_MAX_S)
     fresh = seconds(0.4)
     worker.hears(fresh)
     assert worker.said(fresh)
