@@ -341,7 +341,7 @@ class Speaker:
             self._hello_due = now + self._hello_interval_s
             self._hello_interval_s = min(2 * self._hello_interval_s, HELLO_SLOWEST_S)
             turn, sample = self._first_unheard()
-            return AgentHello(self._stream, turn, sample)
+            return AgentHello(self._stream, turn, sample, self._rate)
         return None
 
     def _next_chunk(self, now: float) -> Message | None:

@@ -97,13 +97,14 @@ class AgentHello:
     """Agent to worker, reliable: I speak version 2; obey this stream.
 
     Repeated until an `AvatarReady` names the stream. `turn` is the first turn that has not
-    ended and `sample` the first of its samples that has not been heard: where a worker that
-    replaces another goes on.
+    ended and `sample` the first of its samples, at `sample_rate`, that has not been heard:
+    where a worker that replaces another goes on.
     """
 
     stream: str
     turn: int
     sample: int
+    sample_rate: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,8 +370,8 @@ def _fields(message: Message) -> dict[str, Any]:
             return {"type": "stream_ended", "data": data}
         case AvatarReady(worker, stream):
             return {"type": "avatar_ready", "v": 2, "worker": worker, "stream": stream}
-        case AgentHello(stream, turn, sample):
-            fields: dict[str, Any] = {"turn": turn, "sample": sample}
+        case AgentHello(stream, turn, sample, sample_rate):
+            fields: dict[str, Any] = {"turn": turn, "sample": sample, "sample_rate": sample_rate}
             kind = "agent_hello"
         case TurnEnd(stream, turn, samples):
             kind, fields = TURN_END, {"turn": turn, "samples": samples}
@@ -422,6 +423,13 @@ def _whole(value: object, limit: int = 2**53) -> int:
 
 def _turn(fields: dict[str, Any]) -> int:
     return _whole(fields["turn"], MAX_UINT32 + 1)
+
+
+def _rate(value: object) -> int:
+    rate = _whole(value)
+    if rate not in SAMPLE_RATES:
+        raise _RefusedError
+    return rate
 
 
 def _seconds(value: object) -> float:
@@ -503,7 +511,9 @@ _READERS: Final[dict[str, Callable[[dict[str, Any]], Message]]] = {
     "segment_end": lambda fields: SegmentEnd(),
     "stream_ended": _read_stream_ended,
     "avatar_ready": _read_ready,
-    "agent_hello": lambda f: AgentHello(_stream(f), _turn(f), _whole(f["sample"])),
+    "agent_hello": lambda f: AgentHello(
+        _stream(f), _turn(f), _whole(f["sample"]), _rate(f["sample_rate"])
+    ),
     TURN_END: lambda f: TurnEnd(_stream(f), _turn(f), _whole(f["samples"])),
     TURN_INTERRUPT: lambda f: TurnInterrupt(_stream(f), _turn(f)),
     PLAYBACK_STARTED: lambda f: PlaybackStarted(_stream(f), _turn(f)),

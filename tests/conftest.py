@@ -1,8 +1,18 @@
-"""Warnings from other people's imports, about which nobody here can do anything."""
+"""How all tests run: the same examples each time, and no warnings that nobody here can mend.
+
+`HYPOTHESIS_PROFILE=explore` looks for new examples, at random.
+"""
+
+import os
 
 import pytest
+from hypothesis import settings
 
 SDK_IMPORTS_OLD_NAMES = r"ignore:websockets\..* is deprecated:DeprecationWarning"
+
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -26,7 +26,7 @@ from worker.segment import Speech
 
 STREAM = "00112233445566aa"
 SPEECH = Pcm(voice(960).tobytes())
-HELLO = AgentHello(STREAM, 1, 0)
+HELLO = AgentHello(STREAM, 1, 0, 24_000)
 
 
 def chunk(turn=1, stream=STREAM):
@@ -286,7 +286,7 @@ def test_an_agent_that_comes_back_with_its_stream_finds_a_worker_that_starts_ane
     room.leaves("agent")
     room.tells()
     room.joins("agent", is_agent=True)
-    room.hears("agent", AgentHello(STREAM, 1, 480))
+    room.hears("agent", AgentHello(STREAM, 1, 480, 24_000))
     assert room.tells() == [AvatarReady("worker-1", STREAM)]
     room.hears("agent", chunk(1), TurnEnd(STREAM, 1, 960))
     assert room.speak() == [480]
@@ -318,10 +318,12 @@ def test_a_turn_that_began_in_version_1_ends_in_it(room):
     assert room.speak() == [960]
 
 
-def test_a_version_1_interrupt_silences_version_2_too(room):
-    room.hears("agent", HELLO, chunk(1), Interrupt())
-    assert room.speech.living == ()
-    assert room.tells(TurnEnded) == [TurnEnded(STREAM, 1, 0.0, interrupted=True)]
+def test_a_late_version_1_interrupt_does_not_reach_a_version_2_turn(room):
+    room.hears("agent", HELLO, chunk(1), Interrupt(), SegmentEnd(), TurnEnd(STREAM, 1, 960))
+    assert room.speak() == [960]
+    assert room.tells(TurnEnded) == [TurnEnded(STREAM, 1, 0.04, interrupted=False)]
+    assert room.tells(StreamEnded) == []
+    assert room.conversation.counters["message_unexpected"] == 2
 
 
 # The announcement -----------------------------------------------------------------------------

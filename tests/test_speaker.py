@@ -194,7 +194,7 @@ def test_version_2_is_agreed_whatever_is_lost(hellos_lost: int, answers_lost: in
     lost = [True] * (hellos_lost + answers_lost)
     for _ in range(1000):
         for hello in of_kind(AgentHello, line.wait(STEP_S)):
-            assert hello == AgentHello(STREAM, 1, 0)
+            assert hello == AgentHello(STREAM, 1, 0, 24_000)
             if lost:
                 lost.pop()
             else:
@@ -273,7 +273,7 @@ def test_no_turn_begins_in_version_1_once_the_worker_waits_for_version_2() -> No
     line.say(5 * CHUNK)
     line.wait(0.1)
     hello = of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
-    assert hello == [AgentHello(STREAM, 2, 0)], "turn 1 stays with version 1"
+    assert hello == [AgentHello(STREAM, 2, 0, 24_000)], "turn 1 stays with version 1"
     line.say(3 * CHUNK)
     assert pcm(line.wait(0.5)) == b""
     line.hear(AvatarReady("worker", STREAM))
@@ -308,7 +308,7 @@ def test_a_worker_that_comes_after_turns_were_given_up_is_told_so() -> None:
     line = Line()
     line.speaker.attached(line.now)
     line.say(CHUNK)
-    assert of_kind(AgentHello, line.send()) == [AgentHello(STREAM, 1, 0)]
+    assert of_kind(AgentHello, line.send()) == [AgentHello(STREAM, 1, 0, 24_000)]
     line.wait(WORKER_PATIENCE_S + 1)
     assert line.over == [(1, 0.0, True)]
     assert TurnInterrupt(STREAM, 1) in line.hear(AvatarReady("worker", STREAM))
@@ -762,7 +762,7 @@ def test_a_replaced_worker_goes_on_at_the_first_unheard_sample(notice: str) -> N
         assert line.speaker.version == 0
         line.speaker.present(line.now)
     hello = of_kind(AgentHello, line.hear(AvatarReady("another", None)))
-    assert hello == [AgentHello(STREAM, 1, 4321)]
+    assert hello == [AgentHello(STREAM, 1, 4321, 24_000)]
     messages = line.hear(AvatarReady("another", STREAM))
     assert chunks(messages)[0].first_sample == 4321
     first = b"".join(chunk.pcm for chunk in chunks(messages))

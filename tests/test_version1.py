@@ -157,7 +157,7 @@ def test_an_empty_turn_is_acknowledged(worker):
 
 
 def test_messages_of_version_2_mean_nothing(worker):
-    assert not worker.version.receive(AgentHello("0123456789abcdef", 1, 0), worker.now)
+    assert not worker.version.receive(AgentHello("0123456789abcdef", 1, 0, 24_000), worker.now)
 
 
 # Around segment_end ---------------------------------------------------------------------------

@@ -33,7 +33,7 @@ RATE = 24_000
 class Worker:
     """Version 2 and what a session does around it, moved through time by hand."""
 
-    def __init__(self, hello=AgentHello(STREAM, 1, 0)):  # noqa: B008 - frozen
+    def __init__(self, hello=AgentHello(STREAM, 1, 0, 24_000)):  # noqa: B008 - frozen
         self.now = 1000.0
         self.speech = Speech()
         self.counters = Counter()
@@ -98,7 +98,7 @@ def test_every_hello_is_answered_with_ready():
     worker = Worker(hello=None)
     assert worker.version.stream is None
     for _ in range(2):
-        assert worker.hears(AgentHello(STREAM, 1, 0))
+        assert worker.hears(AgentHello(STREAM, 1, 0, 24_000))
         assert worker.tells() == [AvatarReady("worker", STREAM)]
     assert worker.version.stream == STREAM
 
@@ -106,8 +106,8 @@ def test_every_hello_is_answered_with_ready():
 def test_a_duplicate_hello_changes_nothing(worker):
     pcm = voice(2000)
     worker.hears_chunk(1, pcm, 0, 1000)
-    worker.hears(AgentHello(STREAM, 1, 0))
-    worker.hears(AgentHello(STREAM, 5, 700))
+    worker.hears(AgentHello(STREAM, 1, 0, 24_000))
+    worker.hears(AgentHello(STREAM, 5, 700, 24_000))
     worker.hears_chunk(1, pcm, 1000)
     worker.hears_end(1, 2000)
     assert worker.speak() == [2000]
@@ -138,7 +138,7 @@ def test_other_messages_mean_nothing(worker, message):
 
 def test_a_new_stream_silences_the_old_one(worker):
     worker.hears_chunk(1, voice(1000))
-    worker.hears(AgentHello(OTHER, 1, 0))
+    worker.hears(AgentHello(OTHER, 1, 0, 24_000))
     assert worker.tells(AvatarReady) == [AvatarReady("worker", OTHER)]
     assert worker.speech.living == ()
     assert not worker.hears_chunk(1, voice(1000))
@@ -148,9 +148,9 @@ def test_a_new_stream_silences_the_old_one(worker):
 
 
 def test_a_stream_that_was_replaced_never_comes_back(worker):
-    worker.hears(AgentHello(OTHER, 1, 0))
+    worker.hears(AgentHello(OTHER, 1, 0, 24_000))
     worker.tells()
-    worker.hears(AgentHello(STREAM, 1, 0))
+    worker.hears(AgentHello(STREAM, 1, 0, 24_000))
     assert worker.tells() == []
     assert worker.version.stream == OTHER
     assert worker.counters == {"stream_retired": 1}
@@ -403,7 +403,7 @@ def test_a_turn_that_has_ended_has_no_progress(worker):
 
 
 def test_a_second_worker_goes_on_where_the_first_was_heard_to():
-    worker = Worker(AgentHello(STREAM, 4, 8000))
+    worker = Worker(AgentHello(STREAM, 4, 8000, 16_000))
     pcm = voice(16_000)
     worker.hears_chunk(4, pcm, 6000, 12_000, rate=16_000)
     worker.hears_chunk(4, pcm, 12_000, rate=16_000)
@@ -420,11 +420,24 @@ def test_a_second_worker_goes_on_where_the_first_was_heard_to():
 
 
 def test_a_turn_that_a_second_worker_was_interrupted_in_counts_from_its_begin():
-    worker = Worker(AgentHello(STREAM, 4, 8000))
+    worker = Worker(AgentHello(STREAM, 4, 8000, 16_000))
     worker.hears_chunk(4, voice(16_000), 8000, rate=16_000)
     worker.handed[1] = 2400
     worker.hears_interrupt(4)
     assert worker.tells(TurnEnded) == [TurnEnded(STREAM, 4, 0.6, interrupted=True)]
+
+
+def test_a_second_worker_that_needs_no_more_speech_ends_the_turn_where_it_ends():
+    worker = Worker(AgentHello(STREAM, 4, 8000, 16_000))
+    worker.hears_end(4, 8000)
+    worker.speak()
+    assert worker.tells(TurnEnded) == [TurnEnded(STREAM, 4, 0.5, interrupted=False)]
+
+
+def test_a_second_worker_that_is_interrupted_before_any_speech_has_the_firsts_position():
+    worker = Worker(AgentHello(STREAM, 4, 8000, 16_000))
+    worker.hears_interrupt(4)
+    assert worker.tells(TurnEnded) == [TurnEnded(STREAM, 4, 0.5, interrupted=True)]
 
 
 # The agent leaves -----------------------------------------------------------------------------

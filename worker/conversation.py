@@ -131,8 +131,10 @@ class Conversation:
             version.release()
 
     def _obey(self, message: Message, now: float) -> None:
-        if isinstance(message, Pcm) and self.version == 2 and not self._version1.speaking:
+        greeted = self.version == 2 and not self._version1.speaking
+        if greeted and isinstance(message, Pcm):
             self.counters["audio_of_version_1"] += 1
             return
-        if not any(version.receive(message, now) for version in self._versions):
+        versions = (self._version2,) if greeted else self._versions
+        if not any(version.receive(message, now) for version in versions):
             self.counters["message_unexpected"] += 1

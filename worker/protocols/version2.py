@@ -57,7 +57,7 @@ class Version2:
         self._turns: dict[int, _Turn] = {}
         self._turn_of: dict[int, int] = {}
         self._next = 1
-        self._begin: tuple[int, int] = (1, 0)
+        self._greeting: AgentHello | None = None
         self._retired: list[str] = []
         self._accepts_turns = True
 
@@ -70,10 +70,8 @@ class Version2:
         match message:
             case AgentHello():
                 self._hello(message)
-            case AudioChunk(stream=stream) | TurnEnd(stream=stream) | Ack(stream=stream):
-                return stream == self.stream and self._obey(message, now)
-            case TurnInterrupt(stream=stream):
-                return stream == self.stream and self._obey(message, now)
+            case AudioChunk() | TurnEnd() | TurnInterrupt() | Ack():
+                return message.stream == self.stream and self._obey(message, now)
             case _:
                 return False
         return True
@@ -123,7 +121,7 @@ class Version2:
                 self._speech.cut()
             self.stream = hello.stream
             self._next = hello.turn
-            self._begin = (hello.turn, hello.sample)
+            self._greeting = hello
         self.outgoing.append(AvatarReady(self.worker, hello.stream))
 
     def _obey(self, message: Message, now: float) -> bool:
@@ -149,12 +147,17 @@ class Version2:
             self._counters["turn_refused"] += 1
             return False
         while self._next <= turn:
-            begin = self._begin[1] if self._next == self._begin[0] else 0
-            segment = self._speech.open(begin=begin)
+            segment = self._open_segment(self._next)
             self._turns[self._next] = _Turn(segment)
             self._turn_of[segment.number] = self._next
             self._next += 1
         return True
+
+    def _open_segment(self, turn: int) -> AudioSegment:
+        hello = self._greeting
+        if hello is not None and hello.turn == turn and hello.sample:
+            return self._speech.open(hello.sample_rate, hello.sample)
+        return self._speech.open()
 
     def _chunk(self, chunk: AudioChunk) -> None:
         if not self._open_to(chunk.turn):
