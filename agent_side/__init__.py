@@ -2,5 +2,6 @@
 
 from agent_side.audio_out import AvatarAudioOut, AvatarCredentials
 from agent_side.join import JoinInfo
+from agent_side.launch import AvatarError
 
-__all__ = ["AvatarAudioOut", "AvatarCredentials", "JoinInfo"]
+__all__ = ["AvatarAudioOut", "AvatarCredentials", "AvatarError", "JoinInfo"]

@@ -1,17 +1,17 @@
 """AvatarAudioOut: the voice that leads to a face, a drop-in for the stock class of that name."""
 
 import asyncio
-import importlib
 import inspect
 import logging
 import os
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
 from agent_side.join import JoinInfo
+from agent_side.launch import AvatarError, launch
 from agent_side.speaker import Speaker, TurnOver, TurnStarted, WorkerReady
+from agent_side.stock import also_stock
 from agent_side.wire import STREAM_DIGITS, Packet, decode
 
 logger = logging.getLogger("avatar.agent_side")
@@ -30,10 +30,6 @@ FAILING_S: Final = 10.0
 MAX_BACKLOG_S: Final = 900
 """With more unsent speech than this, `handle_audio_input` waits."""
 
-CONNECT_TIMEOUT_S: Final = 10.0
-CONNECT_PAUSES_S: Final = (0.5, 1.5, 3.0)
-"""A dispatcher that is full or cannot be reached is asked again after these pauses."""
-
 
 class Credentials(Protocol):
     """What `AvatarAudioOut` needs to know of the platform's credentials."""
@@ -50,10 +46,6 @@ class AvatarCredentials:
 
     participant_id: str
     token: str = field(repr=False)
-
-
-class AvatarError(Exception):
-    """The face cannot be had or cannot be reached; the text says what to do."""
 
 
 StartedCallback = Callable[[int], Awaitable[None] | None]
@@ -88,7 +80,7 @@ class AvatarAudioOut:
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        return super().__new__(_also_stock(cls))
+        return super().__new__(also_stock(cls))
 
     def __init__(
         self,
@@ -174,7 +166,7 @@ class AvatarAudioOut:
             character=self._character,
             metadata=self._metadata,
         )
-        await _post(self._avatar_dispatcher_url, join)
+        await launch(self._avatar_dispatcher_url, join)
 
     def _set_meeting(self, meeting: Any) -> None:
         """Attach to the SDK's meeting; the framework calls it once the agent has joined.
@@ -441,67 +433,3 @@ def _set(event: asyncio.Event, value: bool) -> None:
         event.set()
     else:
         event.clear()
-
-
-_stock_twins: dict[type, type] = {}
-
-
-def _also_stock(cls: type) -> type:
-    """`cls`, or where videosdk-agents is loaded, `cls` that is its AvatarAudioOut too."""
-    if "videosdk.agents" not in sys.modules:
-        return cls
-    try:
-        stock = importlib.import_module("videosdk.agents.avatar").AvatarAudioOut
-    except (ImportError, SyntaxError, AttributeError):
-        return cls
-    if issubclass(cls, stock):
-        return cls
-    if cls not in _stock_twins:
-        _stock_twins[cls] = type(cls.__name__, (cls, stock), {"__doc__": cls.__doc__})
-    return _stock_twins[cls]
-
-
-async def _post(url: str, join: JoinInfo) -> None:
-    """POST the join request; the URL's credentials go into a header and into no log."""
-    import httpx
-
-    try:
-        address = httpx.URL(url)
-    except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in ("http", "https") or not address.host:
-        raise AvatarError(
-            "avatar_dispatcher_url has to look like http://host:port/path, with http or https; "
-            "write special characters in a password as %XX."
-        )
-    auth = (address.username, address.password) if address.userinfo else None
-    address = address.copy_with(userinfo=b"")
-    shown = address.copy_with(query=None)
-    headers = {"Content-Type": "application/json"}
-    async with httpx.AsyncClient(timeout=CONNECT_TIMEOUT_S, auth=auth) as client:
-        for pause_s in (*CONNECT_PAUSES_S, None):
-            try:
-                response = await client.post(address, content=join.to_json(), headers=headers)
-            except httpx.HTTPError as error:
-                problem = f"cannot be reached ({type(error).__name__})"
-                advice = "Check that it runs, and avatar_dispatcher_url."
-            else:
-                if response.is_success:
-                    logger.info("the dispatcher at %s has taken the session", address.host)
-                    return
-                problem = f"answered {response.status_code}"
-                advice = _ADVICE.get(response.status_code, "Its log says why.")
-                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                    break
-            if pause_s is not None:
-                logger.warning("the avatar dispatcher %s, trying again", problem)
-                await asyncio.sleep(pause_s)
-    raise AvatarError(f"The avatar dispatcher at {shown} {problem}. {advice}")
-
-
-_ADVICE: Final = {
-    401: "Put its user and password into avatar_dispatcher_url: http://user:password@host/path.",
-    403: "The user and password in avatar_dispatcher_url (user:password@host) are not allowed it.",
-    404: "Check the path in avatar_dispatcher_url.",
-    503: "All its workers are busy: give it more capacity or try again later.",
-}

@@ -25,7 +25,7 @@ from stage import QuickRenderer, Stage, stage, voice
 from videosdk.lib.pymediasoup.data_producer import DataProducer
 from videosdk.room_client import RoomClient
 
-from agent_side import AvatarAudioOut, AvatarCredentials, audio_out
+from agent_side import AvatarAudioOut, AvatarCredentials, launch
 from agent_side.audio_out import FAILING_S, MAX_PARKED, SEND_TIMEOUT_S, AvatarError
 from agent_side.wire import Interrupt, Message, Pcm, SegmentEnd, StreamEnded, decode, encode
 from worker.errors import MeetingLost
@@ -954,7 +954,7 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy between us and the loopback, and no pause between tries."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(audio_out, "CONNECT_PAUSES_S", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(launch, "CONNECT_PAUSES_S", (0.0, 0.0, 0.0))
 
 
 def connect(url: str, **options: Any) -> None:

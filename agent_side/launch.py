@@ -1,0 +1,63 @@
+"""Asking a dispatcher for a face: one POST, a few tries, no secret in any log."""
+
+import asyncio
+import logging
+from typing import Final
+
+from agent_side.join import JoinInfo
+
+logger = logging.getLogger("avatar.agent_side")
+
+CONNECT_TIMEOUT_S: Final = 10.0
+CONNECT_PAUSES_S: Final = (0.5, 1.5, 3.0)
+"""A dispatcher that is full or cannot be reached is asked again after these pauses."""
+
+
+class AvatarError(Exception):
+    """The face cannot be had or cannot be reached; the text says what to do."""
+
+
+async def launch(url: str, join: JoinInfo) -> None:
+    """POST the join request; the URL's credentials go into a header and into no log."""
+    import httpx  # here, because it costs as much as all else that an agent imports of us
+
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in ("http", "https") or not address.host:
+        raise AvatarError(
+            "avatar_dispatcher_url has to look like http://host:port/path, with http or https; "
+            "write special characters in a password as %XX."
+        )
+    auth = (address.username, address.password) if address.userinfo else None
+    address = address.copy_with(userinfo=b"")
+    shown = address.copy_with(query=None)
+    headers = {"Content-Type": "application/json"}
+    async with httpx.AsyncClient(timeout=CONNECT_TIMEOUT_S, auth=auth) as client:
+        for pause_s in (*CONNECT_PAUSES_S, None):
+            try:
+                response = await client.post(address, content=join.to_json(), headers=headers)
+            except httpx.HTTPError as error:
+                problem = f"cannot be reached ({type(error).__name__})"
+                advice = "Check that it runs, and avatar_dispatcher_url."
+            else:
+                if response.is_success:
+                    logger.info("the dispatcher at %s has taken the session", address.host)
+                    return
+                problem = f"answered {response.status_code}"
+                advice = _ADVICE.get(response.status_code, "Its log says why.")
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    break
+            if pause_s is not None:
+                logger.warning("the avatar dispatcher %s, trying again", problem)
+                await asyncio.sleep(pause_s)
+    raise AvatarError(f"The avatar dispatcher at {shown} {problem}. {advice}")
+
+
+_ADVICE: Final = {
+    401: "Put its user and password into avatar_dispatcher_url: http://user:password@host/path.",
+    403: "The user and password in avatar_dispatcher_url (user:password@host) are not allowed it.",
+    404: "Check the path in avatar_dispatcher_url.",
+    503: "All its workers are busy: give it more capacity or try again later.",
+}
