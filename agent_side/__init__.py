@@ -1,7 +1,28 @@
-"""What an agent imports: the join request, the protocol, and the voice that leads to the face."""
+"""What an agent imports: the join request, the protocol, and the voice that leads to the face.
 
-from agent_side.audio_out import AvatarAudioOut, AvatarCredentials
-from agent_side.join import JoinInfo
-from agent_side.launch import AvatarError
+Names are loaded when they are first used, so that a program that only needs the messages or
+the join request does not load the rest.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agent_side.audio_out import AvatarAudioOut, AvatarCredentials
+    from agent_side.join import JoinInfo
+    from agent_side.launch import AvatarError
 
 __all__ = ["AvatarAudioOut", "AvatarCredentials", "AvatarError", "JoinInfo"]
+
+_HOMES = {
+    "AvatarAudioOut": "agent_side.audio_out",
+    "AvatarCredentials": "agent_side.audio_out",
+    "AvatarError": "agent_side.launch",
+    "JoinInfo": "agent_side.join",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
