@@ -14,6 +14,9 @@ MAX_STANDSTILL: Final = 100_000
 """Rounds of the loop without time moving, after which a program counts as spinning."""
 
 
+NANOSECOND_S: Final = 1e-9
+
+
 class StuckError(Exception):
     """The program can never go on: everything waits and no timer is set, or it spins."""
 
@@ -70,8 +73,15 @@ class _Jumping(selectors.SelectSelector):
         if self._standstill > MAX_STANDSTILL:
             self._standstill = 0
             raise StuckError(f"The loop spins without time moving: {self._waiting()}.")
-        self._loop.virtual_s += max(0.0, timeout)
+        self._loop.virtual_s = max(self._loop.virtual_s + timeout, self._due())
         return []
+
+    def _due(self) -> float:
+        """When the next timer runs. asyncio runs those within a nanosecond too early, and who
+        then looks at the clock and waits again would never get there."""
+        scheduled: list[asyncio.TimerHandle] = self._loop._scheduled  # type: ignore[attr-defined]
+        soon = self._loop.virtual_s + NANOSECOND_S
+        return min(scheduled[0].when(), soon) if scheduled else 0.0
 
     def _waiting(self) -> str:
         names = sorted(task.get_name() for task in asyncio.all_tasks(self._loop))
