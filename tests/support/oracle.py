@@ -43,7 +43,7 @@ def heard(film: Recording, turns: dict[int, Pcm]) -> Heard:
             assert np.array_equal(sound, ramp_down(last, FRAME_SAMPLES)), f"noise at {index}"
         else:
             if frame.segment not in turn_of:
-                turn_of[frame.segment] = _which(sound, turns)
+                turn_of[frame.segment] = _which(frame.pcm, turns)
             turn = turn_of[frame.segment]
             at = result.samples.get(turn, 0)
             expected = turns[turn][at : at + FRAME_SAMPLES]
@@ -57,10 +57,11 @@ def heard(film: Recording, turns: dict[int, Pcm]) -> Heard:
             assert np.array_equal(sound[:fresh], whole[:fresh]), f"turn {turn} at {at}"
             before = int(sound[fresh - 1]) if fresh else last
             assert np.array_equal(sound[fresh:], ramp_down(before, FRAME_SAMPLES - fresh))
-            if turn not in result.samples:
+            if count and turn not in result.samples:
                 result.order.append(turn)
-            result.samples[turn] = at + count
-            result.last_left[turn] = (second if count > PIECE_SAMPLES else first).time_s
+            if count:
+                result.samples[turn] = at + count
+                result.last_left[turn] = (second if count > PIECE_SAMPLES else first).time_s
         previous, last = frame.segment, int(sound[-1])
     return result
 
