@@ -125,6 +125,7 @@ class AvatarAudioOut:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._interrupts = 0
+        self._interrupting = 0
         self._closed = False
         self._failing_since: float | None = None
         self._failure_told = False
@@ -190,7 +191,7 @@ class AvatarAudioOut:
         interrupts = self._interrupts
         async with self._turnstile:
             await self._has_room.wait()
-            if interrupts == self._interrupts and not self._closed:
+            if interrupts == self._interrupts and not (self._interrupting or self._closed):
                 self._speaker.write(bytes(audio_data), _now())
         self._wake()
 
@@ -198,17 +199,26 @@ class AvatarAudioOut:
         """The current turn is complete."""
         interrupts = self._interrupts
         async with self._turnstile:
-            if interrupts == self._interrupts and not self._closed:
+            if interrupts == self._interrupts and not (self._interrupting or self._closed):
                 self._speaker.end(_now())
         self._wake()
 
     async def interrupt(self) -> None:
-        """Silence the face now. What was not heard of all turns so far never will be."""
+        """Silence the face now. What was not heard of all turns so far never will be.
+
+        What is handed over while this runs belongs to them too: synthesizers start a task for
+        each piece, and those of a dead turn that have not run yet run now.
+        """
         self._interrupts += 1
+        self._interrupting += 1
         self._speaker.interrupt(_now())
         if self._go_on is not None and self._overtakable:
             self._go_on.set()
         self._wake()
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._interrupting -= 1
 
     async def wait_until_ready(self) -> None:
         """Return when a worker is there and listens."""

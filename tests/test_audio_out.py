@@ -321,6 +321,30 @@ def test_a_stock_worker_that_was_there_first_is_noticed() -> None:
     virtual_time.run(scene())
 
 
+def test_pieces_of_a_dead_turn_whose_tasks_had_not_run_begin_no_new_turn() -> None:
+    async def scene() -> None:
+        async with stage() as set_:
+            await set_.agent.wait_until_ready()
+            await set_.agent.handle_audio_input(voice(24_000).tobytes())
+            await asyncio.sleep(0.5)
+            late = [
+                asyncio.create_task(set_.agent.handle_audio_input(voice(480, 9).tobytes())),
+                asyncio.create_task(set_.agent.send_segment_end()),
+            ]
+            await set_.agent.interrupt()
+            await asyncio.gather(*late)
+            assert set_.agent.turn == 1
+            data = await say(set_.agent, 2400, seed=3)
+            await set_.agent.wait_for_playout()
+            assert [(turn, interrupted) for turn, _, interrupted in set_.acks] == [
+                (1, True),
+                (2, False),
+            ]
+            assert data in set_.film.heard().tobytes()
+
+    virtual_time.run(scene())
+
+
 def test_pieces_handed_over_by_tasks_stay_in_order() -> None:
     """Most speech plugins create a task for each 20 ms."""
 
@@ -438,7 +462,8 @@ def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
         now = asyncio.get_running_loop().time()
         await out.interrupt()
         await asyncio.sleep(0.001)
-        assert (now, b"INTERRUPT") in meeting.sent
+        sent = next(time_s for time_s, payload in meeting.sent if payload == b"INTERRUPT")
+        assert sent == pytest.approx(now, abs=1e-6)
         meeting.drain()
         data = await say(out, 2400)
         await out.wait_for_playout()

@@ -96,3 +96,14 @@ def test_tasks_that_are_left_over_are_cancelled() -> None:
 
     run(main())
     assert ended == [True]
+
+
+def test_who_waits_for_less_than_the_clock_can_tell_gets_there() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + 5e-10
+        while loop.time() < deadline:
+            await asyncio.sleep(deadline - loop.time())
+        return loop.time()
+
+    assert run(main()) == pytest.approx(START_S, abs=1e-8)

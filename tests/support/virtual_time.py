@@ -15,6 +15,8 @@ MAX_STANDSTILL: Final = 100_000
 
 
 NANOSECOND_S: Final = 1e-9
+STANDSTILL: Final = 1000
+"""Rounds of the loop without time moving, after which a nanosecond may pass."""
 
 
 class StuckError(Exception):
@@ -73,12 +75,14 @@ class _Jumping(selectors.SelectSelector):
         if self._standstill > MAX_STANDSTILL:
             self._standstill = 0
             raise StuckError(f"The loop spins without time moving: {self._waiting()}.")
-        self._loop.virtual_s = max(self._loop.virtual_s + timeout, self._due())
+        self._loop.virtual_s += max(0.0, timeout)
+        if self._standstill % STANDSTILL == STANDSTILL - 1:
+            self._loop.virtual_s = max(self._loop.virtual_s, self._due())
         return []
 
     def _due(self) -> float:
-        """When the next timer runs. asyncio runs those within a nanosecond too early, and who
-        then looks at the clock and waits again would never get there."""
+        """When the next timer runs, if within a nanosecond. asyncio runs those too early, and
+        who then looks at the clock and waits again would never get there."""
         scheduled: list[asyncio.TimerHandle] = self._loop._scheduled  # type: ignore[attr-defined]
         soon = self._loop.virtual_s + NANOSECOND_S
         return min(scheduled[0].when(), soon) if scheduled else 0.0
