@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = Config(chosen.host, chosen.port, chosen.control_port, chosen.relay, faults)
         asyncio.run(_run(config, until_eof=chosen.until_eof))
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"The room cannot be opened on {chosen.host}: {error}\n")
+        sys.stderr.write(f"The room cannot be opened: {error}\n")
         return 1
     return 0
 

@@ -39,15 +39,15 @@ class Control:
                 peer = room.peers.get(peer_id) if room else None
                 if peer is None:
                     return Response(404, {"error": "There is no such peer."})
-                await _act(peer, action)
+                _act(peer, action)
                 return Response(200, {})
         return Response(404, {"error": "See localroom/control.py for what is known here."})
 
 
-async def _act(peer: Peer, action: str) -> None:
+def _act(peer: Peer, action: str) -> None:
     match action:
         case "drop":
-            await peer.channel.close()
+            peer.channel.close()
         case "cut":
             peer.channel.abort()
         case "freeze":

@@ -192,8 +192,7 @@ class Peer:
     def tell_to_leave(self) -> None:
         """The SDK leaves without an answer; if it does not, its socket is closed."""
         self.channel.request("close", {})
-        loop = asyncio.get_running_loop()
-        loop.call_later(CLOSE_S, lambda: loop.create_task(self.channel.close()))
+        asyncio.get_running_loop().call_later(CLOSE_S, self.channel.close)
 
     async def close(self) -> None:
         """Everything of it ends; its socket is not touched."""

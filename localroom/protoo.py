@@ -37,6 +37,7 @@ class Channel:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._serials = count(1)
+        self._closing: asyncio.Task[None] | None = None
         self._answers: dict[int, asyncio.Future[bool]] = {}
 
     async def run(self, handle: Handler) -> None:
@@ -61,10 +62,10 @@ class Channel:
         self._outbox.put_nowait({"request": True, "id": serial, "method": method, "data": data})
         return answer
 
-    async def close(self) -> None:
-        """Cleanly, as a server does that has dropped the peer; without a word to the SDK."""
+    def close(self) -> None:
+        """Cleanly, as a server does that has dropped the peer; nobody waits for its goodbye."""
         self.thaw()
-        await self._socket.close()
+        self._closing = asyncio.get_running_loop().create_task(self._socket.close())
 
     def abort(self) -> None:
         """As a network does that has broken."""

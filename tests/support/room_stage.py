@@ -32,14 +32,16 @@ def room_process(*arguments: str) -> Iterator[LocalRoom]:
     levels = {name: logging.getLogger(name).level for name in logs.QUIET}
     for name, level in logs.QUIET.items():
         logging.getLogger(name).setLevel(level)
-    with local_room(*arguments) as room:
-        os.environ.update(room.environment)
-        yield room
-    os.environ.pop("REQUESTS_CA_BUNDLE")
-    if trusted is not None:
-        os.environ["REQUESTS_CA_BUNDLE"] = trusted
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    try:
+        with local_room(*arguments) as room:
+            os.environ.update(room.environment)
+            yield room
+    finally:
+        os.environ.pop("REQUESTS_CA_BUNDLE", None)
+        if trusted is not None:
+            os.environ["REQUESTS_CA_BUNDLE"] = trusted
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 class RoomRecording:
