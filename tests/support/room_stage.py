@@ -77,10 +77,11 @@ class RoomMeeting(VideoSDKMeeting):
 
 
 class RoomStage:
-    """One room of `local`, for one test."""
+    """One room of `local`, for one test, in which `faults` go wrong."""
 
-    def __init__(self, local: LocalRoom, room_id: str) -> None:
+    def __init__(self, local: LocalRoom, room_id: str, faults: Faults | None = None) -> None:
         self.local = local
+        self.faults = faults or Faults()
         self.room_id = room_id
         self.tasks: list[asyncio.Task[None]] = []
         self._entered: list[Any] = []
@@ -89,6 +90,7 @@ class RoomStage:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["RoomStage"]:
         """In the end everybody leaves, and nothing goes wrong any more."""
+        await asyncio.to_thread(self.local.set_faults, self.faults)
         try:
             yield self
         finally:
