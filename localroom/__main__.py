@@ -26,7 +26,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = argparse.ArgumentParser("python -m localroom", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1", help="IP address to listen on (%(default)s)")
+    parser.add_argument("--host", default="127.0.0.1", help="IPv4 address (%(default)s)")
     parser.add_argument("--port", type=int, default=0, help="of the entry (a free one)")
     parser.add_argument("--control-port", type=int, default=0, help="on 127.0.0.1 (a free one)")
     parser.add_argument(

@@ -44,7 +44,7 @@ class IceLite(asyncio.DatagramProtocol):
 
     async def open(self, host: str) -> None:
         """Bind to `host`; an address of its own, as answers have to come from where it is."""
-        udp = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         udp.bind((host, 0))
         udp.setblocking(False)
@@ -56,7 +56,7 @@ class IceLite(asyncio.DatagramProtocol):
 
     def candidate(self) -> dict[str, Any]:
         assert self._socket is not None
-        host, port = self._socket.get_extra_info("sockname")[:2]
+        host, port = self._socket.get_extra_info("sockname")
         return {
             "foundation": "udpcandidate",
             "priority": PRIORITY,
@@ -127,7 +127,7 @@ class IceLite(asyncio.DatagramProtocol):
             message_class=stun.Class.RESPONSE,
             transaction_id=request.transaction_id,
         )
-        response.attributes["XOR-MAPPED-ADDRESS"] = addr[:2]
+        response.attributes["XOR-MAPPED-ADDRESS"] = addr
         response.add_message_integrity(key)
         self._send_to(bytes(response), addr)
         if "USE-CANDIDATE" in request.attributes:

@@ -169,8 +169,8 @@ class Allocation(asyncio.DatagramProtocol):
     @property
     def address(self) -> Address:
         assert self._socket is not None
-        host, port = self._socket.get_extra_info("sockname")[:2]
-        return host, port
+        address: Address = self._socket.get_extra_info("sockname")
+        return address
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
         self._socket = transport

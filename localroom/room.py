@@ -36,16 +36,18 @@ class Room:
     async def admit(self, peer: Peer) -> None:
         """Let a peer in. Whoever has its id is told to leave, and is gone for all others."""
         older = self.peers.get(peer.id)
+        self.peers[peer.id] = peer
         if older is not None:
             older.tell_to_leave()
-            await self.dismiss(older)
-        self.peers[peer.id] = peer
+            await self._part_from(older)
 
     async def dismiss(self, peer: Peer) -> None:
-        """The peer is gone; may be called twice."""
-        if self.peers.get(peer.id) is not peer:
-            return
-        del self.peers[peer.id]
+        """The peer is gone; may be called twice, and for one that was evicted."""
+        if self.peers.get(peer.id) is peer:
+            del self.peers[peer.id]
+            await self._part_from(peer)
+
+    async def _part_from(self, peer: Peer) -> None:
         if peer.joined:
             for other in self.members():
                 other.part(peer)

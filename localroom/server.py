@@ -28,7 +28,10 @@ from localroom.room import Room, empty
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where the room is; `port` is the one that participants are given, 0 for a free one."""
+    """Where the room is: an IPv4 address, and the port that participants are given.
+
+    A port of 0 is any that is free.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -49,27 +52,30 @@ class Address:
 
 @asynccontextmanager
 async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
-    """The room's servers, on this event loop; `folder` gets the certificate to trust."""
-    name = _in_url(config.host)
+    """The room's servers, on this event loop; `folder` gets the certificate to trust.
+
+    Raises OSError and ValueError where there is no such address to listen on.
+    """
+    host = str(ipaddress.IPv4Address(config.host))
     ca = trustme.CA()
     ca_path = folder / "ca.pem"
     ca.cert_pem.write_to_path(str(ca_path))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert(config.host).configure_cert(tls)
+    ca.issue_cert(host).configure_cert(tls)
 
     chaos = Chaos(config.faults)
     rooms: dict[str, Room] = {}
-    ground = Ground(config.host, RTCCertificate.generateCertificate(), chaos)
+    ground = Ground(host, RTCCertificate.generateCertificate(), chaos)
     lobby = Lobby(rooms, ground)
     steward = Control(chaos, rooms)
 
     async with AsyncExitStack() as stack:
         wanted = config.relay or needed()
-        ice_servers = [await stack.enter_async_context(relay(config.host))] if wanted else []
+        ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
         signalling = await stack.enter_async_context(
             serve(
                 lobby.serve,
-                config.host,
+                host,
                 0,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 ping_interval=None,
@@ -77,15 +83,13 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
             )
         )
         signalling_port = next(iter(signalling.sockets)).getsockname()[1]
-        entry = Entry(chaos, f"{name}:{signalling_port}", ice_servers)
-        port = await stack.enter_async_context(
-            endpoint(config.host, config.port, entry.answer, tls)
-        )
+        entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
+        port = await stack.enter_async_context(endpoint(host, config.port, entry.answer, tls))
         control_port = await stack.enter_async_context(
             endpoint(control.HOST, config.control_port, steward.answer)
         )
         stack.push_async_callback(empty, rooms)
-        yield Address(f"{name}:{port}", ca_path, f"http://{control.HOST}:{control_port}")
+        yield Address(f"{host}:{port}", ca_path, f"http://{control.HOST}:{control_port}")
 
 
 class Lobby:
@@ -112,8 +116,3 @@ class Lobby:
             await asyncio.shield(room.dismiss(peer))
             if not room.peers and self._rooms.get(room.id) is room:
                 del self._rooms[room.id]
-
-
-def _in_url(host: str) -> str:
-    """Raises ValueError where `host` is not an address."""
-    return f"[{host}]" if ipaddress.ip_address(host).version == 6 else host
