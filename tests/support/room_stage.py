@@ -118,6 +118,11 @@ class RoomStage:
         """An SDK meeting, joined and heard by all others."""
         peer = self.participant(participant_id, is_agent=is_agent, **options)
         await peer.async_join()
+        client = peer._Meeting__room_client
+        channels = [client._reliable_data_producer, client._unreliable_data_producer]
+        async with asyncio.timeout(PATIENCE_S):
+            while any(channel.readyState != "open" for channel in channels):
+                await asyncio.sleep(POLL_S)
         await self.settled()
         return peer
 
