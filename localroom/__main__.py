@@ -1,0 +1,84 @@
+"""The local room as a program: it prints one line to export, and runs until it is told to end.
+
+The line is for a shell's ``eval``. A participant in that shell trusts the room's certificate,
+and joins with the `signaling_base_url` that the line has.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from localroom.faults import Faults
+from localroom.server import Address, Config, running
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns its exit status."""
+    parser = argparse.ArgumentParser("python -m localroom", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="IPv4 address (%(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="of the entry (a free one)")
+    parser.add_argument("--control-port", type=int, default=0, help="on 127.0.0.1 (a free one)")
+    parser.add_argument(
+        "--relay", action="store_true", help="offer a TURN relay (always done where only lo is)"
+    )
+    parser.add_argument(
+        "--faults", default="{}", metavar="JSON", help="what goes wrong; see localroom/faults.py"
+    )
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end when standard input does, too"
+    )
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        faults = Faults.parse(json.loads(chosen.faults))
+        config = Config(chosen.host, chosen.port, chosen.control_port, chosen.relay, faults)
+        asyncio.run(_run(config, until_eof=chosen.until_eof))
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"The room cannot be opened: {error}\n")
+        return 1
+    return 0
+
+
+async def _run(config: Config, *, until_eof: bool) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, ended.set)
+    if until_eof:
+        loop.add_reader(sys.stdin.fileno(), _read_on, ended)
+    with TemporaryDirectory(prefix="localroom-") as folder:
+        async with running(config, Path(folder)) as address:
+            sys.stdout.write(export(address) + "\n")
+            sys.stdout.flush()
+            await ended.wait()
+
+
+def export(address: Address) -> str:
+    """The line that a shell can evaluate."""
+    values = {
+        "REQUESTS_CA_BUNDLE": str(address.ca),
+        "SIGNALING_BASE_URL": address.signaling_base_url,
+        "LOCALROOM_CONTROL": address.control_url,
+    }
+    return "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+
+
+def _read_on(ended: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        ended.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""The local room as a process of its own, started and ended by the one who needs it.
+
+The SDK's first request blocks the event loop it is made on, so the room cannot share it.
+"""
+
+import http.client
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from localroom.faults import Faults
+
+END_S: Final = 5.0
+POLL_S: Final = 0.01
+
+
+class RoomError(Exception):
+    """The room could not be started, or refused what it was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRoom:
+    """A room that runs. Participants need `signaling_base_url`, and `environment` in theirs."""
+
+    signaling_base_url: str
+    ca: Path
+    control_url: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"REQUESTS_CA_BUNDLE": str(self.ca)}
+
+    def state(self) -> dict[str, Any]:
+        """Who is in which room, and what flows; see `localroom.control`."""
+        return self._ask("GET", "/state")
+
+    def set_faults(self, faults: Faults) -> None:
+        """From now on exactly these."""
+        self._ask("PUT", "/faults", faults.as_json())
+
+    def act(self, room: str, peer: str, action: str) -> None:
+        """Do something to a peer's signalling: drop, cut, freeze, thaw, dismiss."""
+        self._ask("POST", f"/rooms/{quote(room, '')}/peers/{quote(peer, '')}/{action}")
+
+    def wait_until_settled(self, room: str, patience_s: float = 10.0) -> None:
+        """Return when data flows between all in `room`. Raises TimeoutError. Blocks the caller."""
+        give_up = time.monotonic() + patience_s
+        while time.monotonic() < give_up:
+            if self.state().get(room, {}).get("settled"):
+                return
+            time.sleep(POLL_S)
+        raise TimeoutError(f"Room {room} was not settled within {patience_s:g} s.")
+
+    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        connection = http.client.HTTPConnection(urlsplit(self.control_url).netloc, timeout=END_S)
+        try:
+            connection.request(method, path, json.dumps(body))
+            response = connection.getresponse()
+            answer: dict[str, Any] = json.loads(response.read())
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise RoomError(f"The room refused {method} {path}: {answer.get('error')}")
+        return answer
+
+
+@contextmanager
+def local_room(*arguments: str) -> Iterator[LocalRoom]:
+    """Start ``python -m localroom``; it ends with the block, and with this process.
+
+    Raises RoomError where it does not start.
+    """
+    command = [sys.executable, "-P", "-m", "localroom", "--until-eof", *arguments]
+    root = str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    process = subprocess.Popen(  # noqa: S603 - our own program
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise RoomError(f"The room ended with status {process.wait()}; see what it said.")
+        yield _parse(line)
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def _parse(line: str) -> LocalRoom:
+    values = dict(word.split("=", 1) for word in shlex.split(line)[1:])
+    return LocalRoom(
+        values["SIGNALING_BASE_URL"],
+        Path(values["REQUESTS_CA_BUNDLE"]),
+        values["LOCALROOM_CONTROL"],
+    )

@@ -1,0 +1,129 @@
+"""One room: who is in it, who is told of whom, and the messages that it keeps."""
+
+import asyncio
+import secrets
+import time
+from typing import Any, Final
+
+from localroom.data import DataProducer
+from localroom.peer import Peer
+from localroom.protoo import RefusalError
+from localroom.rtp import Producer
+
+MAX_KEPT: Final = 1000
+"""Messages that a topic keeps for those who subscribe later; the oldest are forgotten."""
+
+
+class Room:
+    """Peers by their id. It exists from the first peer's coming to the last one's going."""
+
+    def __init__(self, room_id: str) -> None:
+        self.id = room_id
+        self.session_id = secrets.token_hex(12)
+        self.peers: dict[str, Peer] = {}
+        self._messages: dict[str, list[dict[str, Any]]] = {}
+
+    def members(self) -> list[Peer]:
+        """Who has joined."""
+        return [peer for peer in self.peers.values() if peer.joined]
+
+    def member(self, peer_id: object) -> Peer:
+        for peer in self.members():
+            if peer.id == peer_id:
+                return peer
+        raise RefusalError(404, "There is no such peer in the room.")
+
+    async def admit(self, peer: Peer) -> None:
+        """Let a peer in. Whoever has its id is told to leave, and is gone for all others."""
+        older = self.peers.get(peer.id)
+        self.peers[peer.id] = peer
+        if older is not None:
+            older.tell_to_leave()
+            await self._part_from(older)
+
+    async def dismiss(self, peer: Peer) -> None:
+        """The peer is gone; may be called twice, and for one that was evicted."""
+        if self.peers.get(peer.id) is peer:
+            del self.peers[peer.id]
+            await self._part_from(peer)
+
+    async def _part_from(self, peer: Peer) -> None:
+        if peer.joined:
+            for other in self.members():
+                other.part(peer)
+        await peer.close()
+
+    def close(self) -> None:
+        """Everybody is told to leave."""
+        for peer in list(self.peers.values()):
+            peer.tell_to_leave()
+
+    # What one peer does and the others learn -------------------------------------------------
+
+    def introduce(self, peer: Peer) -> None:
+        for other in self._others(peer):
+            other.channel.notify("newPeer", peer.card())
+            peer.meet(other)
+
+    def offer(self, peer: Peer, producer: Producer) -> None:
+        for other in self._others(peer):
+            other.tell_of(producer, on=True)
+            other.consume(producer)
+
+    def offer_data(self, peer: Peer, producer: DataProducer) -> None:
+        for other in self._others(peer):
+            other.consume_data(producer)
+
+    def withdraw(self, peer: Peer, producer: Producer) -> None:
+        for other in self._others(peer):
+            other.stop_consuming(producer)
+            other.tell_of(producer, on=False)
+
+    def publish(self, peer: Peer, data: dict[str, Any]) -> None:
+        """A message to all who have subscribed to its topic, the sender too."""
+        topic = str(data["topic"])
+        message = {
+            "id": secrets.token_hex(8),
+            "topic": topic,
+            "message": data.get("message"),
+            "payload": data.get("payload"),
+            "senderId": peer.id,
+            "senderName": peer.name,
+            "timestamp": int(time.time() * 1000),
+        }
+        if (data.get("options") or {}).get("persist"):
+            kept = self._messages.setdefault(topic, [])
+            kept.append(message)
+            del kept[:-MAX_KEPT]
+        for member in self.members():
+            if topic in member.topics:
+                member.channel.notify("pubsubMessage", message)
+
+    def published(self, topic: object) -> list[dict[str, Any]]:
+        return list(self._messages.get(str(topic), []))
+
+    def _others(self, peer: Peer) -> list[Peer]:
+        """None for a peer that is not in the room any more, or not yet."""
+        if self.peers.get(peer.id) is not peer or not peer.joined:
+            return []
+        return [other for other in self.members() if other is not peer]
+
+
+def settled(room: Room) -> bool:
+    """Whether data flows from everybody to everybody else."""
+    members = room.members()
+    pairs = (len(members) - 1) * 2
+    return all(
+        peer.sending is not None
+        and peer.sending.association.established
+        and len(peer.data_producers) == 2
+        and len(peer.data_consumers) == pairs
+        and all(consumer.open for consumer in peer.data_consumers.values())
+        for peer in members
+    )
+
+
+async def empty(rooms: dict[str, Room]) -> None:
+    """End all rooms, when their server ends."""
+    peers = [(room, peer) for room in rooms.values() for peer in room.peers.values()]
+    await asyncio.gather(*(room.dismiss(peer) for room, peer in peers))

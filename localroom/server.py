@@ -1,0 +1,118 @@
+"""All of it together: certificates, the entry, the signalling, the rooms, the control."""
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import trustme
+from vsaiortc.rtcdtlstransport import RTCCertificate
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from localroom import control
+from localroom.control import Control
+from localroom.entry import Entry
+from localroom.faults import Chaos, Faults
+from localroom.http import endpoint
+from localroom.peer import Ground, Peer
+from localroom.protoo import SUBPROTOCOL, Channel
+from localroom.relay import needed, relay
+from localroom.room import Room, empty
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Where the room is: an IPv4 address, and the port that participants are given.
+
+    A port of 0 is any that is free.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    control_port: int = 0
+    relay: bool = False
+    """Offer a TURN relay even where it is not needed."""
+    faults: Faults = field(default_factory=Faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What participants need: the ``signaling_base_url``, and whom to trust."""
+
+    signaling_base_url: str
+    ca: Path
+    control_url: str
+
+
+@asynccontextmanager
+async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
+    """The room's servers, on this event loop; `folder` gets the certificate to trust.
+
+    Raises OSError and ValueError where there is no such address to listen on.
+    """
+    host = str(ipaddress.IPv4Address(config.host))
+    ca = trustme.CA()
+    ca_path = folder / "ca.pem"
+    ca.cert_pem.write_to_path(str(ca_path))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(host).configure_cert(tls)
+
+    chaos = Chaos(config.faults)
+    rooms: dict[str, Room] = {}
+    ground = Ground(host, RTCCertificate.generateCertificate(), chaos)
+    lobby = Lobby(rooms, ground)
+    steward = Control(chaos, rooms)
+
+    async with AsyncExitStack() as stack:
+        wanted = config.relay or needed()
+        ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
+        signalling = await stack.enter_async_context(
+            serve(
+                lobby.serve,
+                host,
+                0,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
+                ping_interval=None,
+                compression=None,
+            )
+        )
+        signalling_port = next(iter(signalling.sockets)).getsockname()[1]
+        entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
+        port = await stack.enter_async_context(endpoint(host, config.port, entry.answer, tls))
+        control_port = await stack.enter_async_context(
+            endpoint(control.HOST, config.control_port, steward.answer)
+        )
+        stack.push_async_callback(empty, rooms)
+        yield Address(f"{host}:{port}", ca_path, f"http://{control.HOST}:{control_port}")
+
+
+class Lobby:
+    """Where a WebSocket becomes a peer of a room."""
+
+    def __init__(self, rooms: dict[str, Room], ground: Ground) -> None:
+        self._rooms = rooms
+        self._ground = ground
+
+    async def serve(self, socket: ServerConnection) -> None:
+        """From the opening of a WebSocket to its end."""
+        request: Any = socket.request
+        query = dict(parse_qsl(urlsplit(request.path).query))
+        if not query.get("roomId") or not query.get("peerId") or not query.get("secret"):
+            await socket.close(1008, "roomId, peerId and secret are needed")
+            return
+        room = self._rooms.setdefault(query["roomId"], Room(query["roomId"]))
+        channel = Channel(socket)
+        peer = Peer(room, query, channel, self._ground)
+        try:
+            await room.admit(peer)
+            await channel.run(peer.handle)
+        finally:
+            await asyncio.shield(room.dismiss(peer))
+            if not room.peers and self._rooms.get(room.id) is room:
+                del self._rooms[room.id]
