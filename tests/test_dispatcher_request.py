@@ -138,10 +138,7 @@ VALUES = st.recursive(
 @given(
     st.fixed_dictionaries(
         {},
-        optional={
-            name: VALUES
-            for name in ("room_name", "token", "participant_id", "character", "metadata", "other")
-        },
+        optional=dict.fromkeys(("room_name", "token", "participant_id", "character", "metadata", "other"), VALUES),
     ).map(lambda fields: json.dumps(fields).encode())
     | st.binary()
 )

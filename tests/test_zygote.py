@@ -121,22 +121,24 @@ def test_a_worker_tells_how_far_it_is_and_leaves_when_its_leash_ends(line: Line)
 
 
 @pytest.mark.parametrize(
-    ("room", "said", "status"),
+    ("room", "states", "reason", "status"),
     [
-        ("leaves", [JOINING, ACTIVE, {"state": "ended", "reason": "The meeting is over."}], 0),
-        ("lost", [JOINING, ACTIVE, {"state": "ended", "reason": "The room is gone."}], 1),
-        ("closed", [JOINING, {"state": "ended", "reason": "The room lets nobody in; try another."}], 1),
-        ("crash", [JOINING], CRASHED),
-        ("", [{"state": "ended", "reason": "The join request needs `room_name`, a string that is not empty."}], 2),
+        ("leaves", [JOINING, ACTIVE], "The meeting is over.", 0),
+        ("lost", [JOINING, ACTIVE], "The room is gone.", 1),
+        ("closed", [JOINING], "The room lets nobody in; try another.", 1),
+        ("crash", [JOINING], None, CRASHED),
+        ("", [], "The join request needs `room_name`, a string that is not empty.", 2),
     ],
-)  # fmt: skip
+)
 def test_each_end_has_its_reason_and_status(
-    line: Line, room: str, said: list[dict[str, Any]], status: int
+    line: Line, room: str, states: list[dict[str, Any]], reason: str | None, status: int
 ) -> None:
     worker = line.fork(1)
     assert worker.says() == IDLE
     worker.join(room)
-    assert [worker.says() for _ in said] == said
+    assert [worker.says() for _ in states] == states
+    if reason is not None:
+        assert worker.says() == {"state": "ended", "reason": reason}
     assert worker.leash.recv(1) == b""
     assert line.hear() == f"died 1 {status}"
     worker.close()
@@ -162,8 +164,8 @@ def test_workers_share_no_descriptor(line: Line) -> None:
     workers = [line.fork(slot) for slot in range(3)]
     for worker in workers:
         assert worker.says() == IDLE
-        held = {each: os.readlink(each) for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
-        assert {each.name for each in held} == {"0", "1", "2"}
+        held = {each.name for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
+        assert held == {"0", "1", "2"}
     for worker in workers:
         worker.close()
 
