@@ -43,7 +43,9 @@ def test_version_is_one_line() -> None:
 def test_an_unknown_command_gets_one_line() -> None:
     done = avatar("spaek", "in.wav")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "avatar: there is no command 'spaek'; choose one of: speak, doctor.\n"
+    assert (
+        done.stderr == "avatar: there is no command 'spaek'; choose one of: serve, speak, doctor.\n"
+    )
 
 
 def test_speak_makes_a_film(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ CHOICES = (
 )
 """Folders in which each file is a choice of its own."""
 
-PROGRAMS = {"worker/__main__.py", "worker/speak.py", "worker/doctor.py"}
+PROGRAMS = {"dispatcher/__main__.py", "worker/__main__.py", "worker/speak.py", "worker/doctor.py"}
 
 
 def sources(folder: str) -> list[Path]:

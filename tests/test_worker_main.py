@@ -206,7 +206,7 @@ def test_a_signal_while_it_waits_for_a_request_ends_it_quietly() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_the_turn_end_first(number: signal.Signals) -> None:
-    with worker(str(SUPPORT / "worker_in_memory.py")) as process:
+    with worker(AVATAR_MEETING="worker_in_memory:create") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(JOIN.to_json() + "\n")
@@ -223,7 +223,7 @@ def test_a_signal_lets_the_turn_end_first(number: signal.Signals) -> None:
 
 
 def test_a_second_signal_makes_it_leave_at_once() -> None:
-    with worker(str(SUPPORT / "worker_in_memory.py")) as process:
+    with worker(AVATAR_MEETING="worker_in_memory:create") as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(JOIN.to_json() + "\n")

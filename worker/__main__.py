@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO, Final
 
@@ -20,9 +20,9 @@ from agent_side.join import JoinInfo
 from worker import logs
 from worker.arguments import REFUSED, Parser
 from worker.errors import AvatarError, SettingsError
-from worker.loading import load_renderer
+from worker.leash import Leash
+from worker.loading import MakeMeeting, load_meeting, load_renderer
 from worker.meeting import Meeting
-from worker.meetings.videosdk import VideoSDKMeeting
 from worker.renderer import Renderer
 from worker.session import Session
 from worker.settings import Settings
@@ -38,6 +38,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 HELP: Final = """\
 settings, from the environment:
   AVATAR_RENDERER        a file of worker/renderers, or package.module:create (character)
+  AVATAR_MEETING         a file of worker/meetings, or package.module:create (videosdk)
   AVATAR_CHARACTER       which face the character renderer draws (ada)
   AVATAR_SIZE            of the picture, in pixels (512x512)
   AVATAR_SEED            of blinks and other small movements (1)
@@ -59,11 +60,12 @@ exit status:
 
 logger = logging.getLogger("avatar.worker")
 
-MakeMeeting = Callable[[JoinInfo, Settings], Meeting]
+TOLD: Final = "The worker was told to stop."
+OVER: Final = "The meeting is over."
 
 
-def main(arguments: Sequence[str] | None = None, make: MakeMeeting = VideoSDKMeeting) -> int:
-    """The program; returns its exit status. Tests `make` another meeting."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns its exit status."""
     parser = Parser("python -P -m worker", "A face for one voice agent in one meeting.")
     parser.epilog = HELP
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -71,23 +73,47 @@ def main(arguments: Sequence[str] | None = None, make: MakeMeeting = VideoSDKMee
     try:
         settings = Settings.from_env(os.environ)
         logs.set_up(settings.log_level)
-        for number in SIGNALS:
-            signal.signal(number, _stop_waiting)
-        renderer = load_renderer(settings)
-        logger.info("warm, waiting for a join request")
-        join = read_join(sys.stdin.buffer)
-        settings, renderer = dress(settings, renderer, join)
+        stop_quietly()
+        make, renderer = load_meeting(settings), load_renderer(settings)
     except AvatarError as error:
-        return _give_up(error, REFUSED)
-    # Whenever somebody leaves, the SDK collects garbage by hand: 40 ms, a whole tick. What is
-    # here now stays, so it need not be looked at again.
+        return give_up(error, REFUSED)
+    settle()
+    return serve(settings, make, renderer, None)
+
+
+def serve(settings: Settings, make: MakeMeeting, renderer: Renderer, leash: Leash | None) -> int:
+    """One join request from stdin and its session; returns the exit status."""
+    try:
+        if leash is None:
+            logger.info("warm, waiting for a join request")
+        else:
+            leash.report("idle")
+            if not leash.wanted():
+                return EXIT_OK
+        join = read_join(sys.stdin.buffer)
+        settings, dressed = dress(settings, renderer, join)
+        if dressed is not renderer:
+            settle()
+    except AvatarError as error:
+        return give_up(error, REFUSED, leash)
+    if leash is not None:
+        leash.report("joining")
+    try:
+        reason = asyncio.run(run(make(join, settings), dressed, settings, join, leash))
+    except AvatarError as error:
+        return give_up(error, EXIT_FAILED, leash)
+    if leash is not None:
+        leash.report("ended", reason)
+    return EXIT_OK
+
+
+def settle() -> None:
+    """Keep the garbage collector away from what is here now, as it stays.
+
+    Whenever somebody leaves, the SDK collects garbage by hand: 40 ms, a whole tick.
+    """
     gc.collect()
     gc.freeze()
-    try:
-        asyncio.run(run(make(join, settings), renderer, settings, join.agent_participant_id))
-    except AvatarError as error:
-        return _give_up(error, EXIT_FAILED)
-    return EXIT_OK
 
 
 def read_join(stream: BinaryIO) -> JoinInfo:
@@ -113,24 +139,52 @@ def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Setti
 
 
 async def run(
-    meeting: Meeting, renderer: Renderer, settings: Settings, agent_id: str | None
-) -> None:
-    """One session, which SIGTERM and SIGINT ask to finish."""
-    session = Session(meeting, renderer, settings, agent_id)
+    meeting: Meeting, renderer: Renderer, settings: Settings, join: JoinInfo, leash: Leash | None
+) -> str:
+    """One session, which SIGTERM and SIGINT ask to finish; returns why it is over."""
+
+    def joined() -> None:
+        if leash is not None:
+            leash.report("active")
+
+    session = Session(meeting, renderer, settings, join.agent_participant_id, joined)
+    reason = OVER
+
+    def finish() -> None:
+        nonlocal reason
+        reason = TOLD
+        session.finish()
+
+    def leave() -> None:
+        finish()
+        finish()
+
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        loop.add_signal_handler(number, session.finish)
+        loop.add_signal_handler(number, finish)
+    if leash is not None:
+        leash.on_end(leave)
     await session.run()
+    return reason
+
+
+def stop_quietly() -> None:
+    """While there is no session there is nothing to finish: a signal ends the process."""
+    for number in SIGNALS:
+        signal.signal(number, _stop_waiting)
+
+
+def give_up(error: AvatarError, status: int, leash: Leash | None = None) -> int:
+    """Say why on stderr, and on the leash; returns `status`."""
+    reason = " ".join(str(error).split())
+    sys.stderr.write(f"worker: {reason}\n")
+    if leash is not None:
+        leash.report("ended", reason)
+    return status
 
 
 def _stop_waiting(number: int, _: object) -> None:
-    """While there is no session there is nothing to finish."""
     sys.exit(EXIT_OK)
-
-
-def _give_up(error: AvatarError, status: int) -> int:
-    sys.stderr.write(f"worker: {' '.join(str(error).split())}\n")
-    return status
 
 
 if __name__ == "__main__":

@@ -1,24 +1,51 @@
-"""Renderers by name: `character` is ours, `package.module:create` is somebody else's."""
+"""Renderers and meetings by name: a short name is ours, `package.module:create` anybody's."""
 
 import importlib
 import pkgutil
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, Final
+from types import ModuleType
+from typing import Any, Final, NamedTuple
 
+import worker.meetings
 import worker.renderers
-from worker.errors import AvatarError, RendererError
+from agent_side.join import JoinInfo
+from worker.errors import AvatarError, MeetingError, RendererError
+from worker.meeting import Meeting
 from worker.renderer import Renderer
 from worker.settings import Settings
 
 FACTORY: Final = "create"
 METHODS: Final = ("push", "finish", "drain", "reset", "idle", "close")
 
+MakeMeeting = Callable[[JoinInfo, Settings], Meeting]
+
+
+class Kind(NamedTuple):
+    """A kind of thing that is chosen by name: the folder of ours, and the error about others."""
+
+    name: str
+    package: ModuleType
+    error: type[AvatarError]
+
+    @property
+    def variable(self) -> str:
+        return f"AVATAR_{self.name.upper()}"
+
+
+RENDERER: Final = Kind("renderer", worker.renderers, RendererError)
+MEETING: Final = Kind("meeting", worker.meetings, MeetingError)
+
+
+def names(kind: Kind) -> list[str]:
+    """The short names that the kind's variable may have."""
+    return sorted(each.name for each in pkgutil.iter_modules(kind.package.__path__))
+
 
 def renderer_names() -> list[str]:
     """The short names that ``AVATAR_RENDERER`` may have."""
-    return sorted(each.name for each in pkgutil.iter_modules(worker.renderers.__path__))
+    return names(RENDERER)
 
 
 def load_renderer(settings: Settings) -> Renderer:
@@ -27,7 +54,7 @@ def load_renderer(settings: Settings) -> Renderer:
     Raises RendererError where it cannot be found or made, and passes on whatever AvatarError
     its own ``create`` raises, such as InputError for an unknown character.
     """
-    create = _factory(settings.renderer)
+    create = _factory(RENDERER, settings.renderer)
     try:
         renderer = create(settings)
     except AvatarError:
@@ -47,32 +74,38 @@ def load_renderer(settings: Settings) -> Renderer:
     return made
 
 
-def _factory(name: str) -> Callable[[Settings], Any]:
+def load_meeting(settings: Settings) -> MakeMeeting:
+    """What makes the meetings that `settings` names. Raises MeetingError where it is not there."""
+    return _factory(MEETING, settings.meeting)
+
+
+def _factory(kind: Kind, name: str) -> Callable[..., Any]:
+    title = kind.name.capitalize()
     module_name, colon, attribute = name.partition(":")
     if not colon:
-        module_name, attribute = _ours(name), FACTORY
+        module_name, attribute = _ours(kind, name), FACTORY
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise RendererError(
-            f"Renderer {name!r} cannot be imported ({type(error).__name__}: {error}); "
-            "install what it needs, or choose another with AVATAR_RENDERER."
+        raise kind.error(
+            f"{title} {name!r} cannot be imported ({type(error).__name__}: {error}); "
+            f"install what it needs, or choose another with {kind.variable}."
         ) from error
     create = getattr(module, attribute, None)
     if not callable(create):
-        raise RendererError(
-            f"Renderer {name!r} is not there: {module_name} has no function "
+        raise kind.error(
+            f"{title} {name!r} is not there: {module_name} has no function "
             f"{attribute!r}; name it as package.module:create."
         )
-    factory: Callable[[Settings], Any] = create
+    factory: Callable[..., Any] = create
     return factory
 
 
-def _ours(name: str) -> str:
-    module_name = f"{worker.renderers.__name__}.{name}"
+def _ours(kind: Kind, name: str) -> str:
+    module_name = f"{kind.package.__name__}.{name}"
     if re.fullmatch(r"[a-z][a-z0-9_]*", name) is None or find_spec(module_name) is None:
-        raise RendererError(
-            f"There is no renderer {name!r}; choose one of {', '.join(renderer_names())}, "
+        raise kind.error(
+            f"There is no {kind.name} {name!r}; choose one of {', '.join(names(kind))}, "
             "or name your own as package.module:create."
         )
     return module_name

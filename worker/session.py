@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -41,12 +42,20 @@ class Session:
     Speech goes listen -> `Conversation` -> `Speech` -> render -> `Playout` -> play -> tracks.
     An interrupt raises `Speech.floor`; whatever bears an older number is dropped where it
     stands, in the same turn of the event loop in which the interrupt was read.
+
+    `on_joined` is called once, when the worker is in the meeting.
     """
 
     def __init__(
-        self, meeting: Meeting, renderer: Renderer, settings: Settings, agent_id: str | None
+        self,
+        meeting: Meeting,
+        renderer: Renderer,
+        settings: Settings,
+        agent_id: str | None,
+        on_joined: Callable[[], None] | None = None,
     ) -> None:
         self._meeting = meeting
+        self._on_joined = on_joined
         self._renderer = renderer
         self._finish_s = settings.finish_s
         self._speech = Speech()
@@ -87,6 +96,8 @@ class Session:
         try:
             with ThreadPoolExecutor(1, "avatar-render") as thread:
                 if await self._join():
+                    if self._on_joined is not None:
+                        self._on_joined()
                     await self._converse(thread)
         finally:
             await self._meeting.leave()

@@ -17,6 +17,7 @@ class Settings:
     """What an operator may choose. Each field is an environment variable, ``AVATAR_<FIELD>``.
 
     - `renderer`: a file of ``worker/renderers``, or ``package.module:create``.
+    - `meeting`: a file of ``worker/meetings``, or ``package.module:create``.
     - `character`: which face the character renderer draws.
     - `width`, `height`: of the picture, in pixels (``AVATAR_SIZE=512x512``).
     - `seed`: of blinks and other small movements; the same seed gives the same film.
@@ -26,6 +27,7 @@ class Settings:
     """
 
     renderer: str = "character"
+    meeting: str = "videosdk"
     character: str = "ada"
     width: int = 512
     height: int = 512
@@ -43,6 +45,7 @@ class Settings:
         width, height = parse_size(get("AVATAR_SIZE", "512x512"), "AVATAR_SIZE")
         return cls(
             renderer=get("AVATAR_RENDERER", default.renderer),
+            meeting=get("AVATAR_MEETING", default.meeting),
             character=get("AVATAR_CHARACTER", default.character),
             width=width,
             height=height,

@@ -1,4 +1,4 @@
-"""The worker program in a meeting in memory, with an agent that says two seconds of speech.
+"""A meeting in memory with an agent that says two seconds of speech, for the worker program.
 
 What happens is told on stdout, a line each: ``joined``, ``speaking``, every message that the
 agent gets, ``left``.
@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 from agent_side.join import JoinInfo
-from worker.__main__ import main
 from worker.meetings.memory import MemoryMeeting, MemoryRoom
 from worker.settings import Settings
 
@@ -50,5 +49,5 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-if __name__ == "__main__":
-    sys.exit(main(make=lambda info, settings: TalkedTo(MemoryRoom(), info, settings)))
+def create(join: JoinInfo, settings: Settings) -> TalkedTo:
+    return TalkedTo(MemoryRoom(), join, settings)

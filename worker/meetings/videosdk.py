@@ -40,6 +40,11 @@ address as it is."""
 logger = logging.getLogger("avatar.worker.meetings.videosdk")
 
 
+def create(join: JoinInfo, settings: Settings) -> "VideoSDKMeeting":
+    """The choice that this module is: ``AVATAR_MEETING=videosdk``."""
+    return VideoSDKMeeting(join, settings)
+
+
 class SoundTrack(CustomAudioTrack):  # type: ignore[misc]  # the SDK has no types
     """`Tracks` as the sound track that the SDK's sender reads."""
 

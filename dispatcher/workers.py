@@ -1,0 +1,193 @@
+"""Workers as the dispatcher sees them: the zygote that forks them, and a pipe to each."""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Final, NamedTuple, Self
+
+from dispatcher.errors import NodeError
+
+PROGRAM: Final = "worker.zygote"
+
+READY_S: Final = 60.0
+"""How long the zygote may take to load all that a worker needs."""
+
+CLOSE_S: Final = 6.0
+"""How long the zygote may take to bury its workers when it is left."""
+
+STATUS_S: Final = 1.0
+"""How long after a worker's pipe has ended its exit status may come."""
+
+MAX_LINE: Final = 65_536
+"""The longest report of a worker (bytes)."""
+
+logger = logging.getLogger("avatar.dispatcher.workers")
+
+
+class Report(NamedTuple):
+    """What a worker says of itself: ``idle``, ``joining``, ``active``, ``ended``.
+
+    The last is ``gone``, which is said for it, with the `status` it has exited with; None
+    where nobody knows.
+    """
+
+    state: str
+    reason: str | None = None
+    status: int | None = None
+
+
+class Zygote:
+    """The process that forks workers, at the other end of a pair of sockets.
+
+    It ends with all its workers when this end of the pair closes, however that happens.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
+        self._process = process
+        self._line = line
+
+    @classmethod
+    async def start(cls) -> Self:
+        """One that is ready. Raises NodeError; what it had to say is on stderr then."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", PROGRAM),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        zygote = cls(process, ours)
+        try:
+            async with asyncio.timeout(READY_S):
+                first = await zygote._receive()
+        except TimeoutError:
+            first = ""
+        if first != "ready":
+            await zygote.close()
+            raise NodeError(
+                f"The process that forks workers did not start (exit status "
+                f"{process.returncode}); it has said above what it needs."
+            )
+        return zygote
+
+    async def hear(
+        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    ) -> None:
+        """Call `born` with a slot and a process id, `died` with a slot and an exit status.
+
+        Returns when the zygote is gone.
+        """
+        while message := await self._receive():
+            verb, slot, number = message.split()
+            (born if verb == "born" else died)(int(slot), int(number))
+
+    def fork(self, slot: int, channel: socket.socket) -> None:
+        """Ask for a worker at the other end of `channel`. Raises OSError."""
+        socket.send_fds(self._line, [f"fork {slot}".encode()], [channel.fileno()])
+
+    def signal(self, slot: int, number: signal.Signals) -> None:
+        """SIGTERM or SIGKILL for a worker; nothing happens where it is gone already."""
+        verb = "term" if number == signal.SIGTERM else "kill"
+        with suppress(OSError):
+            self._line.send(f"{verb} {slot}".encode())
+
+    async def close(self) -> None:
+        """Leave it, and wait until it and all its workers have ended."""
+        self._line.close()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await self._process.wait()
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
+
+    async def _receive(self) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            return (await loop.sock_recv(self._line, MAX_LINE)).decode()
+        except ConnectionError:
+            return ""
+
+
+class Worker:
+    """One worker process: a join request goes in, `reports` come out, the last is ``gone``."""
+
+    def __init__(
+        self,
+        slot: int,
+        zygote: Zygote,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.slot = slot
+        self.pid: int | None = None
+        self.reports: asyncio.Queue[Report] = asyncio.Queue()
+        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._zygote = zygote
+        self._reader = reader
+        self._writer = writer
+
+    def take(self, request: str) -> None:
+        """Give it the join request, which a pipe carries and nothing else shows."""
+        self._writer.write(request.encode() + b"\n")
+
+    def leave(self) -> None:
+        """Make it leave its meeting at once and exit, by ending its stdin."""
+        with suppress(OSError):
+            self._writer.write_eof()
+
+    def finish(self) -> None:
+        """Let it speak out what it has begun, leave and exit."""
+        self._zygote.signal(self.slot, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._zygote.signal(self.slot, signal.SIGKILL)
+
+    async def said(self) -> AsyncIterator[Report]:
+        """What the worker itself reports, until its pipe has ended."""
+        while True:
+            try:
+                line = await self._reader.readline()
+            except (ConnectionError, ValueError):
+                return
+            if not line:
+                return
+            report = _parse(line)
+            if report is not None:
+                yield report
+
+    async def buried(self) -> Report:
+        """The last report, after the pipe has ended."""
+        self._writer.close()
+        status: int | None = None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STATUS_S):
+                status = await asyncio.shield(self.status)
+        return Report("gone", _why_gone(status), status)
+
+
+def _parse(line: bytes) -> Report | None:
+    """A report; None for what a library has printed, as a worker's stdout is its pipe."""
+    try:
+        said = json.loads(line)
+        return Report(str(said["state"]), said.get("reason"))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _why_gone(status: int | None) -> str:
+    if status is None:
+        return "The worker is gone."
+    if status < 0:
+        return f"The worker was ended by signal {-status}."
+    return f"The worker exited with status {status}."

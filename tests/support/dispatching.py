@@ -1,0 +1,110 @@
+"""The dispatcher in a process of its own, with workers that meet in memory."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from processes import alive, descendants, until
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "eyJ.canary-token.sig"
+PATIENCE_S = 20
+
+QUICK = {
+    "AVATAR_RENDERER": "plain_renderer:create",
+    "AVATAR_SIZE": "64x64",
+    "AVATAR_MEETING": "room_of_one:create",
+    "AVATAR_PORT": "0",
+}
+"""What makes workers cheap."""
+
+
+def environ(**settings: str) -> dict[str, str]:
+    """An environment with these settings and no others of ours."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith("AVATAR_")}
+    places = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
+    return {**bare, "PYTHONPATH": places, **QUICK, **settings}
+
+
+class Dispatcher:
+    """A running dispatcher, and what it can be asked."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.process = process
+        self._log = log
+        until(lambda: "listening on" in self.log() or process.poll() is not None, PATIENCE_S)
+        found = re.search(r"listening on (\S+),", self.log())
+        assert found, self.log()
+        self.http = httpx.Client(base_url=found[1], timeout=10.0)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def launch(self, room: str, **fields: Any) -> httpx.Response:
+        stock = {"token": TOKEN, "participant_id": "face", "signaling_base_url": None}
+        return self.http.post("/launch", json={"room_name": room, **stock, **fields})
+
+    def launched(self, room: str, **fields: Any) -> str:
+        """The id of the session, which is launched."""
+        answer = self.launch(room, **fields)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["session_id"])
+
+    def session(self, session_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.http.get(f"/v1/sessions/{session_id}").json()
+        return found
+
+    def reach(self, session_id: str, state: str) -> dict[str, Any]:
+        """The session once it is in that state."""
+        until(lambda: self.session(session_id)["state"] == state)
+        return self.session(session_id)
+
+    def worker(self, session_id: str) -> int:
+        """The process that took the session last."""
+        found = re.findall(
+            rf"session {session_id} was taken by worker \d+ \(process (\d+)\)", self.log()
+        )
+        return int(found[-1])
+
+    def family(self) -> set[int]:
+        """The zygote and all workers."""
+        return {each for each in descendants(self.process.pid) if alive(each)}
+
+    def warm(self, count: int) -> None:
+        """Wait until there are that many workers."""
+        until(lambda: len(self.family()) == 1 + count)
+
+    def free(self) -> None:
+        """End all sessions, and wait until their workers are gone."""
+        for session in self.http.get("/v1/sessions").json()["sessions"]:
+            self.http.delete(f"/v1/sessions/{session['session_id']}")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """The exit status after that signal."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+@contextmanager
+def dispatcher(log: Path, **settings: str) -> Iterator[Dispatcher]:
+    """One that is ready; whatever the test leaves of it ends."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "dispatcher"], env=environ(**settings), stderr=file
+        )
+    try:
+        running = Dispatcher(process, log)
+        with running.http:
+            yield running
+        family = running.family()
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: not any(map(alive, family)))

@@ -1,0 +1,41 @@
+"""Processes as /proc shows them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie does not."""
+    return _state(pid)[0] not in ("", "Z", "X")
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes that `pid` has started, and theirs."""
+    parents = {each: _state(each)[1] for each in _all()}
+    found = {pid}
+    while grown := {each for each, parent in parents.items() if parent in found} - found:
+        found |= grown
+    return found - {pid}
+
+
+def until(fact: Callable[[], object], patience_s: float = 10.0) -> None:
+    """Wait until `fact` is true; fails after `patience_s`."""
+    deadline = time.monotonic() + patience_s
+    while not fact():
+        assert time.monotonic() < deadline, f"not true within {patience_s} s"
+        time.sleep(0.005)
+
+
+def _all() -> list[int]:
+    return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
+
+
+def _state(pid: int) -> tuple[str, int]:
+    """(state, parent); the name in between may contain anything but ends with the last ``)``."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "", 0
+    state, parent = text.rpartition(")")[2].split()[:2]
+    return state, int(parent)

@@ -1,0 +1,343 @@
+"""The dispatcher as a program: real processes, real sockets, workers that meet in memory."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from dispatching import PATIENCE_S, TOKEN, Dispatcher, dispatcher, environ
+from processes import alive, until
+
+SLOTS = 3
+FRESH = "eyJ.fresh-canary.sig"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dispatcher]:
+    """One dispatcher for all tests that leave it as it was."""
+    log = tmp_path_factory.mktemp("dispatcher") / "log"
+    with dispatcher(log, AVATAR_SLOTS=str(SLOTS), AVATAR_WARM="1") as running:
+        yield running
+
+
+@pytest.fixture
+def service(shared: Dispatcher) -> Iterator[Dispatcher]:
+    yield shared
+    shared.free()
+
+
+# Launching -----------------------------------------------------------------------------------
+
+
+def test_a_launch_is_answered_when_a_worker_has_taken_it(service: Dispatcher) -> None:
+    answer = service.launch("room")
+    assert answer.status_code == 200
+    session_id = answer.json()["session_id"]
+    assert answer.json() == {"status": "success", "room": "room", "session_id": session_id}
+    session = service.reach(session_id, "active")
+    assert (session["room"], session["participant_id"]) == ("room", "face")
+    assert (session["reason"], session["attempts"]) == (None, 1)
+    assert session in service.http.get("/v1/sessions").json()["sessions"]
+
+
+def test_the_same_face_in_the_same_room_is_the_same_session(
+    service: Dispatcher, tmp_path: Path
+) -> None:
+    """It goes on undisturbed, and the fresh token is for the worker that may follow."""
+    diary = tmp_path / "diary"
+    notes = {"metadata": {"diary": str(diary)}}
+    first = service.launched("room", **notes)
+    before = service.reach(first, "active")
+    worker = service.worker(first)
+    assert service.launched("room", token=FRESH, **notes) == first
+    assert service.session(first) == before
+    assert diary.read_text() == f"{TOKEN}\n"
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: diary.read_text() == f"{TOKEN}\n{FRESH}\n")
+
+
+def test_another_face_or_another_room_is_another_session(service: Dispatcher) -> None:
+    ids = {
+        service.launched("room"),
+        service.launched("room", participant_id="other"),
+        service.launched("room-2"),
+    }
+    assert len(ids) == 3
+
+
+def test_full_is_503_and_says_when_to_come_again(service: Dispatcher) -> None:
+    ids = [service.launched(f"room-{number}") for number in range(SLOTS)]
+    answer = service.launch("room-more")
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert "All 3 slots are taken" in answer.json()["error"]
+    assert service.launched("room-0") == ids[0], "whoever is there already is not turned away"
+    service.http.delete(f"/v1/sessions/{ids[0]}")
+    until(lambda: service.launch("room-more").status_code == 200)
+
+
+def test_24_launches_at_once_are_all_answered_in_time(service: Dispatcher) -> None:
+    def launch(number: int) -> tuple[int, float]:
+        began = time.monotonic()
+        return service.launch(f"room-{number}").status_code, time.monotonic() - began
+
+    with ThreadPoolExecutor(24) as threads:
+        answers = list(threads.map(launch, range(24)))
+    assert Counter(status for status, _ in answers) == {200: SLOTS, 503: 24 - SLOTS}
+    assert max(took for _, took in answers) < 4.5
+
+
+def test_24_launches_of_one_face_are_one_session(service: Dispatcher) -> None:
+    with ThreadPoolExecutor(24) as threads:
+        ids = list(threads.map(lambda _: service.launched("room"), range(24)))
+    assert len(set(ids)) == 1
+    assert service.session(ids[0])["attempts"] == 1
+
+
+# Ends ----------------------------------------------------------------------------------------
+
+
+def test_a_session_can_be_ended(service: Dispatcher) -> None:
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    worker = service.worker(session_id)
+    for _ in range(2):
+        answer = service.http.delete(f"/v1/sessions/{session_id}")
+        assert answer.status_code == 200
+        assert answer.json()["state"] == "ended"
+        assert answer.json()["reason"] == "It was ended by a request."
+        assert not alive(worker)
+    assert service.launched("room") != session_id
+
+
+def test_a_worker_that_is_stopped_is_killed_when_its_session_ends(service: Dispatcher) -> None:
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    worker = service.worker(session_id)
+    os.kill(worker, signal.SIGSTOP)
+    assert service.http.delete(f"/v1/sessions/{session_id}").status_code == 200
+    until(lambda: not alive(worker))
+    assert service.reach(session_id, "ended")["reason"] == "It was ended by a request."
+
+
+@pytest.mark.parametrize(
+    ("room", "state", "reason", "attempts"),
+    [
+        ("leaves", "ended", "The meeting is over.", 1),
+        ("lost", "failed", "The room is gone.", 3),
+        ("closed", "failed", "The room lets nobody in; try another.", 3),
+        ("crash", "failed", "The worker exited with status 70.", 3),
+    ],
+)
+def test_each_end_has_its_reason(
+    service: Dispatcher, room: str, state: str, reason: str, attempts: int
+) -> None:
+    session = service.reach(service.launched(room), state)
+    assert (session["reason"], session["attempts"]) == (reason, attempts)
+
+
+def test_what_a_worker_refuses_is_422_and_not_tried_again(service: Dispatcher) -> None:
+    answer = service.launch("room", character="nobody")
+    assert answer.status_code == 422
+    path = answer.json()["error"].split()[-3]
+    session = service.http.get(path).json()
+    assert (session["state"], session["attempts"]) == ("failed", 1)
+    assert "no character 'nobody'" in session["reason"]
+
+
+def test_a_killed_worker_is_replaced_and_its_session_restarted(service: Dispatcher) -> None:
+    """Three workers in a row at most."""
+    session_id = service.launched("room")
+    for attempt in (1, 2, 3):
+        until(
+            lambda attempt=attempt: (
+                (seen := service.session(session_id))["state"] == "active"
+                and seen["attempts"] == attempt
+            )
+        )
+        began = time.monotonic()
+        os.kill(service.worker(session_id), signal.SIGKILL)
+        if attempt == 1:
+            until(lambda: service.session(session_id)["attempts"] == 2)
+            service.reach(session_id, "active")
+            assert time.monotonic() - began < 1
+            assert service.session(session_id)["reason"] == "The worker was ended by signal 9."
+    session = service.reach(session_id, "failed")
+    assert (session["reason"], session["attempts"]) == ("The worker was ended by signal 9.", 3)
+    service.warm(1)
+
+
+def test_a_killed_zygote_is_replaced_and_sessions_go_on(service: Dispatcher) -> None:
+    session_id = service.launched("room")
+    before = service.reach(session_id, "active")
+    worker = service.worker(session_id)
+    zygote = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(zygote, signal.SIGKILL)
+    until(lambda: service.launch("room-2").status_code == 200, PATIENCE_S)
+    assert service.session(session_id) == before
+    assert alive(worker)
+    service.http.delete(f"/v1/sessions/{session_id}")
+    until(lambda: not alive(worker))
+
+
+# What is not let in --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"canary", 400),
+        (b'{"room_name": "canary", "token": NaN}', 400),
+        (b'{"room_name": "\\ud800canary", "token": "t"}', 400),
+        (b'{"token": "canary"}', 422),
+        (b'{"room_name": "r", "token": "canary", "signaling_base_url": "canary.net"}', 422),
+        (b'{"token": "' + b"canary" * 5000 + b'"}', 413),
+    ],
+)
+def test_a_bad_body_gets_one_sentence_and_no_echo(
+    service: Dispatcher, content: bytes, status: int
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    for sent in (content, iter([content[:9], content[9:]])):
+        answer = service.http.post("/launch", content=sent, headers=headers)
+        assert answer.status_code == status
+        assert list(answer.json()) == ["error"]
+        assert "canary" not in answer.text + str(answer.headers)
+    assert "canary" not in service.log().replace(TOKEN, "")
+
+
+def test_what_a_page_may_send_unasked_is_not_let_in(service: Dispatcher) -> None:
+    body = f'{{"room_name": "room", "token": "{TOKEN}"}}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        answer = service.http.post("/launch", content=body, headers={"Content-Type": kind})
+        assert answer.status_code == 422
+        assert TOKEN not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/launch", 405),
+        ("GET", "/nothing", 404),
+        ("GET", "/docs", 404),
+        ("GET", "/openapi.json", 404),
+        ("GET", "/v1/sessions/canary", 404),
+        ("DELETE", "/v1/sessions/canary", 404),
+        ("POST", "/v1/sessions", 405),
+    ],
+)
+def test_other_addresses_are_refused_in_one_sentence(
+    service: Dispatcher, method: str, path: str, status: int
+) -> None:
+    answer = service.http.request(method, path)
+    assert answer.status_code == status
+    assert list(answer.json()) == ["error"]
+    assert "canary" not in answer.text
+
+
+def test_it_says_that_it_lives_and_is_ready(service: Dispatcher) -> None:
+    assert service.http.get("/livez").status_code == 200
+    assert service.http.get("/readyz").status_code == 200
+
+
+# Secrets, and the end ------------------------------------------------------------------------
+
+
+def test_the_token_is_shown_nowhere(service: Dispatcher) -> None:
+    ids = [service.launched("room"), service.launched("lost"), service.launched("closed")]
+    service.reach(ids[0], "active")
+    service.reach(ids[1], "failed")
+    for pid in [service.process.pid, *service.family()]:
+        for place in ("cmdline", "environ"):
+            assert TOKEN.encode() not in Path(f"/proc/{pid}/{place}").read_bytes()
+    assert TOKEN not in service.http.get("/v1/sessions").text
+    assert TOKEN not in service.log()
+
+
+@pytest.mark.parametrize("room", ["room", "deaf"])
+def test_a_killed_dispatcher_leaves_no_process_behind(tmp_path: Path, room: str) -> None:
+    """In 5 s, whatever the workers are doing: in a meeting, blocked, waiting."""
+    with dispatcher(tmp_path / "log", AVATAR_SLOTS="3") as running:
+        running.reach(running.launched(room), "active")
+        running.warm(3)
+        family = running.family()
+        time.sleep(0.2)
+        running.process.kill()
+        until(lambda: not any(map(alive, family)), 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_all_with_status_0(tmp_path: Path, number: signal.Signals) -> None:
+    with dispatcher(tmp_path / "log", AVATAR_LOG_LEVEL="DEBUG") as running:
+        session_id = running.launched("room")
+        running.reach(session_id, "active")
+        family = running.family()
+        assert running.stop(number) == 0
+        assert not any(map(alive, family))
+        assert "ended: The dispatcher was told to stop." in running.log()
+        assert "Traceback" not in running.log()
+        assert TOKEN not in running.log()
+
+
+def test_a_worker_that_does_not_finish_is_killed_at_the_end(tmp_path: Path) -> None:
+    with dispatcher(tmp_path / "log", AVATAR_DRAIN_S="0") as running:
+        session_id = running.launched("room")
+        running.reach(session_id, "active")
+        os.kill(running.worker(session_id), signal.SIGSTOP)
+        family = running.family()
+        assert running.stop() == 0
+        assert not any(map(alive, family))
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "reason"),
+    [
+        ({"AVATAR_SLOTS": "none"}, 2, "avatar serve: AVATAR_SLOTS is 'none'"),
+        ({"AVATAR_HOST": "256.0.0.1"}, 2, "avatar serve: Nothing can listen on 256.0.0.1"),
+        ({"AVATAR_SIZE": "huge"}, 1, "worker: AVATAR_SIZE is 'huge'"),
+    ],
+)
+def test_what_cannot_be_used_is_said(settings: dict[str, str], status: int, reason: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "dispatcher"],
+        env=environ(**settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == status
+    assert done.stderr.startswith(reason)
+    assert "Traceback" not in done.stderr
+
+
+def test_an_address_that_is_taken_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "dispatcher", "--port", port],
+            env=environ(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "Address already in use" in done.stderr
+
+
+def test_a_signalling_host_is_for_those_that_name_none(tmp_path: Path) -> None:
+    hosts = "127.0.0.1:4443,other.net"
+    with dispatcher(tmp_path / "log", AVATAR_SIGNALING_HOSTS=hosts) as running:
+        assert running.launch("room").status_code == 200
+        assert running.launch("room-2", signaling_base_url="other.net").status_code == 200
+        refused = running.launch("room-3", signaling_base_url="api.videosdk.live")
+        assert refused.status_code == 422

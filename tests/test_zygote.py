@@ -1,0 +1,237 @@
+"""The zygote: warm workers in no time, each on its leash, and nobody left behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dispatching import PATIENCE_S, TOKEN, environ
+from processes import alive, until
+from room_of_one import CRASHED
+
+from agent_side.join import JoinInfo
+
+
+class Line:
+    """A zygote in a process of its own, and the dispatcher's end of its line."""
+
+    def __init__(self, **settings: str) -> None:
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(PATIENCE_S)
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "worker.zygote"],
+            stdin=theirs,
+            stderr=subprocess.PIPE,
+            env=environ(**settings),
+            text=True,
+        )
+        theirs.close()
+        self.workers: list[Worker] = []
+
+    def hear(self) -> str:
+        return self.socket.recv(100).decode()
+
+    def fork(self, slot: int) -> "Worker":
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self.socket, [f"fork {slot}".encode()], [theirs.fileno()])
+        verb, number, pid = self.hear().split()
+        assert (verb, number) == ("born", str(slot))
+        self.workers.append(Worker(ours, int(pid)))
+        return self.workers[-1]
+
+    def tell(self, order: str) -> None:
+        self.socket.send(order.encode())
+
+    def close(self) -> None:
+        self.socket.close()
+        for worker in self.workers:
+            worker.close()
+        self.process.communicate(timeout=PATIENCE_S)
+
+
+class Worker:
+    """A worker that was forked, and the dispatcher's end of its leash."""
+
+    def __init__(self, leash: socket.socket, pid: int) -> None:
+        leash.settimeout(PATIENCE_S)
+        self.leash = leash
+        self.pid = pid
+        self._lines = leash.makefile("rb")
+
+    def join(self, room: str) -> None:
+        self.leash.sendall(JoinInfo(room, TOKEN).to_json().encode() + b"\n")
+
+    def says(self) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads(self._lines.readline())
+        return said
+
+    def let_go(self) -> None:
+        self.leash.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self._lines.close()
+        self.leash.close()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    line = Line()
+    try:
+        assert line.hear() == "ready"
+        yield line
+    finally:
+        line.close()
+
+
+IDLE = {"state": "idle"}
+JOINING = {"state": "joining"}
+ACTIVE = {"state": "active"}
+
+
+def test_a_worker_is_warm_in_no_time(line: Line) -> None:
+    took: list[float] = []
+    for slot in range(5):
+        began = time.monotonic()
+        worker = line.fork(slot)
+        assert worker.says() == IDLE
+        took.append(time.monotonic() - began)
+        worker.close()
+        assert line.hear() == f"died {slot} 0"
+    assert min(took) < 0.1
+
+
+def test_a_worker_tells_how_far_it_is_and_leaves_when_its_leash_ends(line: Line) -> None:
+    worker = line.fork(1)
+    worker.join("room")
+    assert [worker.says() for _ in range(3)] == [IDLE, JOINING, ACTIVE]
+    began = time.monotonic()
+    worker.let_go()
+    assert worker.says() == {"state": "ended", "reason": "The worker was told to stop."}
+    assert line.hear() == "died 1 0"
+    assert time.monotonic() - began < 2
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    ("room", "states", "reason", "status"),
+    [
+        ("leaves", [JOINING, ACTIVE], "The meeting is over.", 0),
+        ("lost", [JOINING, ACTIVE], "The room is gone.", 1),
+        ("closed", [JOINING], "The room lets nobody in; try another.", 1),
+        ("crash", [JOINING], None, CRASHED),
+        ("", [], "The join request needs `room_name`, a string that is not empty.", 2),
+    ],
+)
+def test_each_end_has_its_reason_and_status(
+    line: Line, room: str, states: list[dict[str, Any]], reason: str | None, status: int
+) -> None:
+    worker = line.fork(1)
+    assert worker.says() == IDLE
+    worker.join(room)
+    assert [worker.says() for _ in states] == states
+    if reason is not None:
+        assert worker.says() == {"state": "ended", "reason": reason}
+    assert worker.leash.recv(1) == b""
+    assert line.hear() == f"died 1 {status}"
+    worker.close()
+
+
+@pytest.mark.parametrize(("order", "status"), [("term", 0), ("kill", -signal.SIGKILL)])
+@pytest.mark.parametrize("room", [None, "room"])
+def test_a_worker_can_be_stopped(line: Line, order: str, status: int, room: str | None) -> None:
+    worker = line.fork(3)
+    assert worker.says() == IDLE
+    if room is not None:
+        worker.join(room)
+        assert [worker.says(), worker.says()] == [JOINING, ACTIVE]
+    line.tell(f"{order} 3")
+    assert line.hear() == f"died 3 {status}"
+    worker.close()
+    line.tell(f"{order} 3")
+    assert line.fork(4).pid > 0, "an order for a worker that is gone hurts nobody"
+
+
+def test_workers_share_no_descriptor(line: Line) -> None:
+    """Whoever held another's leash would keep it from hearing its end."""
+    workers = [line.fork(slot) for slot in range(3)]
+    for worker in workers:
+        assert worker.says() == IDLE
+        held = {each.name for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
+        assert held == {"0", "1", "2"}
+    for worker in workers:
+        worker.close()
+
+
+def test_nobody_outlives_the_dispatcher(line: Line) -> None:
+    """Not even one whose event loop is blocked, nor one that is stopped."""
+    rooms = [None, "room", "deaf", "room"]
+    workers = [line.fork(slot) for slot in range(len(rooms))]
+    for worker, room in zip(workers, rooms, strict=True):
+        assert worker.says() == IDLE
+        if room is not None:
+            worker.join(room)
+            assert [worker.says(), worker.says()][-1] == ACTIVE
+    os.kill(workers[-1].pid, signal.SIGSTOP)
+    began = time.monotonic()
+    line.socket.close()
+    for worker in workers:
+        worker.close()
+    assert line.process.wait(PATIENCE_S) == 0
+    assert time.monotonic() - began < 5
+    assert not any(alive(worker.pid) for worker in workers)
+
+
+def test_a_worker_whose_zygote_was_killed_still_hears_the_end(line: Line) -> None:
+    worker = line.fork(1)
+    worker.join("room")
+    assert [worker.says() for _ in range(3)] == [IDLE, JOINING, ACTIVE]
+    line.process.kill()
+    assert line.hear() == ""
+    assert alive(worker.pid)
+    worker.close()
+    until(lambda: not alive(worker.pid), 5)
+
+
+def test_nothing_starts_a_thread_before_the_fork() -> None:
+    """With the renderer and the SDK that ship; the workers would miss it."""
+    line = Line(AVATAR_RENDERER="character", AVATAR_MEETING="videosdk")
+    try:
+        assert line.hear() == "ready"
+        assert len(list(Path(f"/proc/{line.process.pid}/task").iterdir())) == 1
+        worker = line.fork(1)
+        assert worker.says() == IDLE
+        worker.close()
+    finally:
+        line.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"AVATAR_SIZE": "huge"}, "AVATAR_SIZE is 'huge'"),
+        ({"AVATAR_RENDERER": "nobody"}, "no renderer 'nobody'"),
+        ({"AVATAR_MEETING": "nowhere"}, "no meeting 'nowhere'; choose one of memory, videosdk"),
+        ({"AVATAR_MEETING": "no.such:create"}, "Meeting 'no.such:create' cannot be imported"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_status_2(
+    settings: dict[str, str], reason: str
+) -> None:
+    line = Line(**settings)
+    try:
+        assert line.hear() == ""
+        _, errors = line.process.communicate(timeout=PATIENCE_S)
+        assert line.process.returncode == 2
+        assert errors.startswith("worker: ")
+        assert reason in errors
+        assert errors.count("\n") == 1
+    finally:
+        line.close()
