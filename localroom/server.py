@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import trustme
@@ -24,6 +24,9 @@ from localroom.peer import Ground, Peer
 from localroom.protoo import SUBPROTOCOL, Channel
 from localroom.relay import needed, relay
 from localroom.room import Room, empty
+
+CLOSE_S: Final = 1.0
+"""How long a socket's closing waits for the other side's goodbye."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,10 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
 
     Raises OSError and ValueError where there is no such address to listen on.
     """
-    host = str(ipaddress.IPv4Address(config.host))
+    address = ipaddress.IPv4Address(config.host)
+    if address.is_unspecified:
+        raise ValueError("a room has one address, so that its peers know where to send; name it")
+    host = str(address)
     ca = trustme.CA()
     ca_path = folder / "ca.pem"
     ca.cert_pem.write_to_path(str(ca_path))
@@ -79,6 +85,7 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
                 0,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 ping_interval=None,
+                close_timeout=CLOSE_S,
                 compression=None,
             )
         )

@@ -5,6 +5,7 @@ import functools
 import http.client
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ import pytest
 from meeting_contract import RELIABLE, UNRELIABLE, Listener, until
 from room_stage import TOKEN, RoomRecording, RoomStage, leave, room_process
 from videosdk import CustomAudioTrack, CustomVideoTrack
+from videosdk.utils import get_server_config
 from websockets.asyncio.client import connect
 
 from localroom.faults import DatagramFaults, Faults, MessageFaults, PeerFaults
@@ -511,7 +513,26 @@ def test_the_program_prints_one_line_and_leaves_nothing(end: signal.Signals | No
     assert not ca.parent.exists()
 
 
-@pytest.mark.parametrize("arguments", [["--host", "nowhere"], ["--faults", '{"entry": "404"}']])
+def test_a_room_ends_soon_even_if_somebody_in_it_does_not_answer() -> None:
+    with room_process() as room:
+        config = get_server_config("room", TOKEN, room.signaling_base_url)
+        url = urlsplit(config["signaling_url"])
+        silent = socket.create_connection((url.hostname, url.port))
+        silent.sendall(
+            b"GET /?roomId=room&peerId=silent&secret=x HTTP/1.1\r\nHost: here\r\n"
+            b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            b"Sec-WebSocket-Protocol: protoo\r\n\r\n"
+        )
+        assert silent.recv(4096).startswith(b"HTTP/1.1 101")
+        assert set(room.state()["room"]["peers"]) == {"silent"}
+    assert not room.ca.exists()
+    silent.close()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--host", "nowhere"], ["--host", "0.0.0.0"], ["--faults", '{"entry": "404"}']]
+)
 def test_a_room_that_cannot_be_says_why(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "localroom", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)

@@ -19,7 +19,7 @@ NOTICE_S = 5.0
 
 FAR_AWAY = Faults(
     MessageFaults(reorder=0.3, jitter_s=0.1),
-    DatagramFaults(delay_s=0.03),
+    DatagramFaults(delay_s=0.02),
 )
 
 
@@ -42,7 +42,7 @@ class TestVideoSDKMeeting(MeetingContract):
 
 
 class TestVideoSDKMeetingFarAway(TestVideoSDKMeeting):
-    """The same with 60 ms more to every server and back, and messages that change places."""
+    """The same with 40 ms more to every server and back, and messages that change places."""
 
     faults = FAR_AWAY
 
