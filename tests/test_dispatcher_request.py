@@ -78,13 +78,12 @@ NAUGHTY = st.sampled_from(list("/@?#\\:.%[] \t\n\u2024\u3002\uff0e") + list(HOST
 
 @given(st.lists(NAUGHTY, max_size=6).map("".join))
 def test_no_other_host_is_let_through(host: str) -> None:
-    try:
-        join = read_launch(body(signaling_base_url=host), HOSTS)
-    except BadRequest as error:
-        assert error.status == 422
+    content = body(signaling_base_url=host)
+    if host.lower() in ("", *HOSTS):
+        assert read_launch(content, HOSTS).signaling_base_url in HOSTS
     else:
-        assert join.signaling_base_url in HOSTS
-        assert host.lower() in ("", *HOSTS)
+        with pytest.raises(BadRequest, match="signaling_base_url"):
+            read_launch(content, HOSTS)
 
 
 @pytest.mark.parametrize(
@@ -135,17 +134,14 @@ VALUES = st.recursive(
 )
 
 
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional=dict.fromkeys(("room_name", "token", "participant_id", "character", "metadata", "other"), VALUES),
-    ).map(lambda fields: json.dumps(fields).encode())
-    | st.binary()
-)
+FIELDS = ("room_name", "token", "participant_id", "character", "metadata", "other")
+OBJECTS = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, VALUES))
+
+
+@given(OBJECTS.map(lambda fields: json.dumps(fields).encode()) | st.binary())
 def test_anything_is_either_a_join_request_or_a_bad_request(content: bytes) -> None:
     try:
         join = read_launch(content, HOSTS)
-    except BadRequest as error:
-        assert error.status in (400, 413, 422)
-    else:
-        assert JoinInfo.from_json(join.to_json()) == join
+    except BadRequest:
+        return
+    assert JoinInfo.from_json(join.to_json()) == join

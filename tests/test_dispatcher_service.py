@@ -1,5 +1,6 @@
 """The dispatcher as a program: real processes, real sockets, workers that meet in memory."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,11 +10,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
-from dispatching import PATIENCE_S, TOKEN, Dispatcher, dispatcher, environ
+from dispatching import PATIENCE_S, ROOT, TOKEN, Dispatcher, dispatcher, environ
 from processes import alive, until
+from signalling import Certificate, Signalling
+
+from dispatcher.settings import Settings
 
 SLOTS = 3
 FRESH = "eyJ.fresh-canary.sig"
@@ -155,18 +160,17 @@ def test_what_a_worker_refuses_is_422_and_not_tried_again(service: Dispatcher) -
 def test_a_killed_worker_is_replaced_and_its_session_restarted(service: Dispatcher) -> None:
     """Three workers in a row at most."""
     session_id = service.launched("room")
+
+    def active_in(attempt: int) -> bool:
+        session = service.session(session_id)
+        return (session["state"], session["attempts"]) == ("active", attempt)
+
     for attempt in (1, 2, 3):
-        until(
-            lambda attempt=attempt: (
-                (seen := service.session(session_id))["state"] == "active"
-                and seen["attempts"] == attempt
-            )
-        )
+        until(partial(active_in, attempt))
         began = time.monotonic()
         os.kill(service.worker(session_id), signal.SIGKILL)
         if attempt == 1:
-            until(lambda: service.session(session_id)["attempts"] == 2)
-            service.reach(session_id, "active")
+            until(partial(active_in, 2))
             assert time.monotonic() - began < 1
             assert service.session(session_id)["reason"] == "The worker was ended by signal 9."
     session = service.reach(session_id, "failed")
@@ -211,6 +215,19 @@ def test_a_bad_body_gets_one_sentence_and_no_echo(
         assert list(answer.json()) == ["error"]
         assert "canary" not in answer.text + str(answer.headers)
     assert "canary" not in service.log().replace(TOKEN, "")
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(service: Dispatcher) -> None:
+    url = service.http.base_url
+    head = (
+        b"POST /launch HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 99\r\n\r\n{"
+    )
+    with socket.create_connection((url.host, url.port or 0), PATIENCE_S) as slow:
+        slow.sendall(head)
+        began = time.monotonic()
+        assert slow.recv(99).startswith(b"HTTP/1.1 400 ")
+        assert time.monotonic() - began < 4.5
 
 
 def test_what_a_page_may_send_unasked_is_not_let_in(service: Dispatcher) -> None:
@@ -261,6 +278,33 @@ def test_the_token_is_shown_nowhere(service: Dispatcher) -> None:
     assert TOKEN not in service.log()
 
 
+def test_a_forked_worker_joins_through_the_sdk(tmp_path: Path) -> None:
+    """What the zygote imported before the fork works after it."""
+    certificate = Certificate(tmp_path)
+
+    async def scene() -> None:
+        async with Signalling().running(certificate) as room:
+            await asyncio.to_thread(launch_into, room)
+            assert room.queries[0]["secret"] == TOKEN
+
+    def launch_into(room: Signalling) -> None:
+        with dispatcher(
+            tmp_path / "log",
+            AVATAR_MEETING="videosdk",
+            AVATAR_LOG_LEVEL="DEBUG",
+            AVATAR_SIGNALING_HOSTS=room.host,
+            REQUESTS_CA_BUNDLE=str(certificate.path),
+        ) as running:
+            session_id = running.launched("room")
+            until(lambda: "produceData" in room.methods)
+            running.http.delete(f"/v1/sessions/{session_id}")
+            running.reach(session_id, "ended")
+            assert running.stop() == 0
+            assert TOKEN not in running.log()
+
+    asyncio.run(scene())
+
+
 @pytest.mark.parametrize("room", ["room", "deaf"])
 def test_a_killed_dispatcher_leaves_no_process_behind(tmp_path: Path, room: str) -> None:
     """In 5 s, whatever the workers are doing: in a meeting, blocked, waiting."""
@@ -286,14 +330,30 @@ def test_a_signal_ends_it_all_with_status_0(tmp_path: Path, number: signal.Signa
         assert TOKEN not in running.log()
 
 
-def test_a_worker_that_does_not_finish_is_killed_at_the_end(tmp_path: Path) -> None:
-    with dispatcher(tmp_path / "log", AVATAR_DRAIN_S="0") as running:
+def test_a_second_signal_waits_for_nobody(tmp_path: Path) -> None:
+    """A worker that does not leave then is killed."""
+    with dispatcher(tmp_path / "log", AVATAR_DRAIN_S="60") as running:
         session_id = running.launched("room")
         running.reach(session_id, "active")
         os.kill(running.worker(session_id), signal.SIGSTOP)
         family = running.family()
+        running.process.send_signal(signal.SIGTERM)
+        until(lambda: "stopping" in running.log())
         assert running.stop() == 0
         assert not any(map(alive, family))
+
+
+def test_help_names_every_setting() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", ROOT / "avatar_cli.py", "serve", "--help"],
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    for name in Settings.__dataclass_fields__:
+        assert f"AVATAR_{name.upper()}" in done.stdout
 
 
 @pytest.mark.parametrize(

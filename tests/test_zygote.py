@@ -27,7 +27,7 @@ class Line:
         self.socket.settimeout(PATIENCE_S)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "worker.zygote"],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stderr=subprocess.PIPE,
             env=environ(**settings),
             text=True,

@@ -1,8 +1,10 @@
 """A meeting in memory for workers of the dispatcher's tests; the room's name says what happens.
 
 ``room`` is joined and stays. ``lost`` is joined and lost at once, ``closed`` lets nobody in,
-``crash`` ends the process while it joins, ``deaf`` blocks the event loop soon after it was joined, and
-``leaves`` is over as soon as it was joined. What follows a ``-`` in the name is only a name.
+``crash`` ends the process while it joins, ``deaf`` blocks the event loop soon after it was
+joined, and ``leaves`` is over as soon as it was joined. What follows a ``-`` in
+the name is only a name.
+
 Whoever joins writes its token into the file that ``metadata["diary"]`` names.
 """
 
