@@ -25,10 +25,10 @@ class Parking:
         sending = asyncio.ensure_future(send)
         self._parked.add(sending)
         sending.add_done_callback(self._parked.discard)
+        sending.add_done_callback(_forget)
         if len(self._parked) <= MAX_PARKED:
             await asyncio.wait([sending], timeout=SEND_S)
         if not sending.done():
-            sending.add_done_callback(_forget)
             raise MeetingError(
                 f"The data channel was full for {SEND_S:g} s; the network is too slow or dead."
             )
@@ -41,5 +41,6 @@ class Parking:
 
 
 def _forget(sending: asyncio.Future[Any]) -> None:
+    """Nobody may wait any more for what it raises."""
     if not sending.cancelled():
         sending.exception()
