@@ -22,6 +22,9 @@ LENGTHS: Final = {
     "character": 64,
 }
 CHARACTER: Final = re.compile(r"[a-z0-9_-]{1,64}")
+MAX_DEPTH: Final = 32
+"""How deep `metadata` may be nested: enough for anybody, and far from what recursion can do."""
+
 NAMELESS: Final = "avatar"
 """The participant id of a face to which neither the request nor its token gives one."""
 
@@ -73,14 +76,26 @@ def _parse(body: bytes) -> JoinInfo:
         raise BadRequest(413, f"The join request is longer than {MAX_BODY} bytes.")
     try:
         # What Python reads and JSON has not: NaN, infinities, and halves of a surrogate pair.
-        plain = json.dumps(json.loads(body), ensure_ascii=False, allow_nan=False).encode()
+        request = json.loads(body)
+        plain = json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise BadRequest(400, "The join request is not JSON.") from None
+    if _is_deeper(request, MAX_DEPTH):
+        raise BadRequest(422, f"The join request is nested more than {MAX_DEPTH} deep.")
     try:
-        join = JoinInfo.from_json(plain)
-        join.to_json()
+        return JoinInfo.from_json(plain)
     except ValueError as error:
         raise BadRequest(422, str(error)) from None
-    except RecursionError:
-        raise BadRequest(422, "`metadata` is nested too deeply.") from None
-    return join
+
+
+def _is_deeper(value: object, most: int) -> bool:
+    """Arrays and objects stand in each other more than `most` deep."""
+    level = [value]
+    for _ in range(most + 1):
+        inside = [each for each in level if isinstance(each, list | dict)]
+        level = [
+            part for each in inside for part in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not inside:
+            return False
+    return True

@@ -145,3 +145,12 @@ def test_anything_is_either_a_join_request_or_a_bad_request(content: bytes) -> N
     except BadRequest:
         return
     assert JoinInfo.from_json(join.to_json()) == join
+
+
+def test_metadata_may_be_nested_as_deep_as_anybody_needs() -> None:
+    def nested(depth: int) -> bytes:
+        return body()[:-1] + b', "metadata": {"a": ' + b"[" * depth + b"]" * depth + b"}}"
+
+    assert read_launch(nested(30), HOSTS).metadata is not None
+    with pytest.raises(BadRequest, match="nested more than 32 deep"):
+        read_launch(nested(31), HOSTS)

@@ -27,6 +27,14 @@ def until(fact: Callable[[], object], patience_s: float = 10.0) -> None:
         time.sleep(0.005)
 
 
+def shown(pid: int, place: str) -> bytes:
+    """What ``/proc/PID/PLACE`` says; nothing once the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/{place}").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 def _all() -> list[int]:
     return [int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()]
 
