@@ -23,6 +23,9 @@ CLOSE_S: Final = 6.0
 STATUS_S: Final = 1.0
 """How long after a worker's pipe has ended its exit status may come."""
 
+MAX_UNREAD: Final = 65_536
+"""With more than this unread (bytes), a worker reads nothing any more and is told nothing."""
+
 MAX_LINE: Final = 65_536
 """The longest report of a worker (bytes)."""
 
@@ -30,7 +33,8 @@ logger = logging.getLogger("avatar.dispatcher.workers")
 
 
 class Report(NamedTuple):
-    """What a worker says of itself: ``idle``, ``joining``, ``active``, ``ended``.
+    """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
+    has lost its meeting and joins it anew, ``ended``.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
     where nobody knows.
@@ -135,13 +139,24 @@ class Worker:
         self._zygote = zygote
         self._reader = reader
         self._writer = writer
+        self._left = False
 
     def take(self, request: str) -> None:
         """Give it the join request, which a pipe carries and nothing else shows."""
         self._writer.write(request.encode() + b"\n")
 
+    def renew(self, request: str) -> None:
+        """Give it a newer join request for its session, for when it has to join anew.
+
+        Nothing happens where it is about to leave, or has not read for long.
+        """
+        unread = self._writer.transport.get_write_buffer_size()
+        if not self._writer.is_closing() and not self._left and unread <= MAX_UNREAD:
+            self._writer.write(request.encode() + b"\n")
+
     def leave(self) -> None:
         """Make it leave its meeting at once and exit, by ending its stdin."""
+        self._left = True
         with suppress(OSError):
             self._writer.write_eof()
 

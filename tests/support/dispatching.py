@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from processes import alive, descendants, until
+from processes import alive, descendants, parent, until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
@@ -72,6 +72,11 @@ class Dispatcher:
             rf"session {session_id} was taken by worker \d+ \(process (\d+)\)", self.log()
         )
         return int(found[-1])
+
+    def zygote(self) -> int:
+        """The process that forks workers."""
+        (zygote,) = (each for each in self.family() if parent(each) == self.process.pid)
+        return zygote
 
     def family(self) -> set[int]:
         """The zygote and all workers."""
