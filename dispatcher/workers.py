@@ -3,10 +3,11 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple, Self
 
@@ -56,8 +57,11 @@ class Zygote:
         self._line = line
 
     @classmethod
-    async def start(cls) -> Self:
-        """One that is ready. Raises NodeError; what it had to say is on stderr then."""
+    async def start(cls, environment: Mapping[str, str]) -> Self:
+        """One that is ready, with `environment` added to its own, which is the workers' too.
+
+        Raises NodeError; what it had to say is on stderr then.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -66,6 +70,7 @@ class Zygote:
                 *(sys.executable, "-P", "-m", PROGRAM),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **environment},
                 start_new_session=True,
             )
         zygote = cls(process, ours)

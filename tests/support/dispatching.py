@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from processes import alive, descendants, parent, until
+from processes import alive, descendants, parent, shown, until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
@@ -33,6 +33,11 @@ def environ(**settings: str) -> dict[str, str]:
     return {**bare, "PYTHONPATH": places, **QUICK, **settings}
 
 
+def printed_by(log: Path) -> Path:
+    """Where stdout goes that has that log."""
+    return log.with_suffix(".out")
+
+
 class Dispatcher:
     """A running dispatcher, and what it can be asked."""
 
@@ -43,6 +48,10 @@ class Dispatcher:
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
         self.http = httpx.Client(base_url=found[1], timeout=10.0)
+
+    def printed(self) -> str:
+        """What it wrote to stdout."""
+        return printed_by(self._log).read_text()
 
     def log(self) -> str:
         return self._log.read_text()
@@ -75,16 +84,20 @@ class Dispatcher:
 
     def zygote(self) -> int:
         """The process that forks workers."""
-        (zygote,) = (each for each in self.family() if parent(each) == self.process.pid)
+        (zygote,) = (each for each in self.children() if b"worker.zygote" in shown(each, "cmdline"))
         return zygote
 
+    def children(self) -> set[int]:
+        """What it has started itself: the zygote, and with ``--local`` the room."""
+        return {each for each in self.family() if parent(each) == self.process.pid}
+
     def family(self) -> set[int]:
-        """The zygote and all workers."""
+        """All that is there because of it: its children, and all workers."""
         return {each for each in descendants(self.process.pid) if alive(each)}
 
     def warm(self, count: int) -> None:
         """Wait until there are that many workers."""
-        until(lambda: len(self.family()) == 1 + count)
+        until(lambda: len(self.family() - self.children()) == count)
 
     def free(self) -> None:
         """End all sessions, and wait until their workers are gone."""
@@ -98,11 +111,14 @@ class Dispatcher:
 
 
 @contextmanager
-def dispatcher(log: Path, **settings: str) -> Iterator[Dispatcher]:
+def dispatcher(log: Path, *arguments: str, **settings: str) -> Iterator[Dispatcher]:
     """One that is ready; whatever the test leaves of it ends."""
-    with log.open("wb") as file:
+    with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dispatcher"], env=environ(**settings), stderr=file
+            [sys.executable, "-P", "-m", "dispatcher", *arguments],
+            env=environ(**settings),
+            stderr=file,
+            stdout=printed,
         )
     try:
         running = Dispatcher(process, log)
