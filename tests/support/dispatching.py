@@ -66,6 +66,10 @@ class Dispatcher:
         assert answer.status_code == 200, answer.text
         return str(answer.json()["session_id"])
 
+    def sessions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.http.get("/v1/sessions").json()["sessions"]
+        return found
+
     def session(self, session_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.http.get(f"/v1/sessions/{session_id}").json()
         return found
@@ -101,7 +105,7 @@ class Dispatcher:
 
     def free(self) -> None:
         """End all sessions, and wait until their workers are gone."""
-        for session in self.http.get("/v1/sessions").json()["sessions"]:
+        for session in self.sessions():
             self.http.delete(f"/v1/sessions/{session['session_id']}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
