@@ -167,9 +167,10 @@ def test_a_place_that_is_lost_is_taken_anew_and_the_turn_goes_on(
         await agent.send_segment_end()
         await asyncio.sleep(1.0)
         await end(stage)
-        if end is deafen:
-            await asyncio.sleep(NOTICE_S - 0.1)
-            await asyncio.to_thread(stage.local.set_faults, Faults())
+        async with asyncio.timeout(NOTICE_S):
+            while places[-1][0]:
+                await asyncio.sleep(0.01)
+        await asyncio.to_thread(stage.local.set_faults, Faults())
         await agent.wait_for_playout()
         assert told == [(6.0, False, 1)]
         assert [active for active, _ in places] == [True, False, True]

@@ -33,6 +33,7 @@ class Rejoining:
         self._here = asyncio.Event()
         self._joined_at = 0.0
         self._failures = 0
+        self._farewells: set[asyncio.Task[None]] = set()
 
     async def join(self) -> None:
         await self._meeting.join()
@@ -66,6 +67,7 @@ class Rejoining:
     async def leave(self) -> None:
         self._here.clear()
         await self._meeting.leave()
+        await asyncio.gather(*self._farewells)
 
     def _joined(self) -> None:
         self._joined_at = clock.now()
@@ -78,7 +80,7 @@ class Rejoining:
             self._failures = 0
         while self._failures < len(PAUSES_S):
             logger.warning("joining anew: %s", problem)
-            await self._meeting.leave()
+            self._take_leave_of(self._meeting)
             await clock.sleep_until(clock.now() + PAUSES_S[self._failures])
             self._failures += 1
             self._meeting = self._make()
@@ -95,3 +97,9 @@ class Rejoining:
             f"The meeting was lost and could not be joined anew in {len(PAUSES_S)} attempts: "
             f"{problem}"
         ) from problem
+
+    def _take_leave_of(self, meeting: Meeting) -> None:
+        """Leave it meanwhile: a server that is gone takes its time to not answer."""
+        farewell = asyncio.create_task(meeting.leave(), name="farewell")
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
