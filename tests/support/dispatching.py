@@ -15,7 +15,7 @@ from processes import alive, descendants, parent, shown, until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 QUICK = {
     "AVATAR_RENDERER": "plain_renderer:create",

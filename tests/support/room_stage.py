@@ -103,8 +103,11 @@ class RoomStage:
             await asyncio.gather(*self.tasks, return_exceptions=True)
             await asyncio.to_thread(self.local.set_faults, Faults())
 
+    def join_info(self, participant_id: str = "avatar") -> JoinInfo:
+        return JoinInfo(self.room_id, TOKEN, participant_id, self.local.signaling_base_url)
+
     def meeting(self, participant_id: str = "avatar", join_timeout_s: float = 10.0) -> RoomMeeting:
-        info = JoinInfo(self.room_id, TOKEN, participant_id, self.local.signaling_base_url)
+        info = self.join_info(participant_id)
         meeting = RoomMeeting(info, Settings(join_timeout_s=join_timeout_s))
         meeting.stage = self
         self._meetings.append(meeting)
