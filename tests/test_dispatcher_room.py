@@ -1,7 +1,6 @@
 """`avatar serve --local`: a room of our own beside the dispatcher, which ends with it."""
 
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,11 +13,6 @@ from processes import alive, shown, until
 REAL = {"AVATAR_MEETING": "videosdk"}
 
 
-def exported(running: Dispatcher) -> dict[str, str]:
-    (line,) = (each for each in running.printed().splitlines() if not each.startswith("#"))
-    return dict(word.split("=", 1) for word in shlex.split(line)[1:])
-
-
 def the_room(running: Dispatcher) -> int:
     (room,) = running.children() - {running.zygote()}
     return room
@@ -26,7 +20,7 @@ def the_room(running: Dispatcher) -> int:
 
 def test_it_says_what_to_do_in_lines_for_a_shell(tmp_path: Path) -> None:
     with dispatcher(tmp_path / "log", "--local", **REAL) as running:
-        variables = exported(running)
+        variables = running.exported()
         assert variables["AVATAR_DISPATCHER_URL"] == str(running.http.base_url.join("/launch"))
         assert Path(variables["REQUESTS_CA_BUNDLE"]).is_file()
         zygote = shown(running.zygote(), "environ")
@@ -37,7 +31,7 @@ def test_it_says_what_to_do_in_lines_for_a_shell(tmp_path: Path) -> None:
 
 def test_a_request_that_names_no_host_leads_to_the_local_room(tmp_path: Path) -> None:
     with dispatcher(tmp_path / "log", "--local", "--port", "0", **REAL) as running:
-        named = {"signaling_base_url": exported(running)["SIGNALING_BASE_URL"]}
+        named = {"signaling_base_url": running.exported()["SIGNALING_BASE_URL"]}
         for room, fields in {"room": {}, "room-2": named}.items():
             running.reach(running.launched(room, **fields), "active")
         assert running.launch("room-3", signaling_base_url="other.net").status_code == 422

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from caller import FACE, caller, keep_sections, scale, serving, steps_heard
-from dispatching import PATIENCE_S, dispatcher
+from dispatching import dispatcher
 from processes import alive, until
 from room_stage import RoomStage, room_process
 
@@ -123,8 +122,7 @@ def test_a_killed_dispatcher_takes_its_faces_out_of_their_meetings(
 
 def test_a_killed_dispatcher_leaves_nothing_of_its_local_room(tmp_path: Path) -> None:
     with dispatcher(tmp_path / "log", "--local", AVATAR_MEETING="videosdk") as running:
-        (line,) = (each for each in running.printed().splitlines() if each.startswith("export"))
-        ca = Path(dict(word.split("=", 1) for word in shlex.split(line)[1:])["REQUESTS_CA_BUNDLE"])
+        ca = Path(running.exported()["REQUESTS_CA_BUNDLE"])
         running.reach(running.launched("room"), "active")
         family = running.family()
         assert len(family) >= 3
@@ -214,7 +212,8 @@ def test_a_token_that_the_host_refuses_is_said(local: LocalRoom, tmp_path: Path)
     try:
         with serving(local, tmp_path / "log") as running:
             session_id = running.launched("refused")
-            until(lambda: running.session(session_id)["state"] == "failed", PATIENCE_S)
-            assert "refused the token (HTTP 401)" in running.session(session_id)["reason"]
+            session = running.reach(session_id, "failed")
+            assert "refused the token (HTTP 401)" in session["reason"]
+            assert session["attempts"] == 1
     finally:
         local.set_faults(Faults())

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -47,11 +48,17 @@ class Dispatcher:
         until(lambda: "listening on" in self.log() or process.poll() is not None, PATIENCE_S)
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
-        self.http = httpx.Client(base_url=found[1], timeout=10.0)
+        alone = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=found[1], timeout=10.0, limits=alone)
 
     def printed(self) -> str:
         """What it wrote to stdout."""
         return printed_by(self._log).read_text()
+
+    def exported(self) -> dict[str, str]:
+        """What its line for a shell would set there; with ``--local`` only."""
+        (line,) = (each for each in self.printed().splitlines() if not each.startswith("#"))
+        return dict(word.split("=", 1) for word in shlex.split(line)[1:])
 
     def log(self) -> str:
         return self._log.read_text()
