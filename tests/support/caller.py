@@ -23,6 +23,9 @@ TOKEN: Final = "eyJ.face-token.sig"
 STEP_S: Final = 0.1
 FIRST_HZ: Final = 400
 STEP_HZ: Final = 50
+VOICE: Final = 1000
+"""What is as loud as this is no echo of the codec."""
+
 FRAME: Final = 1200
 """Samples (50 ms) of which a viewer can tell the pitch."""
 
@@ -136,6 +139,11 @@ def steps_heard(recording: RoomRecording) -> list[int]:
     return [step for at, step in enumerate(found) if at == 0 or found[at - 1] != step]
 
 
+def voiced(recording: RoomRecording) -> list[bool]:
+    """Which of the pieces of 20 ms that a viewer heard have a voice."""
+    return [bool(np.abs(pcm).max() > VOICE) for _, _, pcm in recording.sound]
+
+
 def _frames(sound: Pcm) -> Iterator[Pcm]:
     for first in range(0, len(sound) - FRAME + 1, FRAME // 2):
         yield sound[first : first + FRAME]
@@ -143,7 +151,7 @@ def _frames(sound: Pcm) -> Iterator[Pcm]:
 
 def _pitch(frame: Pcm) -> float:
     """The strongest frequency (Hz); 0 where nothing sounds or two steps meet."""
-    if np.abs(frame).max() < 1000:
+    if np.abs(frame).max() < VOICE:
         return 0.0
     window: npt.NDArray[np.float64] = np.hanning(FRAME)
     spectrum = np.abs(np.fft.rfft(frame * window, 8 * FRAME))
