@@ -177,3 +177,10 @@ async def play(
             result = await part(agent)
             await out.aclose()
     return watched(file), result
+
+
+async def end_sessions(address: httpx.URL) -> None:
+    """End all sessions of the dispatcher, and wait until their workers have left."""
+    async with httpx.AsyncClient(base_url=address) as client:
+        for session in (await client.get("/v1/sessions")).json()["sessions"]:
+            await client.delete(f"/v1/sessions/{session['session_id']}")
