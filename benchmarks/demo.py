@@ -38,8 +38,8 @@ LAUNCHES: Final = 5
 INTERRUPTED_TURNS: Final = 10
 
 FIRST_PART_S: Final = 14.2
-INTERRUPTED_AT_S: Final = 6.3
-"""In the middle of the third sentence."""
+INTERRUPTED_AT_S: Final = 5.85
+"""In the middle of a word of the third sentence."""
 ANSWER_S: Final = 0.5
 """Between the interrupt and the sentence about interrupts."""
 

@@ -213,7 +213,7 @@ def account(sound: Pcm, speech: Pcm, step: int = PACKET) -> Account:
                 found.lost += step_ms
                 continue
             if lag is not None:
-                _note_move(found, sounded[at + lag : place])
+                _note_move(found, sounded, at + lag, place)
             else:
                 found.lag = place - at
             lag = place - at
@@ -245,12 +245,15 @@ def fine(speech: Pcm) -> Floats:
     return np.asarray(Doubler().push(speech), np.float64)
 
 
-def _note_move(found: Account, between: Floats) -> None:
-    """What follows came later than it was due, with `between` before it."""
-    milliseconds = round(1000 * len(between) / SOUND_RATE)
+def _note_move(found: Account, sound: Floats, due: int, place: int) -> None:
+    """What follows came at `place`, later than it was due: silence was put in, or sound."""
+    milliseconds = round(1000 * (place - due) / SOUND_RATE)
     if milliseconds < LEAST_MS:
         return
-    if _rms(between) < QUIET:
+    block = PACKET // 4
+    blocks = range(max(0, due - 2 * PACKET), place - block + 1, block)
+    silent_ms = 5 * sum(_rms(sound[at : at + block]) < QUIET for at in blocks)
+    if 2 * silent_ms >= milliseconds:
         found.inserted += milliseconds
         found.insertions += 1
     else:
