@@ -408,6 +408,7 @@ def test_help_names_every_setting() -> None:
     )
     for name in Settings.__dataclass_fields__:
         assert f"AVATAR_{name.upper()}" in done.stdout
+    assert "--local" in done.stdout
 
 
 @pytest.mark.parametrize(

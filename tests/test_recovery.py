@@ -70,6 +70,32 @@ def test_a_worker_killed_in_mid_sentence_is_replaced_and_the_sentence_goes_on(
     asyncio.run(scene())
 
 
+def test_a_face_whose_signalling_is_cut_comes_back_and_its_session_says_why(
+    local: LocalRoom, tmp_path: Path
+) -> None:
+    """The same worker joins anew; the session shows it meanwhile, and the agent is told."""
+
+    async def scene() -> None:
+        with serving(local, tmp_path / "log") as running:
+            async with RoomStage(local, "cut").open() as stage, caller(stage, running) as agent:
+                (session,) = await asyncio.to_thread(running.sessions)
+                await agent.say(scale(4.0))
+                await agent.until_heard(1, SAMPLE_RATE)
+                await asyncio.to_thread(local.act, stage.room_id, FACE, "cut")
+                await agent.until_told("lost")
+                await agent.out.wait_until_ready()
+                await agent.out.wait_for_playout()
+                session = await asyncio.to_thread(running.session, session["session_id"])
+                log = running.log()
+        back = ["ready", "started", "lost", "ready", "ended"]
+        assert [what for what, *_ in agent.told] == back
+        assert agent.told[-1] == ("ended", 1, 4.0, False)
+        assert (session["state"], session["reason"], session["attempts"]) == ("active", None, 1)
+        assert f"session {session['session_id']} joins its meeting anew: " in log
+
+    asyncio.run(scene())
+
+
 def test_three_workers_in_a_row_may_die_and_each_sentence_is_heard(
     local: LocalRoom, tmp_path: Path
 ) -> None:
