@@ -16,6 +16,9 @@ from dispatcher.workers import Worker, Zygote
 PAUSES_S: Final = (0.1, 5.0)
 """The first and the longest pause after a worker or a zygote that did not get ready."""
 
+START_S: Final = 15.0
+"""How long a worker may take from its fork until it waits for a session; then it is killed."""
+
 logger = logging.getLogger("avatar.dispatcher.node")
 
 
@@ -103,8 +106,9 @@ class Node:
                     keeping.cancel()
                     await zygote.close()
                 logger.error("the process that forks workers is gone; starting another")
-                for worker in list(self._idle):
+                for worker in [*self._idle, *self._starting]:
                     worker.leave()
+                self._starting.clear()
 
     async def _start_again(self) -> Zygote:
         while True:
@@ -158,13 +162,16 @@ class Node:
         return worker
 
     async def _watch(self, worker: Worker) -> None:
+        watchdog = asyncio.get_running_loop().call_later(START_S, worker.kill)
         async for report in worker.said():
             if report.state == "idle" and worker in self._starting:
+                watchdog.cancel()
                 self._starting.remove(worker)
                 self._pause_s = 0.0
                 self._be_idle(worker)
             else:
                 worker.reports.put_nowait(report)
+        watchdog.cancel()
         gone = await worker.buried()
         del self._alive[worker.slot]
         if worker in self._starting:

@@ -92,11 +92,16 @@ class Zygote:
     ) -> None:
         """Call `born` with a slot and a process id, `died` with a slot and an exit status.
 
-        Returns when the zygote is gone.
+        Returns when the zygote is gone; a child of it may hold its end of the line for longer.
         """
-        while message := await self._receive():
-            verb, slot, number = message.split()
-            (born if verb == "born" else died)(int(slot), int(number))
+        ending = asyncio.create_task(self._process.wait(), name="zygote")
+        ending.add_done_callback(self._hang_up)
+        try:
+            while message := await self._receive():
+                verb, slot, number = message.split()
+                (born if verb == "born" else died)(int(slot), int(number))
+        finally:
+            ending.cancel()
 
     def fork(self, slot: int, channel: socket.socket) -> None:
         """Ask for a worker at the other end of `channel`. Raises OSError."""
@@ -118,6 +123,10 @@ class Zygote:
             with suppress(ProcessLookupError):
                 self._process.kill()
             await self._process.wait()
+
+    def _hang_up(self, _: object) -> None:
+        with suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
 
     async def _receive(self) -> str:
         loop = asyncio.get_running_loop()
