@@ -71,6 +71,11 @@ class Association(RTCSctpTransport):
         sent = sum(len(chunk.user_data) for queue in queues for chunk in queue)
         return sent + sum(len(message[2]) for message in self._early)
 
+    @property
+    def round_trip_ms(self) -> float | None:
+        """Smoothed; None before anything that was sent has been acknowledged."""
+        return None if self._srtt is None else round(1000 * self._srtt, 1)
+
     def send(
         self, stream_id: int, protocol: int, data: bytes, max_retransmits: int | None, ordered: bool
     ) -> bool:
