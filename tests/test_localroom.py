@@ -491,7 +491,9 @@ def test_a_machine_with_nothing_but_lo_is_enough(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, None])
-def test_the_program_prints_one_line_and_leaves_nothing(end: signal.Signals | None) -> None:
+def test_the_program_says_what_to_export_and_where_to_watch_and_leaves_nothing(
+    end: signal.Signals | None,
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "localroom", *([] if end else ["--until-eof"])],
         cwd=ROOT,
@@ -509,7 +511,8 @@ def test_the_program_prints_one_line_and_leaves_nothing(end: signal.Signals | No
     if end is not None:
         process.send_signal(end)
     said, complaints = process.communicate(timeout=10)
-    assert (process.returncode, said, complaints) == (0, "", "")
+    assert said == f"# Watch: {values['LOCALROOM_CONTROL']}/watch\n"
+    assert (process.returncode, complaints) == (0, "")
     assert not ca.parent.exists()
 
 
