@@ -10,18 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aioice.ice
-import av
-import numpy as np
 import pytest
 from meeting_contract import RELIABLE, UNRELIABLE, Listener, until
+from painter import BRIGHT, DARK, HIGH_HZ, LOW_HZ, Paint, luma, pitch_hz, received, tracks
 from room_stage import TOKEN, RoomRecording, RoomStage, leave, room_process
-from videosdk import CustomAudioTrack, CustomVideoTrack
 from videosdk.utils import get_server_config
 from websockets.asyncio.client import connect
 
@@ -30,8 +27,6 @@ from localroom.launch import LocalRoom, RoomError
 from localroom.rtp import begins_key_frame
 
 ROOT = Path(__file__).parents[1]
-DARK, BRIGHT = 60, 180
-LOW_HZ, HIGH_HZ = 440, 1000
 
 Scene = Callable[[RoomStage], Awaitable[None]]
 
@@ -86,70 +81,6 @@ class Events:
             for action, data in self.all
             if action.startswith("participant-")
         ]
-
-
-class Paint(CustomVideoTrack):  # type: ignore[misc]  # the SDK has no types
-    """One shade of grey, 30 pictures a second."""
-
-    def __init__(self, luma: int) -> None:
-        super().__init__()
-        self._luma = luma
-
-    async def recv(self) -> av.VideoFrame:
-        pts, time_base = await self.next_timestamp()
-        picture = av.VideoFrame.from_ndarray(np.full((180, 160), 128, np.uint8), "yuv420p")
-        picture.planes[0].update(bytes([self._luma]) * picture.planes[0].buffer_size)
-        picture.pts, picture.time_base = pts, time_base
-        return picture
-
-
-class Tone(CustomAudioTrack):  # type: ignore[misc]  # the SDK has no types
-    """A sine, in pieces of 20 ms."""
-
-    kind = "audio"
-    SAMPLES = 960
-
-    def __init__(self, pitch_hz: int) -> None:
-        super().__init__()
-        self._pitch_hz = pitch_hz
-        self._count = 0
-        self._begin = time.monotonic()
-
-    async def recv(self) -> av.AudioFrame:
-        index = np.arange(self._count, self._count + self.SAMPLES)
-        wave = (8000 * np.sin(2 * np.pi * self._pitch_hz * index / 48_000)).astype(np.int16)
-        piece = av.AudioFrame.from_ndarray(wave.reshape(1, -1), "s16", "mono")
-        piece.sample_rate, piece.pts = 48_000, self._count
-        piece.time_base = Fraction(1, 48_000)
-        self._count += self.SAMPLES
-        await asyncio.sleep(self._begin + self._count / 48_000 - time.monotonic())
-        return piece
-
-
-def tracks(luma: int, pitch_hz: int) -> dict[str, Any]:
-    return {
-        "mic_enabled": True,
-        "webcam_enabled": True,
-        "custom_camera_video_track": Paint(luma),
-        "custom_microphone_audio_track": Tone(pitch_hz),
-    }
-
-
-def luma(recording: RoomRecording) -> float:
-    """As it was painted: the mean of the newest picture's first plane."""
-    picture = recording.pictures[-1][2]
-    return float(picture.to_ndarray()[: picture.height].mean())
-
-
-def pitch_hz(recording: RoomRecording) -> float:
-    """Of the last half second."""
-    pcm = np.concatenate([piece[2] for piece in recording.sound[-25:]]).astype(np.float64)
-    spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
-    return float(np.argmax(spectrum) * 24_000 / len(pcm))
-
-
-async def received(recording: RoomRecording) -> None:
-    await until(lambda: len(recording.pictures) >= 20 and len(recording.sound) >= 35)
 
 
 def payloads(listener: Listener) -> list[Any]:
