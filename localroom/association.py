@@ -74,7 +74,7 @@ class Association(RTCSctpTransport):
     @property
     def round_trip_ms(self) -> float | None:
         """Smoothed; None before anything that was sent has been acknowledged."""
-        return None if self._srtt is None else round(1000 * self._srtt, 1)
+        return None if self._srtt is None else round(1000 * self._srtt, 3)
 
     def send(
         self, stream_id: int, protocol: int, data: bytes, max_retransmits: int | None, ordered: bool

@@ -245,6 +245,34 @@ async def test_a_camera_goes_off_and_on(stage: RoomStage) -> None:
     assert luma(recording) == pytest.approx(BRIGHT, abs=3)
 
 
+@on_stage
+async def test_what_flows_is_counted(stage: RoomStage) -> None:
+    viewer = await stage.enter("viewer")
+    painter = await stage.enter("painter", **tracks(DARK, LOW_HZ))
+    await received(await stage.watch(viewer, "painter"))
+    listener = Listener(viewer)
+    await painter.send("hello", RELIABLE)
+    await until(lambda: listener.data)
+    seen = (await stage.state())["painter"]
+    counts = {each["kind"]: each for each in seen["producers"]}
+    assert counts["video"]["packets"] >= 20
+    assert counts["video"]["key_frames"] >= 1
+    assert counts["video"]["plis"] >= 1
+    assert counts["audio"]["bytes"] > counts["audio"]["packets"] * 12
+    consumes = (await stage.state())["viewer"]["consumes"]
+    (shown,) = [each for each in consumes if each["kind"] == "video"]
+    assert shown["bytes"] > shown["packets"] * 12
+    rtt_ms: float | None = None
+    while rtt_ms is None:  # the acknowledgement may come after the message
+        stats = await viewer.local_participant.async_get_transport_stats()
+        rtt_ms = stats["rtt"]
+    assert 0 <= rtt_ms < 1000
+    of_painter = await viewer.participants["painter"].async_get_transport_stats()
+    assert of_painter["raw"]["send"]["packetsReceived"] >= counts["video"]["packets"]
+    assert of_painter["raw"]["send"]["dtlsState"] == "connected"
+    assert stats["raw"]["recv"]["bytesSent"] >= shown["bytes"]
+
+
 def test_only_the_first_packet_of_a_key_frame_begins_one() -> None:
     header = bytes([0x80, 97, *bytes(10)])
     extended = bytes([0x90, 97, *bytes(10), 0xBE, 0xDE, 0, 1, *bytes(4)])
@@ -305,6 +333,22 @@ async def test_lost_datagrams_cost_time_but_neither_speech_nor_the_picture(
     await received(recording)
     assert sorted(map(int, payloads(listener))) == list(range(30))
     assert luma(recording) == pytest.approx(BRIGHT, abs=3)
+
+
+@on_stage
+async def test_a_media_path_dies_and_comes_back_while_the_signalling_lives_on(
+    stage: RoomStage,
+) -> None:
+    a, b = await stage.enter("a"), await stage.enter("b")
+    events, listener = Events(b), Listener(b)
+    stage.local.set_faults(Faults(peers={"b": PeerFaults(datagrams=DatagramFaults(loss=1.0))}))
+    await a.send("through the dark", UNRELIABLE)
+    await stage.participant("late").async_join()
+    await until(lambda: events.people == [("joined", "late")])
+    assert listener.data == []
+    stage.local.set_faults(Faults())
+    await until(lambda: payloads(listener) == ["through the dark"])
+    await b.send("and back", UNRELIABLE)
 
 
 @on_stage

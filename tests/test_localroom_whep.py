@@ -11,10 +11,14 @@ from browser import page
 from meeting_contract import until
 from painter import BRIGHT, DARK, LOW_HZ, Paint, luma, pitch_hz, received, tracks
 from room_stage import RoomStage, room_process
+from vsaiortc.rtcdtlstransport import RTCCertificate
 from watching import SDP, Watching, watching
 
-from localroom.faults import DatagramFaults, Faults, PeerFaults
+from localroom import sdp
+from localroom.faults import Chaos, DatagramFaults, Faults, PeerFaults
 from localroom.launch import LocalRoom
+from localroom.peer import Ground
+from localroom.watcher import ABSENCE_S, SILENCE_S, Watcher
 
 Scene = Callable[[RoomStage], Awaitable[None]]
 
@@ -154,6 +158,27 @@ async def test_one_who_just_goes_is_not_kept(stage: RoomStage) -> None:
     async with watch(stage) as watcher:
         await until(lambda: watcher.recording.pictures)
     await nobody_watches(stage)
+
+
+def test_one_of_whom_nothing_is_heard_is_not_kept_nor_one_whose_participant_stays_away() -> None:
+    async def scene() -> None:
+        ground = Ground("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
+        watcher = Watcher("room", "ada", sdp.read(OFFER), ground)
+        await watcher.open()
+        now_s = asyncio.get_running_loop().time()
+        assert watcher.over(now_s + SILENCE_S - 1, present=True) is None
+        assert (
+            watcher.over(now_s + SILENCE_S + 1, present=True) == "nothing is heard of the watcher"
+        )
+        watcher._transport._ice.heard_at = now_s + 100
+        assert watcher.over(now_s + 100, present=True) is None
+        assert watcher.over(now_s + 99 + ABSENCE_S, present=False) is None
+        watcher._transport._ice.heard_at = now_s + 200
+        reason = watcher.over(now_s + 101 + ABSENCE_S, present=False)
+        assert reason == "the participant has not come back"
+        await watcher.close()
+
+    asyncio.run(scene())
 
 
 # What is answered --------------------------------------------------------------------------------
