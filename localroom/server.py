@@ -78,9 +78,9 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
     async with AsyncExitStack() as stack:
         audience = await stack.enter_async_context(gathered(rooms, ground))
         lobby = Lobby(rooms, ground, audience)
-        web = Web(Control(chaos, rooms), audience, rooms)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
+        web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
         signalling = await stack.enter_async_context(
             serve(
                 lobby.serve,

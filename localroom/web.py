@@ -5,7 +5,7 @@ are answered that come from pages of this machine, and from programs that are no
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from localroom import pages, whep
@@ -20,7 +20,14 @@ HERE: Final = ("127.0.0.1", "localhost", "::1")
 class Web:
     """Everything on the control's port."""
 
-    def __init__(self, control: Control, audience: Audience, rooms: Mapping[str, Room]) -> None:
+    def __init__(
+        self,
+        control: Control,
+        audience: Audience,
+        rooms: Mapping[str, Room],
+        ice_servers: list[dict[str, Any]],
+    ) -> None:
+        self._links = whep.relays(ice_servers)
         self._control = control
         self._audience = audience
         self._rooms = rooms
@@ -32,7 +39,7 @@ class Web:
         parts = [unquote(part) for part in urlsplit(request.path).path.strip("/").split("/")]
         match parts:
             case ["whep", *rest]:
-                response = await whep.answer(request, rest, self._audience)
+                response = await whep.answer(request, rest, self._audience, self._links)
                 return whep.shared(response, request.headers.get("origin"))
             case [""] | ["watch"]:
                 return pages.entrance(self._rooms)

@@ -10,8 +10,9 @@ One may watch who is in the room and publishes nothing yet: pictures and sound c
 are some. They go on when the participant leaves and returns within half a minute.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from localroom import sdp
@@ -23,15 +24,17 @@ SDP: Final = "application/sdp"
 METHODS: Final = "OPTIONS, POST, PATCH, DELETE"
 
 
-async def answer(request: Request, parts: list[str], audience: Audience) -> Response:
-    """`parts` are those of the path after ``whep``."""
+async def answer(
+    request: Request, parts: list[str], audience: Audience, links: Mapping[str, str]
+) -> Response:
+    """`parts` are those of the path after ``whep``; `links` come from `relays`."""
     match request.method, parts:
         case "GET", []:
             return Response(200, [each.state() for each in audience.watchers.values()])
         case "OPTIONS", [_, _, *_]:
-            return Response(204, headers={"Accept-Post": SDP})
+            return Response(204, headers={"Accept-Post": SDP, **links})
         case "POST", [room_id, participant]:
-            return await _begin(request, room_id, participant, audience)
+            return await _begin(request, room_id, participant, audience, links)
         case "PATCH" | "DELETE", [room_id, participant, watcher_id]:
             watcher = audience.watchers.get(watcher_id)
             if watcher is None or (watcher.room_id, watcher.participant) != (room_id, participant):
@@ -46,6 +49,16 @@ async def answer(request: Request, parts: list[str], audience: Audience) -> Resp
     return Response(404, {"error": "The path is /whep/ROOM/PARTICIPANT."})
 
 
+def relays(ice_servers: list[dict[str, Any]]) -> dict[str, str]:
+    """The header that tells of them: one who has nothing but ``lo`` may have no other way."""
+    each = [
+        f'<{server["urls"]}>; rel="ice-server"; username="{server["username"]}"; '
+        f'credential="{server["credential"]}"; credential-type="password"'
+        for server in ice_servers
+    ]
+    return {"Link": ", ".join(each)} if each else {}
+
+
 def shared(response: Response, origin: str | None) -> Response:
     """With what a page needs that was not served from here; `origin` may ask."""
     if origin is None:
@@ -54,13 +67,19 @@ def shared(response: Response, origin: str | None) -> Response:
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Methods": METHODS,
         "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
-        "Access-Control-Expose-Headers": "Location",
+        "Access-Control-Expose-Headers": "Link, Location",
         "Vary": "Origin",
     }
     return replace(response, headers={**response.headers, **more})
 
 
-async def _begin(request: Request, room_id: str, participant: str, audience: Audience) -> Response:
+async def _begin(
+    request: Request,
+    room_id: str,
+    participant: str,
+    audience: Audience,
+    links: Mapping[str, str],
+) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != SDP:
         error = {"error": f"The offer has to come as Content-Type: {SDP}."}
@@ -74,7 +93,7 @@ async def _begin(request: Request, room_id: str, participant: str, audience: Aud
         return Response(404, {"error": str(error)})
     except FullError as error:
         return Response(503, {"error": str(error)}, headers={"Retry-After": "5"})
-    return Response(201, text, SDP, {"Location": _place(watcher)})
+    return Response(201, text, SDP, {"Location": _place(watcher), **links})
 
 
 def _trickle(request: Request) -> Response:

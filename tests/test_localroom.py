@@ -481,13 +481,13 @@ def test_the_program_says_what_to_export_and_where_to_watch_and_leaves_nothing(
     line = process.stdout.readline()
     values = dict(word.split("=", 1) for word in line.removeprefix("export ").split())
     assert set(values) == {"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL", "LOCALROOM_CONTROL"}
+    assert process.stdout.readline() == f"# Watch: {values['LOCALROOM_CONTROL']}/watch\n"
     ca = Path(values["REQUESTS_CA_BUNDLE"])
     assert ca.read_text().startswith("-----BEGIN CERTIFICATE-----")
     if end is not None:
         process.send_signal(end)
     said, complaints = process.communicate(timeout=10)
-    assert said == f"# Watch: {values['LOCALROOM_CONTROL']}/watch\n"
-    assert (process.returncode, complaints) == (0, "")
+    assert (process.returncode, said, complaints) == (0, "", "")
     assert not ca.parent.exists()
 
 

@@ -270,7 +270,7 @@ async def test_pages_of_this_machine_may_ask_and_those_of_the_world_may_not(
         assert "POST" in asked.headers["access-control-allow-methods"]
         assert "Content-Type" in asked.headers["access-control-allow-headers"]
         begun = await client.post(here, content=OFFER, headers=SDP | {"Origin": origin})
-        assert begun.headers["access-control-expose-headers"] == "Location"
+        assert begun.headers["access-control-expose-headers"] == "Link, Location"
         place = stage.local.control_url + begun.headers["location"]
         assert (await client.delete(place, headers={"Origin": origin})).status_code == 200
         for foreign in ({"Origin": "https://example.com"}, {"Origin": "null"}):

@@ -15,10 +15,13 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from localroom.relay import needed
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIVER = "AVATAR_NO_BROWSER"
 PATIENCE_S = 30.0
 LOADED = "location.href !== 'about:blank' && document.readyState === 'complete'"
+TRUSTED = ["audioCapture", "videoCapture"]
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -100,6 +103,8 @@ async def page(url: str) -> AsyncIterator[Page]:
             address = await _address(process.stderr)
             draining = asyncio.create_task(_drain(process.stderr))
             async with connect(address, max_size=2**24, ping_interval=None) as socket:
+                if needed():  # with nothing but lo it sends nothing before it trusts the page
+                    await _ask(socket, 4, "Browser.grantPermissions", {"permissions": TRUSTED})
                 created = await _ask(socket, 1, "Target.createTarget", {"url": url})
                 wanted = {"targetId": created["targetId"], "flatten": True}
                 attached = await _ask(socket, 2, "Target.attachToTarget", wanted)

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 from room_stage import RoomRecording
-from vsaiortc import RTCPeerConnection, RTCSessionDescription
+from vsaiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 
 SDP = {"Content-Type": "application/sdp"}
 
@@ -15,9 +15,11 @@ SDP = {"Content-Type": "application/sdp"}
 class Watching:
     """What is seen and heard, and how to end it."""
 
-    def __init__(self, base: str, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, base: str, client: httpx.AsyncClient, ice_servers: list[RTCIceServer]
+    ) -> None:
         self.recording = RoomRecording()
-        self.connection: Any = RTCPeerConnection()
+        self.connection: Any = RTCPeerConnection(RTCConfiguration(ice_servers))
         self.place = ""
         self.ended: set[str] = set()
         self._base = base
@@ -59,9 +61,15 @@ class Watching:
 async def watching(base: str, whep_url: str) -> AsyncIterator[Watching]:
     """Watch; in the end the connection is closed, and nobody is told."""
     async with httpx.AsyncClient() as client:
-        watcher = Watching(base, client)
+        watcher = Watching(base, client, _relays(await client.options(whep_url)))
         try:
             await watcher.begin(whep_url)
             yield watcher
         finally:
             await watcher.close()
+
+
+def _relays(response: httpx.Response) -> list[RTCIceServer]:
+    """What the room offers to those who have nothing but ``lo``."""
+    link = response.links.get("ice-server")
+    return [RTCIceServer(link["url"], link["username"], link["credential"])] if link else []
