@@ -13,7 +13,7 @@ from localroom import capabilities
 from localroom.data import DataConsumer, DataProducer
 from localroom.faults import Chaos
 from localroom.protoo import Channel, RefusalError
-from localroom.rtp import Consumer, Producer, told
+from localroom.rtp import ASK_OFTEN_S, Consumer, Producer, told
 from localroom.transport import Transport
 
 if TYPE_CHECKING:
@@ -149,9 +149,8 @@ class Peer:
         """Offer a track; the packets come once the SDK has asked for them."""
         if self.receiving is None or not self._takes_media or self.mode == "SIGNALLING_ONLY":
             return
-        consumer = Consumer(
-            producer, self.receiving, self.receiving.next_mid(), told(producer.kind)
-        )
+        outlet, mid = told(producer.kind), self.receiving.next_mid()
+        consumer = Consumer(producer, self.receiving, mid, outlet, ASK_OFTEN_S)
         self.consumers[consumer.id] = consumer
         producer.consumers.append(consumer)
         self.receiving.exchange.add_consumer(consumer)

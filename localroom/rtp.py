@@ -7,6 +7,7 @@ repeats over RTX reaches everybody.
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from struct import error as StructError  # noqa: N812 - as an exception is named
 from struct import unpack_from
@@ -28,10 +29,13 @@ from vsaiortc.rtp import (
 from localroom.capabilities import OPUS, RTX, VP8, consumer_codecs, consumer_extensions
 from localroom.splice import SSRC, Outlet
 
-ASK_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
-"""When a new consumer of pictures asks for key frames, and then again each `ASK_AGAIN_S` until
-one has come. The SDK itself never asks before it has decoded one, and the first may be lost."""
+ASK_OFTEN_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
+"""When an SDK's new consumer of pictures asks for key frames. The SDK itself never asks before
+it has decoded one, and the first may be lost."""
+ASK_ONCE_S: Final = (0.0,)
+"""For those who ask themselves; each key frame costs the sender more than ten other pictures."""
 ASK_AGAIN_S: Final = 1.0
+"""Either asks again after that long, until one has come."""
 
 FEEDBACK_SSRC: Final = 1
 """Whom the room's own requests for key frames come from."""
@@ -110,7 +114,9 @@ class Producer:
 class Consumer:
     """One track on its way to one receiver. It begins when the receiver says so."""
 
-    def __init__(self, producer: Producer, wire: Wire, mid: str, outlet: Outlet) -> None:
+    def __init__(
+        self, producer: Producer, wire: Wire, mid: str, outlet: Outlet, ask_s: Sequence[float]
+    ) -> None:
         self.id = secrets.token_hex(8)
         self.producer = producer
         self.wire = wire
@@ -124,6 +130,7 @@ class Consumer:
         self.retransmissions = 0
         self.nacks = 0
         self.plis = 0
+        self._ask_s = ask_s
         self._asking: asyncio.TimerHandle | None = None
 
     def resume(self) -> None:
@@ -198,8 +205,8 @@ class Consumer:
 
     def _ask(self, count: int) -> None:
         self.producer.ask_for_key_frame()
-        if count + 1 < len(ASK_S):
-            pause_s = ASK_S[count + 1] - ASK_S[count]
+        if count + 1 < len(self._ask_s):
+            pause_s = self._ask_s[count + 1] - self._ask_s[count]
         elif not self.flowing:
             pause_s = ASK_AGAIN_S
         else:

@@ -15,7 +15,7 @@ from vsaiortc.rtp import RtcpByePacket
 
 from localroom import sdp
 from localroom.peer import Ground
-from localroom.rtp import Consumer, Producer
+from localroom.rtp import ASK_ONCE_S, Consumer, Producer
 from localroom.sdp import Offer, Section, Voice
 from localroom.splice import Splice
 from localroom.transport import Transport
@@ -122,7 +122,8 @@ class Track:
         return Voice(self._splice.ssrc, self._splice.rtx_ssrc if repeats else None)
 
     def follow(self, producer: Producer) -> None:
-        self.consumer = Consumer(producer, self._transport, self._section.mid, self._splice)
+        mid = self._section.mid
+        self.consumer = Consumer(producer, self._transport, mid, self._splice, ASK_ONCE_S)
         self._splice.begin()
         self._transport.exchange.add_consumer(self.consumer)
         producer.consumers.append(self.consumer)

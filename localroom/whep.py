@@ -85,7 +85,7 @@ async def _begin(
         error = {"error": f"The offer has to come as Content-Type: {SDP}."}
         return Response(415, error, headers={"Accept-Post": SDP})
     try:
-        offer = sdp.read(request.body.decode())
+        offer = sdp.read(request.body.decode(errors="replace"))
         watcher, text = await audience.admit(room_id, participant, offer)
     except sdp.NothingInCommonError as error:
         return Response(406, {"error": str(error)})

@@ -1,5 +1,8 @@
 """Offers and answers: what a browser offers, and what is taken of it."""
 
+from collections import Counter
+from random import Random
+
 import pytest
 from vsaiortc.sdp import SessionDescription
 
@@ -139,3 +142,26 @@ def test_sections_that_are_not_bundled_would_need_a_second_way() -> None:
     assert "BUNDLE" not in sdp.answer(
         sdp.read(offer(AUDIO).replace("a=group:BUNDLE a v d\r\n", "")), "ab", VOICES, TRANSPORT
     )
+
+
+def test_an_offer_that_was_damaged_is_answered_or_refused() -> None:
+    """Lines lost, doubled, cut short or with another's end; whatever vsaiortc's parser raises."""
+    dice = Random(1)
+    whole = offer(AUDIO, VIDEO, DATA).split("\r\n")
+    outcomes: Counter[str] = Counter()
+    for _ in range(2000):
+        lines = list(whole)
+        for _ in range(dice.randint(1, 4)):
+            place, other = dice.randrange(len(lines)), dice.choice(lines)
+            line = lines[place]
+            cut, end = line[: dice.randint(0, len(line))], other[dice.randint(0, len(other)) :]
+            lines[place : place + 1] = dice.choice(([], [line, line], [cut], [cut + end]))
+        try:
+            read = sdp.read("\r\n".join(lines))
+        except (ValueError, sdp.NothingInCommonError) as error:
+            outcomes[type(error).__name__] += 1
+        else:
+            voices = {each.kind: VOICES[each.kind] for each in read.sections}
+            SessionDescription.parse(sdp.answer(read, "ab", voices, TRANSPORT))
+            outcomes["answered"] += 1
+    assert min(outcomes["answered"], outcomes["ValueError"]) > 100

@@ -87,7 +87,7 @@ async def test_a_watcher_sees_and_hears_the_participant_and_is_gone_when_it_says
 
 
 @on_stage
-async def test_sound_and_pictures_are_timed_by_one_clock(stage: RoomStage) -> None:
+async def test_sound_and_pictures_come_with_their_senders_clock(stage: RoomStage) -> None:
     await stage.enter("ada", **tracks(BRIGHT, LOW_HZ))
     async with watch(stage) as watcher:
         receivers = {each.kind: each.receiver for each in watcher.connection.getTransceivers()}
