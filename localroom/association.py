@@ -17,6 +17,7 @@ from vsaiortc.rtcsctptransport import (
     RTCSctpCapabilities,
     RTCSctpTransport,
     SackChunk,
+    StreamResetOutgoingParam,
 )
 from vsaiortc.utils import uint32_gt
 
@@ -130,6 +131,22 @@ class Association(RTCSctpTransport):
             self._flight_size = 0
         if self._owes_a_skip() and self._t3_handle is None:
             self._t3_start()
+
+    async def _transmit_reconfig(self) -> None:
+        before = self._reconfig_request
+        await super()._transmit_reconfig()
+        request = self._reconfig_request
+        if request is not None and request is not before:
+            insisting = self._insist(request)
+            self._keep(asyncio.get_running_loop().create_task(insisting, name="sctp-reset"))
+
+    async def _insist(self, request: StreamResetOutgoingParam) -> None:
+        """Until it is answered: vsaiortc asks once, and then never again for anything else."""
+        while True:
+            await asyncio.sleep(self._rto)
+            if self._reconfig_request is not request or not self.established:
+                return
+            await self._send_reconfig_param(request)
 
     def _update_rto(self, R: float) -> None:  # noqa: N803 - vsaiortc's name of a round trip (s)
         super()._update_rto(R)

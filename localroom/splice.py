@@ -30,7 +30,6 @@ class Outlet:
 
     def rewrite(self, packet: bytes, now_s: float, *, is_rtx: bool) -> bytes | None:
         """A producer's packet as the receiver is sent it; None for one that it is not."""
-        del now_s
         return self._named(bytearray(packet), is_rtx=is_rtx)
 
     def original(self, numbers: list[int]) -> list[int]:

@@ -340,7 +340,7 @@ async def test_a_media_path_dies_and_comes_back_while_the_signalling_lives_on(
     stage: RoomStage,
 ) -> None:
     a, b = await stage.enter("a"), await stage.enter("b")
-    events, listener = Events(b), Listener(b)
+    events, listener, back = Events(b), Listener(b), Listener(a)
     stage.local.set_faults(Faults(peers={"b": PeerFaults(datagrams=DatagramFaults(loss=1.0))}))
     await a.send("through the dark", UNRELIABLE)
     await stage.participant("late").async_join()
@@ -349,6 +349,7 @@ async def test_a_media_path_dies_and_comes_back_while_the_signalling_lives_on(
     stage.local.set_faults(Faults())
     await until(lambda: payloads(listener) == ["through the dark"])
     await b.send("and back", UNRELIABLE)
+    await until(lambda: payloads(back) == ["and back"])
 
 
 @on_stage

@@ -7,6 +7,7 @@ from typing import Any
 from vsaiortc.rtcsctptransport import (
     DataChunk,
     ForwardTsnChunk,
+    ReconfigChunk,
     RTCSctpCapabilities,
     RTCSctpTransport,
     parse_packet,
@@ -130,5 +131,22 @@ def test_what_is_given_up_holds_nothing_back_even_if_that_word_is_lost_too() -> 
         assert client.heard == [b"heard"]
         assert len(skips) == 2
         assert room._flight_size == 0
+
+    play(scene)
+
+
+def test_a_stream_is_freed_even_if_the_word_for_it_is_lost() -> None:
+    async def scene(room: Association, client: Client, wire: Wire) -> None:
+        resets = iter([True, False])
+        wire.loses = lambda chunk: isinstance(chunk, ReconfigChunk) and next(resets, False)
+        for stream_id in (3, 4):
+            room.send(stream_id, 51, b"hello", None, ordered=False)
+        while client.heard != [b"hello", b"hello"]:
+            await asyncio.sleep(0.01)
+        assert set(client._inbound_streams) == {3, 4}
+        room.reset(3)
+        room.reset(4)
+        while client._inbound_streams:
+            await asyncio.sleep(0.01)
 
     play(scene)
