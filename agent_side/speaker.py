@@ -64,6 +64,9 @@ Also how long new turns wait for its answer once it has announced version 2 afte
 ACK_PATIENCE_S: Final = 3.0
 """A version-1 turn has ended when its ack is so late: stock workers swallow some."""
 
+DEAF_S: Final = 0.35
+"""A stock worker drops what it hears for 0.3 s after an interrupt, the next turn's begin too."""
+
 MAX_KEPT_S: Final = 120
 """Speech kept for a worker that is not there yet; the oldest turn goes when it is more."""
 
@@ -175,6 +178,7 @@ class Speaker:
         self._sequence = 0
         self._interrupt_is_due = False
         self._heard_by = 0.0
+        self._deaf_until = 0.0
         self._when_sent: Callable[[float], None] | None = None
 
     # The agent ------------------------------------------------------------------------------
@@ -377,6 +381,8 @@ class Speaker:
         return AudioChunk(self._stream, turn.number, self._sequence, first, self._rate, pcm)
 
     def _next_of_version1(self, now: float) -> Message | None:
+        if now < self._deaf_until:
+            return None
         for turn in self._turns.values():
             if turn.killed or turn.end_sent:
                 continue
@@ -396,6 +402,7 @@ class Speaker:
 
     def _interrupt_sent(self, now: float) -> None:
         self._interrupt_is_due = False
+        self._deaf_until = now + DEAF_S
 
     def _speech_sent(self, turn: _Turn, end: int, now: float) -> None:
         self._heard_by = max(now, self._heard_by) + (end - turn.sent) / self._rate

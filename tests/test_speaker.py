@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from agent_side.speaker import (
     ACK_PATIENCE_S,
     CHUNK_S,
+    DEAF_S,
     EXTRAPOLATE_S,
     HELLO_PATIENCE_S,
     MAX_KEPT_S,
@@ -744,7 +745,8 @@ def test_the_window_is_free_after_an_interrupt() -> None:
         line.send()
         line.interrupt()
         line.say(RATE)
-        assert len(of_kind((Pcm, AudioChunk), line.send())) >= WINDOW_S / CHUNK_S
+        next_turn = line.wait(DEAF_S) if line.speaker.version == 1 else line.send()
+        assert len(of_kind((Pcm, AudioChunk), next_turn)) >= WINDOW_S / CHUNK_S
 
 
 # The worker goes away --------------------------------------------------------------------------
@@ -1023,6 +1025,17 @@ def test_an_interrupt_of_version_1_is_offered_until_it_is_sent() -> None:
     assert line.speaker.next_packet(line.now) is None
 
 
+def test_a_worker_of_version_1_is_told_nothing_while_an_interrupt_makes_it_deaf() -> None:
+    """The stock worker drops all speech for 0.3 s, wherever it belongs."""
+    line = line1()
+    line.say(RATE)
+    line.wait(0.2)
+    assert line.interrupt() == [Interrupt()]
+    line.say(CHUNK)
+    assert line.wait(DEAF_S - STEP_S) == []
+    assert line.wait(2 * STEP_S) == [Pcm(voice(CHUNK)), SegmentEnd()]
+
+
 def test_one_ack_for_three_segments_ends_the_others_by_time() -> None:
     """The stock worker merges segments that it has queued; its position is theirs together."""
     line = line1()
@@ -1072,7 +1085,7 @@ def test_the_next_turns_ack_is_not_taken_for_the_dead_turns() -> None:
     line.wait(0.3)
     line.interrupt()
     line.say(CHUNK)
-    line.wait(0.3)
+    line.wait(DEAF_S + 0.1)
     line.hear(StreamEnded(0.04, False))
     assert [(turn, interrupted) for turn, _, interrupted in line.over] == [(1, True), (2, False)]
     assert line.over[1][1] == pytest.approx(0.04)
