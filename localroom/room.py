@@ -68,19 +68,21 @@ class Room:
 
     def introduce(self, peer: Peer) -> None:
         for other in self._others(peer):
-            other.channel.notify("newPeer", peer.card())
+            other.meet(peer)
             peer.meet(other)
 
     def offer(self, peer: Peer, producer: Producer) -> None:
         for other in self._others(peer):
-            other.tell_of(producer, on=True)
-            other.consume(producer)
+            if other.knows(peer):
+                other.tell_of(producer, on=True)
+                other.consume(producer)
         if self.peers.get(peer.id) is peer:
             self._audience.offered(self.id, producer)
 
     def offer_data(self, peer: Peer, producer: DataProducer) -> None:
         for other in self._others(peer):
-            other.consume_data(producer)
+            if other.knows(peer):
+                other.consume_data(producer)
 
     def withdraw(self, peer: Peer, producer: Producer) -> None:
         for other in self._others(peer):
