@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := PYTHONPATH=tests/support:benchmarks $(BIN)/python
+INTEROP := .venv-interop
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench interop matrix clean
 
 demo: .venv/installed  ## speak a file through the whole line: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
@@ -20,12 +21,26 @@ lint: .venv/installed
 bench: .venv/installed  ## latencies in virtual and in real time: out/bench.json
 	$(BENCH) benchmarks/latency.py out
 
+interop: $(INTEROP)/installed  ## our agent and worker with the stock ones; needs Python 3.12
+	$(INTEROP)/bin/python -m pytest tests/interop/stock_peers.py
+
+matrix: .venv/installed  ## conversations while the network misbehaves: out/matrix.json
+	@if tests/interop/newer_python >/dev/null; then $(MAKE) $(INTEROP)/installed; fi
+	$(BENCH) benchmarks/matrix.py out
+
 clean:
-	rm -rf .venv out build *.egg-info
+	rm -rf .venv $(INTEROP) out build *.egg-info
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(INTEROP)/installed: pyproject.toml tests/interop/requirements.txt
+	python=$$(tests/interop/newer_python) && $$python -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement tests/interop/requirements.txt --editable .
+	$(INTEROP)/bin/python -m pip check
 	touch $@

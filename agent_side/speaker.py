@@ -38,7 +38,19 @@ from agent_side.wire import (
 )
 
 WINDOW_S: Final = 0.4
-"""Speech is sent at most so far ahead of what was heard, so an interrupt waits behind little."""
+"""Speech is sent at most so far ahead of what was heard, so an interrupt waits behind little.
+
+To that comes what the network takes, or the worker would run dry on a long way.
+"""
+
+PROMPT_S: Final = 0.25
+"""The worker reports every 0.2 s, so speech that is reported so soon was not late."""
+
+MAX_LAG_S: Final = 1.0
+"""The most by which a slow network widens the window."""
+
+LAG_FADES: Final = 0.98
+"""With each report that tells of no worse; halves what is known of the network in 7 s."""
 
 CHUNK_S: Final = 0.04
 """Speech goes out in pieces of this length: one picture's worth."""
@@ -63,6 +75,9 @@ Also how long new turns wait for its answer once it has announced version 2 afte
 
 ACK_PATIENCE_S: Final = 3.0
 """A version-1 turn has ended when its ack is so late: stock workers swallow some."""
+
+DEAF_S: Final = 0.35
+"""A stock worker drops what it hears for 0.3 s after an interrupt, the next turn's begin too."""
 
 MAX_KEPT_S: Final = 120
 """Speech kept for a worker that is not there yet; the oldest turn goes when it is more."""
@@ -105,6 +120,7 @@ Event = WorkerReady | WorkerLost | TurnStarted | TurnOver
 @dataclass(slots=True)
 class _Sent:
     end: int
+    since: float
     at: float
     resend_s: float
     missing: bool = False
@@ -179,7 +195,10 @@ class Speaker:
         self._acks: deque[Message] = deque()
         self._sequence = 0
         self._interrupt_is_due = False
+        self._greeted_at = 0.0
+        self._lag_s = 0.0
         self._heard_by = 0.0
+        self._deaf_until = 0.0
         self._when_sent: Callable[[float], None] | None = None
 
     # The agent ------------------------------------------------------------------------------
@@ -353,7 +372,8 @@ class Speaker:
         live = [turn for turn in self._turns.values() if not turn.killed]
         for turn in live:
             for first, sent in turn.outstanding.items():
-                if now - sent.at >= (RESEND_GAP_S if sent.missing else sent.resend_s):
+                patience_s = RESEND_GAP_S if sent.missing else sent.resend_s
+                if now - sent.at >= patience_s + self._lag_s:
                     sent.at = now
                     sent.resend_s = min(2 * sent.resend_s, RESEND_MAX_S)
                     sent.missing = False
@@ -361,11 +381,11 @@ class Speaker:
         ahead = sum(turn.sent - self._heard_estimate(turn, now) for turn in live)
         for turn in live:
             if turn.sent < turn.written:
-                if ahead >= WINDOW_S * self._rate:
+                if ahead >= (WINDOW_S + self._lag_s) * self._rate:
                     return None
                 first = turn.sent
                 turn.sent = min(turn.written, first + self._piece)
-                turn.outstanding[first] = _Sent(turn.sent, now, RESEND_S)
+                turn.outstanding[first] = _Sent(turn.sent, now, now, RESEND_S)
                 return self._chunk(turn, first, turn.sent)
             if not turn.closed:
                 return None
@@ -382,6 +402,8 @@ class Speaker:
         return AudioChunk(self._stream, turn.number, self._sequence, first, self._rate, pcm)
 
     def _next_of_version1(self, now: float) -> Message | None:
+        if now < self._deaf_until:
+            return None
         for turn in self._turns.values():
             if turn.killed or turn.end_sent:
                 continue
@@ -401,6 +423,7 @@ class Speaker:
 
     def _interrupt_sent(self, now: float) -> None:
         self._interrupt_is_due = False
+        self._deaf_until = now + DEAF_S
 
     def _speech_sent(self, turn: _Turn, end: int, now: float) -> None:
         self._heard_by = max(now, self._heard_by) + (end - turn.sent) / self._rate
@@ -494,11 +517,14 @@ class Speaker:
             turn.heard = min(progress.heard, turn.sent)
             turn.heard_at = now
             turn.forget_before(min(turn.heard, progress.received))
+        oldest = now
         for first, sent in list(turn.outstanding.items()):
             if sent.end <= progress.received or _between(progress.missing, first, sent.end):
                 del turn.outstanding[first]
+                oldest = min(oldest, sent.since)
             else:
                 sent.missing = any(first < end and sent.end > a for a, end in progress.missing)
+        self._lag_s = max(_lag_s(now - oldest - PROMPT_S), LAG_FADES * self._lag_s)
 
     def _heard_estimate(self, turn: _Turn, now: float) -> int:
         if turn.heard_at is None:
@@ -524,7 +550,7 @@ class Speaker:
     # The worker -----------------------------------------------------------------------------
 
     def _say_hello(self, now: float) -> None:
-        self._hello_due = now
+        self._hello_due = self._greeted_at = now
         self._hello_interval_s = HELLO_FIRST_S
         self._hello_until = now + HELLO_PATIENCE_S
 
@@ -550,6 +576,7 @@ class Speaker:
         if self.version == 2:
             self.events.append(WorkerLost())
         self._worker = ready.worker
+        self._lag_s = _lag_s(now - self._greeted_at)
         self._resume_unheard()
         self.version = 2
         self.events.append(WorkerReady(2))
@@ -618,6 +645,10 @@ class Speaker:
                     self._over(turn, position / self._rate, interrupted=turn.killed)
             if self._postponed_ready is not None:
                 self._ready(self._postponed_ready, now)
+
+
+def _lag_s(late_s: float) -> float:
+    return min(max(0.0, late_s), MAX_LAG_S)
 
 
 def _between(missing: tuple[tuple[int, int], ...], first: int, end: int) -> bool:

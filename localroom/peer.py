@@ -13,7 +13,7 @@ from localroom import capabilities
 from localroom.data import DataConsumer, DataProducer
 from localroom.faults import Chaos
 from localroom.protoo import Channel, RefusalError
-from localroom.rtp import Consumer, Producer
+from localroom.rtp import ASK_OFTEN_S, Consumer, Producer, told
 from localroom.transport import Transport
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Peer:
         self.consumers: dict[str, Consumer] = {}
         self.data_consumers: dict[str, DataConsumer] = {}
         self.topics: set[str] = set()
+        self._met: set[Peer] = set()
         self._room = room
         self._ground = ground
         self._device: Any = {}
@@ -92,7 +93,7 @@ class Peer:
                 if consumer is not None:
                     consumer.resume()
             case "getTransportStats":
-                return {"send": {}, "recv": {}}
+                return self._room.member(data["peerId"]).statistics()
             case "pubsubPublish":
                 self._room.publish(self, data)
             case "pubsubSubscribe":
@@ -111,6 +112,11 @@ class Peer:
                 raise RefusalError(404, f"{method} is not known here.")
         return {}
 
+    def statistics(self) -> dict[str, Any]:
+        """The answer to ``getTransportStats``, in the names that the SDK looks for."""
+        transports = {"send": self.sending, "recv": self.receiving}
+        return {name: each.statistics() if each else {} for name, each in transports.items()}
+
     # What the room does with it --------------------------------------------------------------
 
     def card(self) -> dict[str, Any]:
@@ -125,7 +131,13 @@ class Peer:
         }
 
     def meet(self, other: "Peer") -> None:
-        """Tell of `other` and all that it sends: first that it is here, else that is lost."""
+        """Tell of `other` and all that it sends: first that it is here, else that is lost.
+
+        May be called twice: those who join together are introduced twice.
+        """
+        if self.knows(other):
+            return
+        self._met.add(other)
         self.channel.notify("newPeer", other.card())
         for producer in other.producers.values():
             self._announce_state(producer, on=True)
@@ -133,18 +145,26 @@ class Peer:
         for data_producer in other.data_producers.values():
             self.consume_data(data_producer)
 
+    def knows(self, other: "Peer") -> bool:
+        """Whether it was told that `other` is here; only then it takes what `other` sends."""
+        return other in self._met
+
     def part(self, other: "Peer") -> None:
         for producer in other.producers.values():
             self.stop_consuming(producer)
         for data_producer in other.data_producers.values():
             self._stop_consuming_data(data_producer)
+        self._met.discard(other)
         self.channel.notify("peerClosed", {"peerId": other.id})
 
     def consume(self, producer: Producer) -> None:
-        """Offer a track; the packets come once the SDK has asked for them."""
+        """Offer a track, once; the packets come once the SDK has asked for them."""
         if self.receiving is None or not self._takes_media or self.mode == "SIGNALLING_ONLY":
             return
-        consumer = Consumer(producer, self.receiving, self.receiving.next_mid())
+        if any(each.producer is producer for each in self.consumers.values()):
+            return
+        outlet, mid = told(producer.kind), self.receiving.next_mid()
+        consumer = Consumer(producer, self.receiving, mid, outlet, ASK_OFTEN_S)
         self.consumers[consumer.id] = consumer
         producer.consumers.append(consumer)
         self.receiving.exchange.add_consumer(consumer)
@@ -162,7 +182,10 @@ class Peer:
         answer.add_done_callback(partial(_unless_agreed, partial(self._drop, consumer)))
 
     def consume_data(self, producer: DataProducer) -> None:
+        """Offer a data channel, once: with a second one every message would be doubled."""
         if self.receiving is None or self.mode == "SIGNALLING_ONLY":
+            return
+        if any(each.producer is producer for each in self.data_consumers.values()):
             return
         stream_id = self.receiving.next_stream()
         consumer = DataConsumer(producer, self.id, self.receiving.association, stream_id)

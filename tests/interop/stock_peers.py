@@ -1,0 +1,49 @@
+"""Our peers and the stock ones of videosdk-agents, in one room on the real SDK: `make interop`.
+
+Not collected by `make test`, as the stock package needs a Python and an environment of its own.
+Each conversation has speech, silence within speech, segment ends, three turns that are handed
+over at once, an interrupt, and the next turn 50 ms later; see `matrix_script`.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from matrix_bounds import broken
+from matrix_cell import Cell, Stage, matrix_stage
+from matrix_figures import figures, hear, lost_voice
+from matrix_script import INTERRUPTED
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with matrix_stage(tmp_path_factory.mktemp("interop"), Path(sys.executable)) as made:
+        yield made
+
+
+def test_the_stock_agent_drives_our_worker_through_our_dispatcher(stage: Stage) -> None:
+    """Every sample is heard and every ack is right, though nothing on the wire is numbered."""
+    cell = Cell("stock", "ours", "none")
+    its = figures(stage.play(cell))
+    assert broken(cell, its) == [], its
+    assert (its.version, its.spoken, its.acks) == (1, 6, 6)
+
+
+def test_our_agent_drives_the_stock_worker(stage: Stage) -> None:
+    """All that was said is heard, and acks that the stock worker swallows stop nothing."""
+    conversation = stage.play(Cell("ours", "stock", "none"))
+    its = figures(conversation)
+    assert (its.version, its.hung, its.foreign) == (1, 0, 0)
+    acks = [(turn, interrupted) for _, _, interrupted, turn in conversation.diary.acks]
+    assert acks == [(turn, turn == INTERRUPTED) for turn in conversation.speech]
+    heard = hear(conversation.pieces, conversation.speech)
+    lost = {turn: lost_voice(heard, turn, said) for turn, said in conversation.speech.items()}
+    assert lost == dict.fromkeys(conversation.speech, 0)
+
+
+def test_our_agent_drives_our_worker_beside_the_stock_package(stage: Stage) -> None:
+    """In the stock package's environment too, version 2 is spoken and exact."""
+    cell = Cell("ours", "ours", "none")
+    its = figures(stage.play(cell))
+    assert broken(cell, its) == [], its
