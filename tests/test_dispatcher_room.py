@@ -39,7 +39,8 @@ def test_a_request_that_names_no_host_leads_to_the_local_room(tmp_path: Path) ->
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_when_the_room_is_gone_it_says_so_and_ends(tmp_path: Path, number: signal.Signals) -> None:
-    with dispatcher(tmp_path / "log", "--local", **REAL) as running:
+    """A room that is killed cannot tidy up, so its certificate is left where the test looks."""
+    with dispatcher(tmp_path / "log", "--local", **REAL, TMPDIR=str(tmp_path)) as running:
         running.reach(running.launched("room"), "active")
         family = running.family()
         os.kill(the_room(running), number)
