@@ -22,8 +22,10 @@ SEND_TIMEOUT_S: Final = 5.0
 MAX_PARKED: Final = 64
 """With more sends than this waiting in the SDK, nothing is sent until some of them go on."""
 
-RETRY_FIRST_S: Final = 0.1
+RETRY_FIRST_S: Final = 0.02
 RETRY_SLOWEST_S: Final = 2.0
+STUMBLES_S: Final = 1.0
+"""The SDK refuses what is sent in the first moments after it has joined: nothing to tell of."""
 FAILING_S: Final = 10.0
 """Sends that fail for so long are an event, not a stumble; they are still tried after it."""
 
@@ -137,6 +139,7 @@ class AvatarAudioOut:
         self._interrupting = 0
         self._closed = False
         self._failing_since: float | None = None
+        self._failure_logged = False
         self._failure_told = False
 
     @property
@@ -376,12 +379,15 @@ class AvatarAudioOut:
     def _note(self, error: BaseException | None) -> None:
         """Tell once when sends have failed for long."""
         if error is None:
-            self._failing_since, self._failure_told = None, False
+            self._failing_since = None
+            self._failure_logged = self._failure_told = False
             return
         now = _now()
         if self._failing_since is None:
             self._failing_since = now
-            logger.warning("sending to the avatar failed, trying again: %r", error)
+        if now - self._failing_since > STUMBLES_S and not self._failure_logged:
+            self._failure_logged = True
+            logger.warning("sending to the avatar fails, trying again: %r", error)
         if now - self._failing_since > FAILING_S and not self._failure_told:
             self._failure_told = True
             failure = AvatarError(
