@@ -26,7 +26,13 @@ from videosdk.lib.pymediasoup.data_producer import DataProducer
 from videosdk.room_client import RoomClient
 
 from agent_side import AvatarAudioOut, AvatarCredentials, launch
-from agent_side.audio_out import FAILING_S, MAX_PARKED, SEND_TIMEOUT_S, AvatarError
+from agent_side.audio_out import (
+    FAILING_S,
+    MAX_PARKED,
+    SEND_TIMEOUT_S,
+    STUMBLES_S,
+    AvatarError,
+)
 from agent_side.wire import Interrupt, Message, Pcm, SegmentEnd, StreamEnded, decode, encode
 from worker.errors import MeetingLost
 from worker.meetings.memory import Faults, MemoryPeer, MemoryRoom
@@ -644,6 +650,21 @@ def test_each_failure_that_lasts_is_told_once() -> None:
 
     virtual_time.run(scene())
     assert len(errors) == 2
+
+
+def test_only_failures_that_last_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        async with stage() as set_:
+            await set_.agent.wait_until_ready()
+            await say(set_.agent, RATE * 9)
+            for seconds, lines in ((STUMBLES_S / 2, 0), (3 * STUMBLES_S, 1)):
+                set_.peer.cut_off()
+                await asyncio.sleep(seconds)
+                set_.peer.rejoin()
+                await asyncio.sleep(1)
+                assert caplog.text.count("trying again") == lines
+
+    virtual_time.run(scene())
 
 
 def test_a_worker_that_dies_in_mid_sentence_is_replaced() -> None:
