@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, Self
 
 from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError, launch
-from agent_side.speaker import Speaker, TurnOver, TurnStarted, WorkerReady
+from agent_side.speaker import Speaker, TurnOver, TurnStarted, WorkerLost, WorkerReady
 from agent_side.stock import also_stock
 from agent_side.wire import STREAM_DIGITS, Packet, decode
 
@@ -48,6 +48,8 @@ class AvatarCredentials:
     token: str = field(repr=False)
 
 
+ReadyCallback = Callable[[int], Awaitable[None] | None]
+LostCallback = Callable[[], Awaitable[None] | None]
 StartedCallback = Callable[[int], Awaitable[None] | None]
 EndedCallback = Callable[[float, bool, int], Awaitable[None] | None]
 ErrorCallback = Callable[[AvatarError], Awaitable[None] | None]
@@ -74,6 +76,9 @@ class AvatarAudioOut:
     - `on_playback_started(turn)`: the turn begins to be heard (version 2 only).
     - `on_stream_ended(position, interrupted, turn)`: called once for each turn, in order;
       `position` is how many seconds of it were heard.
+    - `on_avatar_ready(version)`: a worker is there and listens; called again for the one that
+      replaces it, and when one that was taken for a stock worker turns out to speak version 2.
+    - `on_avatar_lost()`: the worker that was ready is gone; speech is kept for the next.
     - `on_error(error)`: speech has not reached the face for 10 s. It is tried further.
 
     Callbacks may be functions or coroutine functions; what they raise is logged.
@@ -94,12 +99,16 @@ class AvatarAudioOut:
         metadata: Mapping[str, Any] | None = None,
         on_playback_started: StartedCallback | None = None,
         on_stream_ended: EndedCallback | None = None,
+        on_avatar_ready: ReadyCallback | None = None,
+        on_avatar_lost: LostCallback | None = None,
         on_error: ErrorCallback | None = None,
     ) -> None:
         self.video_track = None
         self.audio_track = None
         self.on_playback_started = on_playback_started
         self.on_stream_ended = on_stream_ended
+        self.on_avatar_ready = on_avatar_ready
+        self.on_avatar_lost = on_avatar_lost
         self.on_error = on_error
         self._credentials = credentials
         self._participant_id = credentials.participant_id
@@ -389,6 +398,12 @@ class AvatarAudioOut:
             match self._speaker.events.popleft():
                 case WorkerReady(version):
                     logger.info("the avatar is there and speaks version %d", version)
+                    self._call(self.on_avatar_ready, version)
+                case WorkerLost():
+                    # Who closes it has left the avatar, and has not lost it.
+                    if not self._closed:
+                        logger.warning("the avatar is gone; speech is kept for the next")
+                        self._call(self.on_avatar_lost)
                 case TurnStarted(turn):
                     self._call(self.on_playback_started, turn)
                 case TurnOver(turn, position, interrupted):

@@ -94,6 +94,11 @@ class WorkerReady:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """The worker that was ready is gone; speech is kept for the next."""
+
+
+@dataclass(frozen=True, slots=True)
 class TurnStarted:
     """The turn begins to be heard. Only version 2 knows."""
 
@@ -109,7 +114,7 @@ class TurnOver:
     interrupted: bool
 
 
-Event = WorkerReady | TurnStarted | TurnOver
+Event = WorkerReady | WorkerLost | TurnStarted | TurnOver
 
 
 @dataclass(slots=True)
@@ -568,6 +573,8 @@ class Speaker:
             self._postponed_ready = ready
             return
         self._postponed_ready = None
+        if self.version == 2:
+            self.events.append(WorkerLost())
         self._worker = ready.worker
         self._lag_s = _lag_s(now - self._greeted_at)
         self._resume_unheard()
@@ -583,6 +590,8 @@ class Speaker:
             self._suppose_heard(now)
         self._heard_by = now
         self._absent_since = now
+        if self.version:
+            self.events.append(WorkerLost())
         self.version = 0
         self._postponed_ready = None
         self._interrupt_is_due = False

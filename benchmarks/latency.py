@@ -65,7 +65,7 @@ async def _conversation(turns: int) -> list[Row]:
     silent: list[float] = []
     closed: list[float] = []
     loop = asyncio.get_running_loop()
-    speech = _spoken()
+    speech = spoken()
     async with stage(renderer=load_renderer(settings), settings=settings, raw=False) as scene:
         await scene.agent.wait_until_ready()
         for turn in range(turns):
@@ -90,7 +90,7 @@ async def _conversation(turns: int) -> list[Row]:
     ]
 
 
-def _spoken() -> Pcm:
+def spoken() -> Pcm:
     """A vowel-like sound that keeps the mouth open: a buzz with two formants."""
     seconds = np.arange(round(SPEECH_S * SAMPLE_RATE)) / SAMPLE_RATE
     buzz = sum(np.sin(2 * np.pi * 120 * n * seconds) * gain for n, gain in _HARMONICS)

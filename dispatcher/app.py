@@ -8,6 +8,7 @@ from typing import Final
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from dispatcher.errors import BadRequest, Full, Refused
 from dispatcher.pool import Pool
@@ -100,9 +101,6 @@ async def _body(request: Request) -> bytes:
 
     A page in somebody's browser may send text to any address without asking, but not JSON.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise BadRequest(422, "The Content-Type of a join request has to be application/json.")
     body = b""
     try:
         async with asyncio.timeout(BODY_S):
@@ -110,8 +108,13 @@ async def _body(request: Request) -> bytes:
                 body += piece
                 if len(body) > MAX_BODY:
                     raise BadRequest(413, f"The join request is longer than {MAX_BODY} bytes.")
+    except ClientDisconnect:
+        raise BadRequest(400, "The join request was broken off.") from None
     except TimeoutError:
         raise BadRequest(400, f"The join request was not complete within {BODY_S:g} s.") from None
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise BadRequest(422, "The Content-Type of a join request has to be application/json.")
     return body
 
 

@@ -3,6 +3,7 @@
 DispatcherError
  ├─ SettingsError   a setting that cannot be used
  ├─ NodeError       no worker can be had on this machine
+ ├─ RoomError       the local room did not open, or has ended
  ├─ BadRequest      a join request that cannot be used; has the HTTP status
  ├─ Refused         a worker has looked at a join request and refused it
  └─ Full            there is no room for a session now
@@ -21,6 +22,10 @@ class SettingsError(DispatcherError):
 
 class NodeError(DispatcherError):
     """No worker can be had on this machine."""
+
+
+class RoomError(DispatcherError):
+    """The local room did not open, or has ended."""
 
 
 class BadRequest(DispatcherError):  # noqa: N818 - it is HTTP's name

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Final
@@ -22,10 +23,11 @@ class Node:
     """`slots` seats for sessions, and `warm` workers that wait for the next of them.
 
     A session takes a seat, hires one worker after the other while it needs one, and frees
-    the seat when the last is gone.
+    the seat when the last is gone. `environment` is added to that of the workers.
     """
 
-    def __init__(self, slots: int, warm: int) -> None:
+    def __init__(self, slots: int, warm: int, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._slots = slots
         self._warm = warm
         self._busy = 0
@@ -80,7 +82,7 @@ class Node:
 
     async def start(self) -> None:
         """Be ready for `run`. Raises NodeError where workers cannot be had at all."""
-        self._zygote = await Zygote.start()
+        self._zygote = await Zygote.start(self._environment)
 
     async def run(self) -> None:
         """Keep workers, and a zygote, until cancelled."""
@@ -108,7 +110,7 @@ class Node:
         while True:
             await self._rest()
             try:
-                return await Zygote.start()
+                return await Zygote.start(self._environment)
             except NodeError as error:
                 logger.error("%s", error)
 

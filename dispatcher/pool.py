@@ -7,16 +7,16 @@ from typing import Any, Literal, Protocol
 from agent_side.join import JoinInfo
 
 State = Literal["claimed", "joining", "active", "ending", "ended", "failed"]
-"""A session is `claimed` while it has no worker, `joining` once one has taken it, `active`
-when it is in the meeting; `ended` and `failed` stay."""
+"""A session is `claimed` while it has no worker, `joining` once one has taken it and while it
+joins its meeting anew, `active` when it is in the meeting; `ended` and `failed` stay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """What anybody may know of one session: a face for one participant of one room.
 
-    `since` is when `state` began. `reason` says why the session is over, or why its last
-    worker was lost. `attempts` counts the workers that it has had.
+    `since` is when `state` began. `reason` says why the session is over, or why it is in the
+    meeting no more and is about to come back. `attempts` counts the workers that it has had.
     """
 
     session_id: str
@@ -50,8 +50,9 @@ class Pool(Protocol):
     async def launch(self, join: JoinInfo, patience_s: float) -> Session:
         """The session for that room and participant, once a worker has taken it.
 
-        While one is live, it is the answer, and only its join request is renewed, for the
-        workers that may follow. Raises Full or Refused, within `patience_s`.
+        While one is live, it is the answer, and its join request is renewed: for its worker,
+        should that have to join anew, and for the workers that may follow. Raises Full or
+        Refused, within `patience_s`.
         """
 
     def sessions(self) -> list[Session]:

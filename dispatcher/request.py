@@ -75,8 +75,9 @@ def _parse(body: bytes) -> JoinInfo:
     if len(body) > MAX_BODY:
         raise BadRequest(413, f"The join request is longer than {MAX_BODY} bytes.")
     try:
-        # What Python reads and JSON has not: NaN, infinities, and halves of a surrogate pair.
-        request = json.loads(body)
+        # What Python reads and JSON has not: NaN, infinities, halves of a surrogate pair, and
+        # other encodings than UTF-8.
+        request = json.loads(body.decode())
         plain = json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise BadRequest(400, "The join request is not JSON.") from None

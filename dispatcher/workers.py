@@ -3,10 +3,11 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple, Self
 
@@ -23,6 +24,9 @@ CLOSE_S: Final = 6.0
 STATUS_S: Final = 1.0
 """How long after a worker's pipe has ended its exit status may come."""
 
+MAX_UNREAD: Final = 65_536
+"""With more than this unread (bytes), a worker reads nothing any more and is told nothing."""
+
 MAX_LINE: Final = 65_536
 """The longest report of a worker (bytes)."""
 
@@ -30,7 +34,8 @@ logger = logging.getLogger("avatar.dispatcher.workers")
 
 
 class Report(NamedTuple):
-    """What a worker says of itself: ``idle``, ``joining``, ``active``, ``ended``.
+    """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
+    has lost its meeting and joins it anew, ``ended``.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
     where nobody knows.
@@ -52,8 +57,11 @@ class Zygote:
         self._line = line
 
     @classmethod
-    async def start(cls) -> Self:
-        """One that is ready. Raises NodeError; what it had to say is on stderr then."""
+    async def start(cls, environment: Mapping[str, str]) -> Self:
+        """One that is ready, with `environment` added to its own, which is the workers' too.
+
+        Raises NodeError; what it had to say is on stderr then.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -62,6 +70,7 @@ class Zygote:
                 *(sys.executable, "-P", "-m", PROGRAM),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
+                env={**os.environ, **environment},
                 start_new_session=True,
             )
         zygote = cls(process, ours)
@@ -135,13 +144,24 @@ class Worker:
         self._zygote = zygote
         self._reader = reader
         self._writer = writer
+        self._left = False
 
     def take(self, request: str) -> None:
         """Give it the join request, which a pipe carries and nothing else shows."""
         self._writer.write(request.encode() + b"\n")
 
+    def renew(self, request: str) -> None:
+        """Give it a newer join request for its session, for when it has to join anew.
+
+        Nothing happens where it is about to leave, or has not read for long.
+        """
+        unread = self._writer.transport.get_write_buffer_size()
+        if not self._writer.is_closing() and not self._left and unread <= MAX_UNREAD:
+            self._writer.write(request.encode() + b"\n")
+
     def leave(self) -> None:
         """Make it leave its meeting at once and exit, by ending its stdin."""
+        self._left = True
         with suppress(OSError):
             self._writer.write_eof()
 

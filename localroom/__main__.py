@@ -1,7 +1,8 @@
-"""The local room as a program: it prints one line to export, and runs until it is told to end.
+"""The local room as a program: it prints what to export, and runs until it is told to end.
 
-The line is for a shell's ``eval``. A participant in that shell trusts the room's certificate,
-and joins with the `signaling_base_url` that the line has.
+The first line is for a shell's ``eval``. A participant in that shell trusts the room's
+certificate, and joins with the `signaling_base_url` that the line has. The second is a comment
+to a shell; it tells people where to watch.
 """
 
 import argparse
@@ -59,7 +60,7 @@ async def _run(config: Config, *, until_eof: bool) -> None:
         loop.add_reader(sys.stdin.fileno(), _read_on, ended)
     with TemporaryDirectory(prefix="localroom-") as folder:
         async with running(config, Path(folder)) as address:
-            sys.stdout.write(export(address) + "\n")
+            sys.stdout.write(f"{export(address)}\n# Watch: {address.control_url}/watch\n")
             sys.stdout.flush()
             await ended.wait()
 

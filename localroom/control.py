@@ -1,12 +1,15 @@
 """What a test or a curious person may see and change while the room runs. Loopback only.
 
 GET  /state                                 who is in which room, and what flows
+GET  /process                               how much the room's process holds open
 GET  /faults, PUT /faults                   a `Faults` as JSON; PUT replaces all of it
 POST /rooms/{room}/peers/{peer}/{action}    drop, cut, freeze or thaw a peer's signalling
 """
 
+import asyncio
+import threading
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote
 
 from localroom.faults import Chaos, Faults
 from localroom.http import Request, Response
@@ -23,12 +26,13 @@ class Control:
         self._chaos = chaos
         self._rooms = rooms
 
-    async def answer(self, request: Request) -> Response:
-        """Raises ValueError, which becomes a 400."""
-        parts = [unquote(part) for part in request.path.strip("/").split("/")]
+    async def answer(self, request: Request, parts: list[str]) -> Response:
+        """`parts` are the path's. Raises ValueError, which becomes a 400."""
         match request.method, parts:
             case "GET", ["state"]:
                 return Response(200, {name: _room(room) for name, room in self._rooms.items()})
+            case "GET", ["process"]:
+                return Response(200, _process())
             case "GET", ["faults"]:
                 return Response(200, self._chaos.faults.as_json())
             case "PUT", ["faults"]:
@@ -60,6 +64,14 @@ def _act(peer: Peer, action: str) -> None:
             raise ValueError("An action is drop, cut, freeze, thaw or dismiss.")
 
 
+def _process() -> dict[str, int]:
+    return {
+        "files": sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        "threads": threading.active_count(),
+        "tasks": len(asyncio.all_tasks()),
+    }
+
+
 def _room(room: Room) -> dict[str, Any]:
     return {
         "session_id": room.session_id,
@@ -75,7 +87,20 @@ def _peer(peer: Peer) -> dict[str, Any]:
         "kind": peer.kind,
         "joined": peer.joined,
         "transports": {name: each.state for name, each in transports.items() if each},
+        "traffic": peer.statistics(),
         "produces": sorted(each.kind for each in peer.producers.values()),
+        "producers": [
+            {
+                "kind": each.kind,
+                "packets": each.packets,
+                "bytes": each.bytes,
+                "retransmissions": each.retransmissions,
+                "key_frames": each.key_frames,
+                "nacks": each.nacks,
+                "plis": each.plis,
+            }
+            for each in peer.producers.values()
+        ],
         "consumes": [
             {
                 "from": each.producer.peer_id,
@@ -83,6 +108,10 @@ def _peer(peer: Peer) -> dict[str, Any]:
                 "resumed": each.resumed,
                 "flowing": each.flowing,
                 "packets": each.packets,
+                "bytes": each.bytes,
+                "retransmissions": each.retransmissions,
+                "nacks": each.nacks,
+                "plis": each.plis,
             }
             for each in peer.consumers.values()
         ],

@@ -4,9 +4,10 @@ import asyncio
 import json
 import logging
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Final
 
 MAX_BODY: Final = 64 * 1024
@@ -21,6 +22,8 @@ class Request:
     method: str
     path: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """By their names in small letters."""
 
     def json(self) -> Any:
         """Raises ValueError."""
@@ -29,8 +32,24 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """`body` is sent as JSON, or as it is where it is text of the given `kind`."""
+
     status: int
-    body: Any
+    body: Any = None
+    kind: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        text = json.dumps(self.body) if self.kind == "application/json" else str(self.body)
+        body = b"" if self.body is None else text.encode()
+        phrase = HTTPStatus(self.status).phrase
+        lines = [f"HTTP/1.1 {self.status} {phrase}"]
+        if body:
+            lines.append(f"Content-Type: {self.kind}")
+        if self.status != HTTPStatus.NO_CONTENT:
+            lines.append(f"Content-Length: {len(body)}")
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
 
 
 Answer = Callable[[Request], Awaitable[Response | None]]
@@ -79,12 +98,7 @@ async def _exchange(
                 await reader.read()
                 return
             response = given
-    body = json.dumps(response.body).encode()
-    head = (
-        f"HTTP/1.1 {response.status} Answer\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    writer.write(head.encode() + body)
+    writer.write(response.encoded())
     await writer.drain()
 
 
@@ -98,4 +112,4 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     words = first.split(" ")
     if len(words) != 3 or not length.isdecimal() or int(length) > MAX_BODY:
         return None
-    return Request(words[0], words[1], await reader.readexactly(int(length)))
+    return Request(words[0], words[1], await reader.readexactly(int(length)), fields)

@@ -36,6 +36,11 @@ class IceLite(asyncio.DatagramProtocol):
         self.password = secrets.token_hex(16)
         self.nominated = asyncio.Event()
         self.closed = False
+        self.heard_at = 0.0
+        """When the other side last gave a sign of life; on the loop's clock (s)."""
+        self._sent = [0, 0]
+        self._received = [0, 0]
+        """Datagrams, and bytes in them."""
         self._owner = owner
         self._chaos = chaos
         self._remote: Address | None = None
@@ -64,6 +69,15 @@ class IceLite(asyncio.DatagramProtocol):
             "protocol": "udp",
             "port": port,
             "type": "host",
+        }
+
+    def counts(self) -> dict[str, int]:
+        """What has gone each way; what the faults take is not among it."""
+        return {
+            "packetsSent": self._sent[0],
+            "bytesSent": self._sent[1],
+            "packetsReceived": self._received[0],
+            "bytesReceived": self._received[1],
         }
 
     def close(self) -> None:
@@ -107,11 +121,18 @@ class IceLite(asyncio.DatagramProtocol):
     def _receive(self, data: bytes, addr: Address) -> None:
         if data[0] < 4:
             with suppress(ValueError):  # not STUN after all
-                self._answer(stun.parse_message(data), addr)
-        elif addr == self._remote and self._inbound.qsize() < MAX_WAITING:
-            self._inbound.put_nowait(data)
+                self._answer(stun.parse_message(data), data, addr)
+        elif addr == self._remote:
+            self._note(data)
+            if self._inbound.qsize() < MAX_WAITING:
+                self._inbound.put_nowait(data)
 
-    def _answer(self, request: stun.Message, addr: Address) -> None:
+    def _note(self, data: bytes) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
+        self._received[0] += 1
+        self._received[1] += len(data)
+
+    def _answer(self, request: stun.Message, data: bytes, addr: Address) -> None:
         key = self.password.encode()
         user = str(request.attributes.get("USERNAME", ""))
         is_check = (
@@ -122,6 +143,7 @@ class IceLite(asyncio.DatagramProtocol):
         )
         if not is_check:
             return
+        self._note(data)
         response = stun.Message(
             message_method=stun.Method.BINDING,
             message_class=stun.Class.RESPONSE,
@@ -129,6 +151,7 @@ class IceLite(asyncio.DatagramProtocol):
         )
         response.attributes["XOR-MAPPED-ADDRESS"] = addr
         response.add_message_integrity(key)
+        response.add_fingerprint()  # browsers take nothing for STUN that has none
         self._send_to(bytes(response), addr)
         if "USE-CANDIDATE" in request.attributes:
             self._remote = addr
@@ -145,4 +168,6 @@ class IceLite(asyncio.DatagramProtocol):
 
     def _write(self, data: bytes, addr: Address) -> None:
         if self._socket is not None and not self.closed:
+            self._sent[0] += 1
+            self._sent[1] += len(data)
             self._socket.sendto(data, addr)

@@ -41,11 +41,25 @@ class LocalRoom:
 
     def state(self) -> dict[str, Any]:
         """Who is in which room, and what flows; see `localroom.control`."""
-        return self._ask("GET", "/state")
+        state: dict[str, Any] = self._ask("GET", "/state")
+        return state
 
     def set_faults(self, faults: Faults) -> None:
         """From now on exactly these."""
         self._ask("PUT", "/faults", faults.as_json())
+
+    def watch_url(self, room: str, participant: str) -> str:
+        """A page that shows a participant, for a browser on this machine."""
+        return f"{self.control_url}/watch/{quote(room, '')}/{quote(participant, '')}"
+
+    def whep_url(self, room: str, participant: str) -> str:
+        """Where an SDP offer gets the answer with which to watch a participant."""
+        return f"{self.control_url}/whep/{quote(room, '')}/{quote(participant, '')}"
+
+    def watchers(self) -> list[dict[str, Any]]:
+        """Who watches by WHEP, and what flows to them."""
+        found: list[dict[str, Any]] = self._ask("GET", "/whep")
+        return found
 
     def act(self, room: str, peer: str, action: str) -> None:
         """Do something to a peer's signalling: drop, cut, freeze, thaw, dismiss."""
@@ -60,12 +74,12 @@ class LocalRoom:
             time.sleep(POLL_S)
         raise TimeoutError(f"Room {room} was not settled within {patience_s:g} s.")
 
-    def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
         connection = http.client.HTTPConnection(urlsplit(self.control_url).netloc, timeout=END_S)
         try:
             connection.request(method, path, json.dumps(body))
             response = connection.getresponse()
-            answer: dict[str, Any] = json.loads(response.read())
+            answer = json.loads(response.read())
         finally:
             connection.close()
         if response.status != http.client.OK:

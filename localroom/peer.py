@@ -13,7 +13,7 @@ from localroom import capabilities
 from localroom.data import DataConsumer, DataProducer
 from localroom.faults import Chaos
 from localroom.protoo import Channel, RefusalError
-from localroom.rtp import Consumer, Producer
+from localroom.rtp import ASK_OFTEN_S, Consumer, Producer, told
 from localroom.transport import Transport
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Peer:
                 if consumer is not None:
                     consumer.resume()
             case "getTransportStats":
-                return {"send": {}, "recv": {}}
+                return self._room.member(data["peerId"]).statistics()
             case "pubsubPublish":
                 self._room.publish(self, data)
             case "pubsubSubscribe":
@@ -111,6 +111,11 @@ class Peer:
             case _:
                 raise RefusalError(404, f"{method} is not known here.")
         return {}
+
+    def statistics(self) -> dict[str, Any]:
+        """The answer to ``getTransportStats``, in the names that the SDK looks for."""
+        transports = {"send": self.sending, "recv": self.receiving}
+        return {name: each.statistics() if each else {} for name, each in transports.items()}
 
     # What the room does with it --------------------------------------------------------------
 
@@ -158,7 +163,8 @@ class Peer:
             return
         if any(each.producer is producer for each in self.consumers.values()):
             return
-        consumer = Consumer(producer, self.receiving, self.receiving.next_mid())
+        outlet, mid = told(producer.kind), self.receiving.next_mid()
+        consumer = Consumer(producer, self.receiving, mid, outlet, ASK_OFTEN_S)
         self.consumers[consumer.id] = consumer
         producer.consumers.append(consumer)
         self.receiving.exchange.add_consumer(consumer)

@@ -3,12 +3,15 @@
 import asyncio
 import secrets
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from localroom.data import DataProducer
 from localroom.peer import Peer
 from localroom.protoo import RefusalError
 from localroom.rtp import Producer
+
+if TYPE_CHECKING:
+    from localroom.audience import Audience
 
 MAX_KEPT: Final = 1000
 """Messages that a topic keeps for those who subscribe later; the oldest are forgotten."""
@@ -17,10 +20,11 @@ MAX_KEPT: Final = 1000
 class Room:
     """Peers by their id. It exists from the first peer's coming to the last one's going."""
 
-    def __init__(self, room_id: str) -> None:
+    def __init__(self, room_id: str, audience: "Audience") -> None:
         self.id = room_id
         self.session_id = secrets.token_hex(12)
         self.peers: dict[str, Peer] = {}
+        self._audience = audience
         self._messages: dict[str, list[dict[str, Any]]] = {}
 
     def members(self) -> list[Peer]:
@@ -51,6 +55,8 @@ class Room:
         if peer.joined:
             for other in self.members():
                 other.part(peer)
+        for producer in peer.producers.values():
+            self._audience.withdrawn(self.id, producer, ())
         await peer.close()
 
     def close(self) -> None:
@@ -70,6 +76,8 @@ class Room:
             if other.knows(peer):
                 other.tell_of(producer, on=True)
                 other.consume(producer)
+        if self.peers.get(peer.id) is peer:
+            self._audience.offered(self.id, producer)
 
     def offer_data(self, peer: Peer, producer: DataProducer) -> None:
         for other in self._others(peer):
@@ -80,6 +88,7 @@ class Room:
         for other in self._others(peer):
             other.stop_consuming(producer)
             other.tell_of(producer, on=False)
+        self._audience.withdrawn(self.id, producer, peer.producers.values())
 
     def publish(self, peer: Peer, data: dict[str, Any]) -> None:
         """A message to all who have subscribed to its topic, the sender too."""

@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from localroom import control
+from localroom.audience import Audience, gathered
 from localroom.control import Control
 from localroom.entry import Entry
 from localroom.faults import Chaos, Faults
@@ -24,6 +25,7 @@ from localroom.peer import Ground, Peer
 from localroom.protoo import SUBPROTOCOL, Channel
 from localroom.relay import needed, relay
 from localroom.room import Room, empty
+from localroom.web import Web
 
 CLOSE_S: Final = 1.0
 """How long a socket's closing waits for the other side's goodbye."""
@@ -72,12 +74,13 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
     chaos = Chaos(config.faults)
     rooms: dict[str, Room] = {}
     ground = Ground(host, RTCCertificate.generateCertificate(), chaos)
-    lobby = Lobby(rooms, ground)
-    steward = Control(chaos, rooms)
 
     async with AsyncExitStack() as stack:
+        audience = await stack.enter_async_context(gathered(rooms, ground))
+        lobby = Lobby(rooms, ground, audience)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
+        web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
         signalling = await stack.enter_async_context(
             serve(
                 lobby.serve,
@@ -93,7 +96,7 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
         entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
         port = await stack.enter_async_context(endpoint(host, config.port, entry.answer, tls))
         control_port = await stack.enter_async_context(
-            endpoint(control.HOST, config.control_port, steward.answer)
+            endpoint(control.HOST, config.control_port, web.answer)
         )
         stack.push_async_callback(empty, rooms)
         yield Address(f"{host}:{port}", ca_path, f"http://{control.HOST}:{control_port}")
@@ -102,8 +105,9 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
 class Lobby:
     """Where a WebSocket becomes a peer of a room."""
 
-    def __init__(self, rooms: dict[str, Room], ground: Ground) -> None:
+    def __init__(self, rooms: dict[str, Room], ground: Ground, audience: Audience) -> None:
         self._rooms = rooms
+        self._audience = audience
         self._ground = ground
 
     async def serve(self, socket: ServerConnection) -> None:
@@ -113,7 +117,8 @@ class Lobby:
         if not query.get("roomId") or not query.get("peerId") or not query.get("secret"):
             await socket.close(1008, "roomId, peerId and secret are needed")
             return
-        room = self._rooms.setdefault(query["roomId"], Room(query["roomId"]))
+        room_id = query["roomId"]
+        room = self._rooms.setdefault(room_id, Room(room_id, self._audience))
         channel = Channel(socket)
         peer = Peer(room, query, channel, self._ground)
         try:

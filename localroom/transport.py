@@ -6,6 +6,7 @@ A peer has two: the SDK sends on one and receives on the other.
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Any, Final
@@ -67,8 +68,11 @@ class Transport:
             },
         }
 
-    def connect(self, parameters: dict[str, Any]) -> None:
-        """Begin the handshake; `parameters` are the SDK's. Raises KeyError, ValueError."""
+    def connect(self, parameters: dict[str, Any], then: Callable[[], None] = lambda: None) -> None:
+        """Begin the handshake; `parameters` are the SDK's, `then` follows when it has succeeded.
+
+        Raises KeyError, ValueError.
+        """
         role = {"server": "client", "client": "server"}.get(parameters["role"])
         if role is None or self._connecting is not None:
             raise ValueError("A transport is connected once, by a DTLS server or client.")
@@ -78,7 +82,7 @@ class Transport:
         ]
         self._dtls._set_role(role)
         self._connecting = asyncio.get_running_loop().create_task(
-            self._handshake(RTCDtlsParameters(fingerprints)), name=f"dtls-{self.id}"
+            self._handshake(RTCDtlsParameters(fingerprints), then), name=f"dtls-{self.id}"
         )
 
     async def close(self) -> None:
@@ -98,6 +102,21 @@ class Transport:
     def state(self) -> str:
         return self._dtls.state
 
+    @property
+    def heard_at(self) -> float:
+        """When the other side last gave a sign of life; on the loop's clock (s)."""
+        return self._ice.heard_at
+
+    def statistics(self) -> dict[str, Any]:
+        """Of all datagrams of the way, STUN too; the round trip (ms) is the data channels'."""
+        found = {
+            "dtlsState": self.state,
+            **self._ice.counts(),
+            "rtt": self.association.round_trip_ms,
+            "availableOutgoingBitrate": self.exchange.estimate_bps,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
     def send(self, packet: bytes, *, rtcp: bool = False) -> None:
         self._dtls.send(packet, rtcp=rtcp)
 
@@ -109,11 +128,13 @@ class Transport:
         """Not used again until all have been: the SDK may still be closing the last one's."""
         return next(self._streams) % STREAMS
 
-    async def _handshake(self, remote: RTCDtlsParameters) -> None:
+    async def _handshake(self, remote: RTCDtlsParameters, then: Callable[[], None]) -> None:
         await self.association.listen()
         await self._ice.nominated.wait()
         await self._dtls.start(remote)
-        if not self._dtls.connected:
+        if self._dtls.connected:
+            then()
+        else:
             logger.warning("a transport's DTLS handshake has failed")
 
     def _on_message(self, stream_id: int, protocol: int, payload: bytes) -> None:

@@ -17,3 +17,4 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", SDK_IMPORTS_OLD_NAMES)
+    config.addinivalue_line("markers", "browser: needs a real Chromium; see support/browser.py")

@@ -139,6 +139,8 @@ def test_a_worker_that_is_stopped_is_killed_when_its_session_ends(service: Dispa
         ("lost", "failed", "The room is gone.", 3),
         ("closed", "failed", "The room lets nobody in; try another.", 3),
         ("crash", "failed", "The worker exited with status 70.", 3),
+        ("refused", "failed", "The room refused the token; send a fresh one.", 1),
+        ("dismissed", "ended", "The room told the worker to leave.", 1),
     ],
 )
 def test_each_end_has_its_reason(
@@ -172,17 +174,69 @@ def test_a_killed_worker_is_replaced_and_its_session_restarted(service: Dispatch
         if attempt == 1:
             until(partial(active_in, 2))
             assert time.monotonic() - began < 1
-            assert service.session(session_id)["reason"] == "The worker was ended by signal 9."
+            assert service.session(session_id)["reason"] is None
     session = service.reach(session_id, "failed")
     assert (session["reason"], session["attempts"]) == ("The worker was ended by signal 9.", 3)
     service.warm(1)
+
+
+def test_a_worker_that_joins_its_meeting_anew_says_why(service: Dispatcher) -> None:
+    session_id = service.launched("slow")
+
+    def waits_for(reason: str | None) -> bool:
+        return service.session(session_id)["reason"] == reason
+
+    until(partial(waits_for, "The room was gone for a while."))
+    assert service.session(session_id)["state"] == "joining"
+    session = service.reach(session_id, "active")
+    assert (session["reason"], session["attempts"]) == (None, 1)
+
+
+def test_a_face_that_goes_just_when_it_is_asked_for_comes_back(service: Dispatcher) -> None:
+    """The launch was answered, so the agent waits for it."""
+    session_id = service.launched("goes")
+    service.reach(session_id, "active")
+    assert service.launched("goes") == session_id
+    until(lambda: service.session(session_id)["attempts"] == 2)
+    session = service.reach(session_id, "ended")
+    assert (session["reason"], session["attempts"]) == ("The meeting is over.", 2)
+
+
+def test_workers_that_hang_are_not_waited_for(service: Dispatcher) -> None:
+    """One is killed and the next one takes the session; an answer comes in time anyway."""
+    service.warm(1)
+    (idle,) = service.family() - {service.zygote()}
+    os.kill(idle, signal.SIGSTOP)
+    began = time.monotonic()
+    first = service.launch("room")
+    assert time.monotonic() - began < 4.5
+    assert first.status_code in (200, 503), "on a busy machine, the next one may be late"
+    session_id = service.launched("room")
+    session = service.reach(session_id, "active")
+    assert session["attempts"] == 2 or first.status_code == 503
+    assert not alive(idle)
+
+
+def test_where_no_worker_comes_the_answer_does(tmp_path: Path) -> None:
+    with dispatcher(tmp_path / "log", AVATAR_WARM="0", AVATAR_SLOTS="1") as running:
+        zygote = running.zygote()
+        os.kill(zygote, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            answer = running.launch("room")
+            assert time.monotonic() - began < 4.5
+            assert answer.status_code == 503
+            assert int(answer.headers["Retry-After"]) > 0
+        finally:
+            os.kill(zygote, signal.SIGCONT)
+        until(lambda: running.launch("room").status_code == 200)
 
 
 def test_a_killed_zygote_is_replaced_and_sessions_go_on(service: Dispatcher) -> None:
     session_id = service.launched("room")
     before = service.reach(session_id, "active")
     worker = service.worker(session_id)
-    zygote = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+    zygote = service.zygote()
     os.kill(zygote, signal.SIGKILL)
     until(lambda: service.launch("room-2").status_code == 200, PATIENCE_S)
     assert service.session(session_id) == before
@@ -354,6 +408,7 @@ def test_help_names_every_setting() -> None:
     )
     for name in Settings.__dataclass_fields__:
         assert f"AVATAR_{name.upper()}" in done.stdout
+    assert "--local" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aioice.ice
-import av
-import numpy as np
 import pytest
 from meeting_contract import RELIABLE, UNRELIABLE, Listener, until
+from painter import BRIGHT, DARK, HIGH_HZ, LOW_HZ, Paint, luma, pitch_hz, received, tracks
 from room_stage import TOKEN, RoomRecording, RoomStage, leave, room_process
-from videosdk import CustomAudioTrack, CustomVideoTrack
 from videosdk.utils import get_server_config
 from websockets.asyncio.client import connect
 
@@ -30,8 +27,6 @@ from localroom.launch import LocalRoom, RoomError
 from localroom.rtp import begins_key_frame
 
 ROOT = Path(__file__).parents[1]
-DARK, BRIGHT = 60, 180
-LOW_HZ, HIGH_HZ = 440, 1000
 
 Scene = Callable[[RoomStage], Awaitable[None]]
 
@@ -86,70 +81,6 @@ class Events:
             for action, data in self.all
             if action.startswith("participant-")
         ]
-
-
-class Paint(CustomVideoTrack):  # type: ignore[misc]  # the SDK has no types
-    """One shade of grey, 30 pictures a second."""
-
-    def __init__(self, luma: int) -> None:
-        super().__init__()
-        self._luma = luma
-
-    async def recv(self) -> av.VideoFrame:
-        pts, time_base = await self.next_timestamp()
-        picture = av.VideoFrame.from_ndarray(np.full((180, 160), 128, np.uint8), "yuv420p")
-        picture.planes[0].update(bytes([self._luma]) * picture.planes[0].buffer_size)
-        picture.pts, picture.time_base = pts, time_base
-        return picture
-
-
-class Tone(CustomAudioTrack):  # type: ignore[misc]  # the SDK has no types
-    """A sine, in pieces of 20 ms."""
-
-    kind = "audio"
-    SAMPLES = 960
-
-    def __init__(self, pitch_hz: int) -> None:
-        super().__init__()
-        self._pitch_hz = pitch_hz
-        self._count = 0
-        self._begin = time.monotonic()
-
-    async def recv(self) -> av.AudioFrame:
-        index = np.arange(self._count, self._count + self.SAMPLES)
-        wave = (8000 * np.sin(2 * np.pi * self._pitch_hz * index / 48_000)).astype(np.int16)
-        piece = av.AudioFrame.from_ndarray(wave.reshape(1, -1), "s16", "mono")
-        piece.sample_rate, piece.pts = 48_000, self._count
-        piece.time_base = Fraction(1, 48_000)
-        self._count += self.SAMPLES
-        await asyncio.sleep(self._begin + self._count / 48_000 - time.monotonic())
-        return piece
-
-
-def tracks(luma: int, pitch_hz: int) -> dict[str, Any]:
-    return {
-        "mic_enabled": True,
-        "webcam_enabled": True,
-        "custom_camera_video_track": Paint(luma),
-        "custom_microphone_audio_track": Tone(pitch_hz),
-    }
-
-
-def luma(recording: RoomRecording) -> float:
-    """As it was painted: the mean of the newest picture's first plane."""
-    picture = recording.pictures[-1][2]
-    return float(picture.to_ndarray()[: picture.height].mean())
-
-
-def pitch_hz(recording: RoomRecording) -> float:
-    """Of the last half second."""
-    pcm = np.concatenate([piece[2] for piece in recording.sound[-25:]]).astype(np.float64)
-    spectrum = np.abs(np.fft.rfft(pcm * np.hanning(len(pcm))))
-    return float(np.argmax(spectrum) * 24_000 / len(pcm))
-
-
-async def received(recording: RoomRecording) -> None:
-    await until(lambda: len(recording.pictures) >= 20 and len(recording.sound) >= 35)
 
 
 def payloads(listener: Listener) -> list[Any]:
@@ -314,6 +245,34 @@ async def test_a_camera_goes_off_and_on(stage: RoomStage) -> None:
     assert luma(recording) == pytest.approx(BRIGHT, abs=3)
 
 
+@on_stage
+async def test_what_flows_is_counted(stage: RoomStage) -> None:
+    viewer = await stage.enter("viewer")
+    painter = await stage.enter("painter", **tracks(DARK, LOW_HZ))
+    await received(await stage.watch(viewer, "painter"))
+    listener = Listener(viewer)
+    await painter.send("hello", RELIABLE)
+    await until(lambda: listener.data)
+    seen = (await stage.state())["painter"]
+    counts = {each["kind"]: each for each in seen["producers"]}
+    assert counts["video"]["packets"] >= 20
+    assert counts["video"]["key_frames"] >= 1
+    assert counts["video"]["plis"] >= 1
+    assert counts["audio"]["bytes"] > counts["audio"]["packets"] * 12
+    consumes = (await stage.state())["viewer"]["consumes"]
+    (shown,) = [each for each in consumes if each["kind"] == "video"]
+    assert shown["bytes"] > shown["packets"] * 12
+    rtt_ms: float | None = None
+    while rtt_ms is None:  # the acknowledgement may come after the message
+        stats = await viewer.local_participant.async_get_transport_stats()
+        rtt_ms = stats["rtt"]
+    assert 0 <= rtt_ms < 1000
+    of_painter = await viewer.participants["painter"].async_get_transport_stats()
+    assert of_painter["raw"]["send"]["packetsReceived"] >= counts["video"]["packets"]
+    assert of_painter["raw"]["send"]["dtlsState"] == "connected"
+    assert stats["raw"]["recv"]["bytesSent"] >= shown["bytes"]
+
+
 def test_only_the_first_packet_of_a_key_frame_begins_one() -> None:
     header = bytes([0x80, 97, *bytes(10)])
     extended = bytes([0x90, 97, *bytes(10), 0xBE, 0xDE, 0, 1, *bytes(4)])
@@ -374,6 +333,23 @@ async def test_lost_datagrams_cost_time_but_neither_speech_nor_the_picture(
     await received(recording)
     assert sorted(map(int, payloads(listener))) == list(range(30))
     assert luma(recording) == pytest.approx(BRIGHT, abs=3)
+
+
+@on_stage
+async def test_a_media_path_dies_and_comes_back_while_the_signalling_lives_on(
+    stage: RoomStage,
+) -> None:
+    a, b = await stage.enter("a"), await stage.enter("b")
+    events, listener, back = Events(b), Listener(b), Listener(a)
+    stage.local.set_faults(Faults(peers={"b": PeerFaults(datagrams=DatagramFaults(loss=1.0))}))
+    await a.send("through the dark", UNRELIABLE)
+    await stage.participant("late").async_join()
+    await until(lambda: events.people == [("joined", "late")])
+    assert listener.data == []
+    stage.local.set_faults(Faults())
+    await until(lambda: payloads(listener) == ["through the dark"])
+    await b.send("and back", UNRELIABLE)
+    await until(lambda: payloads(back) == ["and back"])
 
 
 @on_stage
@@ -491,7 +467,9 @@ def test_a_machine_with_nothing_but_lo_is_enough(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT, None])
-def test_the_program_prints_one_line_and_leaves_nothing(end: signal.Signals | None) -> None:
+def test_the_program_says_what_to_export_and_where_to_watch_and_leaves_nothing(
+    end: signal.Signals | None,
+) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "localroom", *([] if end else ["--until-eof"])],
         cwd=ROOT,
@@ -504,6 +482,7 @@ def test_the_program_prints_one_line_and_leaves_nothing(end: signal.Signals | No
     line = process.stdout.readline()
     values = dict(word.split("=", 1) for word in line.removeprefix("export ").split())
     assert set(values) == {"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL", "LOCALROOM_CONTROL"}
+    assert process.stdout.readline() == f"# Watch: {values['LOCALROOM_CONTROL']}/watch\n"
     ca = Path(values["REQUESTS_CA_BUNDLE"])
     assert ca.read_text().startswith("-----BEGIN CERTIFICATE-----")
     if end is not None:

@@ -9,6 +9,7 @@ from worker.media import (
     PIECE_SAMPLES,
     SAMPLE_RATE,
     SILENCE,
+    Doubler,
     Pcm,
     Picture,
     Resampler,
@@ -155,3 +156,33 @@ def test_a_blank_picture_is_one_grey() -> None:
         rgb = picture.to_video_frame().reformat(format="rgb24").to_ndarray()
         wanted = round((level - 16) * 255 / 219)
         assert np.abs(rgb.astype(int) - wanted).max() <= 2
+
+
+def test_doubled_sound_is_the_same_sound_at_twice_the_rate() -> None:
+    samples = 4800
+    seconds = np.arange(samples) / SAMPLE_RATE
+    fine = np.arange(2 * samples) / (2 * SAMPLE_RATE) - Doubler.DELAY_S
+    for hertz in (0, 100, 1000, 5000, 9000):
+        pcm = np.asarray(np.rint(10_000 * np.cos(2 * np.pi * hertz * seconds)), np.int16)
+        doubled = Doubler().push(pcm)
+        ideal = 10_000 * np.cos(2 * np.pi * hertz * fine)
+        settled = slice(4 * Doubler.NEIGHBOURS, None)
+        assert np.abs(doubled[settled] - ideal[settled]).max() < 10, hertz
+
+
+def test_sound_is_doubled_alike_in_pieces_of_any_length() -> None:
+    pcm = np.random.default_rng(1).integers(-32_768, 32_768, 2000).astype(np.int16)
+    whole = Doubler().push(pcm)
+    doubler, at, pieces = Doubler(), 0, []
+    for length in (1, 7, 480, 5, 960, 547):
+        pieces.append(doubler.push(pcm[at : at + length]))
+        at += length
+    assert at == len(pcm)
+    assert np.array_equal(np.concatenate(pieces), whole)
+
+
+def test_doubled_silence_is_silence() -> None:
+    doubler = Doubler()
+    doubler.push(np.full(480, 30_000, np.int16))
+    doubler.push(np.zeros(2 * Doubler.NEIGHBOURS, np.int16))
+    assert not doubler.push(np.zeros(480, np.int16)).any()

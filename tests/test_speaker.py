@@ -24,6 +24,7 @@ from agent_side.speaker import (
     Speaker,
     TurnOver,
     TurnStarted,
+    WorkerLost,
     WorkerReady,
 )
 from agent_side.wire import (
@@ -96,6 +97,12 @@ class Line:
         for message in messages:
             self.speaker.receive(message, self.now)
         return self.send()
+
+    @property
+    def workers(self) -> list[WorkerReady | WorkerLost]:
+        """The workers' coming and going."""
+        self.listen()
+        return [each for each in self.events if isinstance(each, WorkerReady | WorkerLost)]
 
     def listen(self) -> None:
         while self.speaker.events:
@@ -790,6 +797,41 @@ def test_a_replaced_worker_goes_on_at_the_first_unheard_sample(notice: str) -> N
     assert chunks(messages)[0].first_sample == 4321
     first = b"".join(chunk.pcm for chunk in chunks(messages))
     assert voice(RATE)[2 * 4321 :].startswith(first)
+
+
+@pytest.mark.parametrize("notice", ["left", "another says ready", "no meeting"])
+def test_each_loss_of_a_worker_is_told_once_and_before_the_next_one(notice: str) -> None:
+    line = line2()
+    for _ in range(2):
+        if notice == "left":
+            line.speaker.absent(line.now)
+        elif notice == "no meeting":
+            line.speaker.detached(line.now)
+            assert line.workers == [WorkerReady(2), WorkerLost()]
+            line.speaker.attached(line.now)
+    *_, hello = line.hear(AvatarReady("another", None))
+    assert isinstance(hello, AgentHello)
+    line.hear(AvatarReady("another", hello.stream))
+    assert line.workers == [WorkerReady(2), WorkerLost(), WorkerReady(2)]
+
+
+def test_nobody_is_lost_who_was_never_ready() -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    line.send()
+    line.speaker.absent(line.now)
+    line.speaker.detached(line.now)
+    assert line.workers == []
+
+
+def test_a_stock_worker_that_speaks_version_2_after_all_was_not_lost() -> None:
+    line = line1()
+    line.hear(AvatarReady("worker", None))
+    line.hear(AvatarReady("worker", STREAM))
+    assert line.workers == [WorkerReady(1), WorkerReady(2)]
+    line.speaker.absent(line.now)
+    assert line.workers[2:] == [WorkerLost()]
 
 
 def test_a_turn_that_was_killed_is_over_when_the_worker_is_lost() -> None:

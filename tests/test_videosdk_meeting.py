@@ -23,13 +23,14 @@ from videosdk._events import Events, VideoSDKEvents
 from videosdk.meeting import Meeting as SdkMeeting
 from videosdk.room_client import RoomClient
 from vsaiortc import RTCPeerConnection
+from vsaiortc.codecs.opus import OpusEncoder
 from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
 from worker import logs, parking, sdk
-from worker.errors import JoinError, MeetingError, MeetingLost
-from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
+from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
+from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meetings import videosdk as adapter
 from worker.meetings.videosdk import Inbox, PictureTrack, SoundTrack, VideoSDKMeeting
@@ -159,6 +160,7 @@ async def test_the_installed_sdk_has_every_inner_name_that_is_used() -> None:
         "_RoomClient__video_producer",
         "_reliable_data_producer",
         "_unreliable_data_producer",
+        "_closed",
     ):
         assert hasattr(client, name), name
     assert inspect.iscoroutinefunction(client.handleConsume)
@@ -309,8 +311,8 @@ async def test_the_tracks_hand_out_what_was_published_and_end_as_the_sdk_expects
     assert isinstance(picture, CustomVideoTrack)
     tracks.publish(AvatarFrame(1, BRIGHT, TONE))
     frame = await sound.recv()
-    assert (frame.sample_rate, frame.samples, frame.pts) == (SAMPLE_RATE, PIECE_SAMPLES, 0)
-    assert np.array_equal(frame.to_ndarray()[0], TONE[:PIECE_SAMPLES])
+    assert (frame.sample_rate, frame.samples, frame.pts) == (2 * SAMPLE_RATE, 2 * PIECE_SAMPLES, 0)
+    assert np.array_equal(frame.to_ndarray()[0], Doubler().push(TONE[:PIECE_SAMPLES]))
     assert (await picture.recv()).width == BRIGHT.width
     waiting = asyncio.create_task(picture.recv())
     await asyncio.sleep(0)
@@ -704,7 +706,6 @@ async def break_the_encoder(_: Signalling, client: Any) -> None:
 LOSSES: list[tuple[Callable[[Signalling, Any], Awaitable[Any]], str]] = [
     (close_cleanly, "the signalling connection has closed"),
     (cut_the_wire, "the signalling connection has closed"),
-    (end_it, "the server ended it for the worker"),
     (fail_sending, "the send transport is closed"),
     (fail_receiving, "the recv transport is closed"),
     (close_the_channel, "the data channel has closed"),
@@ -719,9 +720,30 @@ def test_a_meeting_that_is_gone_says_so(
     async def scene() -> None:
         async with joined(certificate) as (room, meeting):
             await misfortune(room, client_of(meeting))
-            assert f"is gone: {reason}; join it with a new worker" in await loss_of(meeting)
+            assert f"is gone: {reason}." in await loss_of(meeting)
 
     asyncio.run(scene())
+
+
+@asynchronous
+async def test_a_server_that_tells_the_worker_to_leave_has_the_last_word(
+    certificate: Certificate,
+) -> None:
+    async with joined(certificate) as (room, meeting):
+        await end_it(room, client_of(meeting))
+        with pytest.raises(Dismissed, match="told the worker to leave"):
+            await some(meeting, 1_000_000)
+
+
+@asynchronous
+async def test_sound_comes_out_of_the_encoder_as_soon_as_it_goes_in() -> None:
+    """At another rate the encoder's resampler keeps the newest 20 ms for itself."""
+    tracks = Tracks()
+    sound, encoder = SoundTrack(tracks), OpusEncoder()
+    tracks.publish(AvatarFrame(1, BRIGHT, TONE))
+    for count in range(2):
+        packets, timestamp = encoder.encode(await sound.recv())
+        assert (len(packets), timestamp) == (1, 960 * count)
 
 
 @asynchronous

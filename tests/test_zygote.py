@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ def line() -> Iterator[Line]:
 IDLE = {"state": "idle"}
 JOINING = {"state": "joining"}
 ACTIVE = {"state": "active"}
+LOST = {"state": "rejoining", "reason": "The room was gone for a while."}
 
 
 def test_a_worker_is_warm_in_no_time(line: Line) -> None:
@@ -125,7 +127,10 @@ def test_a_worker_tells_how_far_it_is_and_leaves_when_its_leash_ends(line: Line)
     [
         ("leaves", [JOINING, ACTIVE], "The meeting is over.", 0),
         ("lost", [JOINING, ACTIVE], "The room is gone.", 1),
+        ("again", [JOINING, ACTIVE, LOST, ACTIVE], None, -signal.SIGKILL),
+        ("dismissed", [JOINING, ACTIVE], "The room told the worker to leave.", 0),
         ("closed", [JOINING], "The room lets nobody in; try another.", 1),
+        ("refused", [JOINING], "The room refused the token; send a fresh one.", 2),
         ("crash", [JOINING], None, CRASHED),
         ("", [], "The join request needs `room_name`, a string that is not empty.", 2),
     ],
@@ -139,8 +144,23 @@ def test_each_end_has_its_reason_and_status(
     assert [worker.says() for _ in states] == states
     if reason is not None:
         assert worker.says() == {"state": "ended", "reason": reason}
+    elif status == -signal.SIGKILL:
+        line.tell("kill 1")
     assert worker.leash.recv(1) == b""
     assert line.hear() == f"died 1 {status}"
+    worker.close()
+
+
+def test_a_worker_comes_back_with_the_newest_join_request(line: Line, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    request = JoinInfo("again", TOKEN, metadata={"diary": str(diary)})
+    fresh = replace(request, token="fresh")
+    worker = line.fork(1)
+    assert worker.says() == IDLE
+    lines = [request.to_json(), "nonsense", fresh.to_json(), ""]
+    worker.leash.sendall("\n".join(lines).encode())
+    assert [worker.says() for _ in range(4)] == [JOINING, ACTIVE, LOST, ACTIVE]
+    assert diary.read_text().split() == [TOKEN, "fresh"]
     worker.close()
 
 

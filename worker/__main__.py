@@ -19,10 +19,10 @@ from typing import BinaryIO, Final
 from agent_side.join import JoinInfo
 from worker import logs
 from worker.arguments import REFUSED, Parser
-from worker.errors import AvatarError, SettingsError
+from worker.errors import AvatarError, Dismissed, Refused, SettingsError
 from worker.leash import Leash
 from worker.loading import MakeMeeting, load_meeting, load_renderer
-from worker.meeting import Meeting
+from worker.rejoining import Rejoining
 from worker.renderer import Renderer
 from worker.session import Session
 from worker.settings import Settings
@@ -45,6 +45,9 @@ settings, from the environment:
   AVATAR_INPUT_RATE      sample rate of speech that does not say its own, in Hz (24000)
   AVATAR_JOIN_TIMEOUT_S  how long joining the meeting may take (20)
   AVATAR_FINISH_S        how long it goes on speaking when it is told to stop (10)
+  AVATAR_AGENT_ABSENT_S  how long it stays where no agent has come, or the agent has left (30)
+  AVATAR_EMPTY_ROOM_S    how long it stays alone after everybody has left (10)
+  AVATAR_LONGEST_S       how long a session may last (14400)
   AVATAR_LOG_LEVEL       DEBUG, INFO, WARNING or ERROR (INFO)
 
 the join request, one line of JSON on stdin:
@@ -53,15 +56,13 @@ the join request, one line of JSON on stdin:
   All but room_name and token may be left out.
 
 exit status:
-  0  the meeting is over, or the worker was told to stop
-  1  the meeting could not be joined or was lost, or the renderer failed
-  2  a setting, the join request or the character cannot be used
+  0  the session is over: the agent or everybody has left, the server has told the worker to
+     leave, it was long enough, or the worker was told to stop
+  1  the meeting could not be joined or was lost for good, or the renderer failed
+  2  a setting, the join request, its token or the character cannot be used
 """
 
 logger = logging.getLogger("avatar.worker")
-
-TOLD: Final = "The worker was told to stop."
-OVER: Final = "The meeting is over."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,9 +100,14 @@ def serve(settings: Settings, make: MakeMeeting, renderer: Renderer, leash: Leas
     if leash is not None:
         leash.report("joining")
     try:
-        reason = asyncio.run(run(make(join, settings), dressed, settings, join, leash))
+        reason = asyncio.run(run(make, dressed, settings, join, leash))
+    except Dismissed as dismissal:
+        return give_up(dismissal, EXIT_OK, leash)
+    except Refused as refusal:
+        return give_up(refusal, REFUSED, leash)
     except AvatarError as error:
         return give_up(error, EXIT_FAILED, leash)
+    logger.info("over: %s", reason)
     if leash is not None:
         leash.report("ended", reason)
     return EXIT_OK
@@ -139,33 +145,35 @@ def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Setti
 
 
 async def run(
-    meeting: Meeting, renderer: Renderer, settings: Settings, join: JoinInfo, leash: Leash | None
+    make: MakeMeeting, renderer: Renderer, settings: Settings, join: JoinInfo, leash: Leash | None
 ) -> str:
     """One session, which SIGTERM and SIGINT ask to finish; returns why it is over."""
+    newest = join
 
-    def joined() -> None:
+    def renew(line: bytes) -> None:
+        nonlocal newest
+        try:
+            newest = JoinInfo.from_json(line)
+        except ValueError as error:
+            logger.warning("a renewed join request cannot be used: %s", error)
+
+    def tell(active: bool, reason: str | None) -> None:
         if leash is not None:
-            leash.report("active")
+            leash.report("active" if active else "rejoining", reason)
 
-    session = Session(meeting, renderer, settings, join.agent_participant_id, joined)
-    reason = OVER
-
-    def finish() -> None:
-        nonlocal reason
-        reason = TOLD
-        session.finish()
+    meeting = Rejoining(lambda: make(newest, settings))
+    session = Session(meeting, renderer, settings, join.agent_participant_id, tell)
 
     def leave() -> None:
-        finish()
-        finish()
+        session.finish()
+        session.finish()
 
     loop = asyncio.get_running_loop()
     for number in SIGNALS:
-        loop.add_signal_handler(number, finish)
+        loop.add_signal_handler(number, session.finish)
     if leash is not None:
-        leash.on_end(leave)
-    await session.run()
-    return reason
+        leash.attend(renew, leave)
+    return await session.run()
 
 
 def stop_quietly() -> None:

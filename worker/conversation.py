@@ -68,6 +68,17 @@ class Conversation:
         if participant_id == self.bound:
             self._release()
 
+    def away(self) -> None:
+        """The worker has lost its place in the room, and nobody hears it.
+
+        A version-2 agent says from which sample on nobody did once the worker is back, and
+        sends that again. A version-1 agent sends nothing twice: what is here of its speech
+        waits.
+        """
+        if self.version == 2:
+            self._release()
+            self._speech.cut()
+
     def accept_no_turn(self) -> None:
         """Those that were begun are heard to their end."""
         for version in self._versions:

@@ -6,7 +6,9 @@ AvatarError
  ├─ RendererError       the renderer cannot be made, or broke its contract
  └─ MeetingError        the meeting cannot be used
      ├─ JoinError       it could not be joined in time
+     │   └─ Refused     its server wants no face with this token
      └─ MeetingLost     it was joined and is gone
+         └─ Dismissed   its server has told the face to leave
 
 The text of each says what failed and what to do next.
 """
@@ -36,5 +38,16 @@ class JoinError(MeetingError):
     """The meeting could not be joined in time."""
 
 
+class Refused(JoinError):  # noqa: N818 - an answer of the server, not a fault of the caller
+    """The meeting's server refused the token; trying again with the same one is of no use."""
+
+
 class MeetingLost(MeetingError):  # noqa: N818 - a state of the meeting, not a fault of the caller
     """The meeting was joined and is gone; the text says how that was noticed."""
+
+
+class Dismissed(MeetingLost):
+    """The meeting's server told the worker to leave: it was removed, or another has its id.
+
+    Whoever came back would throw the other one out, so nobody tries.
+    """

@@ -1,8 +1,10 @@
 """Leash: what ties a worker to the dispatcher that asked for it.
 
 Its states go out on stdout, one line of JSON each: ``{"state": "idle"}`` when it is warm,
-``joining`` when it has taken a join request, ``active`` when it is in the meeting, and
-``ended`` with a ``reason`` before it exits. When its stdin ends, nobody wants it any more.
+``joining`` when it has taken a join request, ``active`` when it is in the meeting,
+``rejoining`` with a ``reason`` when it has lost its place there and looks for another, and
+``ended`` with a ``reason`` before it exits. What follows the join request on its stdin are newer
+requests for the same session, a line each. When its stdin ends, nobody wants it any more.
 """
 
 import asyncio
@@ -15,12 +17,15 @@ from contextlib import suppress
 from io import BufferedReader
 from typing import Final, Literal, cast
 
-State = Literal["idle", "joining", "active", "ended"]
+State = Literal["idle", "joining", "active", "rejoining", "ended"]
 
 GOODBYE_S: Final = 4
 """How long a worker whose leash has ended may take to leave; SIGALRM ends it then."""
 
 CHUNK: Final = 65_536
+MAX_LINE: Final = 1024 * 1024
+"""The longest renewed join request (bytes)."""
+
 STDIN: Final = 0
 STDOUT: Final = 1
 
@@ -41,21 +46,46 @@ class Leash:
         except ConnectionResetError:
             return False
 
-    def on_end(self, leave: Callable[[], None]) -> None:
-        """Call `leave` when stdin ends, and see that the process does not outlive it for long.
+    def attend(self, renew: Callable[[bytes], None], leave: Callable[[], None]) -> None:
+        """Call `renew` with each line that comes on stdin, and `leave` when it ends.
 
-        Called in the event loop. What still comes on stdin is thrown away.
+        Sees that the process does not outlive the end for long. Called in the event loop. What
+        the join request's reader has read ahead is taken too; an overlong line is thrown away.
         """
         loop = asyncio.get_running_loop()
+        line = b""
+
+        def take(data: bytes) -> None:
+            nonlocal line
+            *whole, line = (line + data).split(b"\n")
+            for each in whole:
+                renew(each)
+            if len(line) > MAX_LINE:
+                line = b""
 
         def read() -> None:
             try:
-                ended = not os.read(STDIN, CHUNK)
+                data = os.read(STDIN, CHUNK)
             except ConnectionResetError:
-                ended = True
-            if ended:
-                loop.remove_reader(STDIN)
-                signal.alarm(GOODBYE_S)
-                leave()
+                data = b""
+            if data:
+                take(data)
+                return
+            loop.remove_reader(STDIN)
+            signal.alarm(GOODBYE_S)
+            leave()
 
+        take(_read_ahead())
         loop.add_reader(STDIN, read)
+
+
+def _read_ahead() -> bytes:
+    """What stdin's own buffer holds."""
+    stdin = cast(BufferedReader, sys.stdin.buffer)
+    os.set_blocking(STDIN, False)
+    try:
+        return stdin.read1(len(stdin.peek(1)))
+    except ConnectionResetError:
+        return b""
+    finally:
+        os.set_blocking(STDIN, True)

@@ -22,6 +22,11 @@ def set_up(level: str) -> None:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=QUIET[""], force=True
     )
+    quiet()
+    logging.getLogger("avatar").setLevel(level)
+
+
+def quiet() -> None:
+    """Keep other people's loggers to what is harmless."""
     for name, least in QUIET.items():
         logging.getLogger(name).setLevel(least)
-    logging.getLogger("avatar").setLevel(level)

@@ -31,7 +31,22 @@ class Received:
     message: Message | None
 
 
-MeetingEvent = Joined | Left | Received
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The worker has lost its place in the room and looks for another; `reason` says why.
+
+    Until `Back`, nothing is heard or seen of it.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """The worker has a place in the room again. Who is there is told anew, as `Joined`."""
+
+
+MeetingEvent = Joined | Left | Received | Away | Back
 
 
 class Meeting(Protocol):
@@ -43,13 +58,15 @@ class Meeting(Protocol):
     async def join(self) -> None:
         """Enter the room and publish both tracks.
 
-        Raises JoinError when that fails or takes longer than the meeting's deadline.
+        Raises JoinError when that fails or takes longer than the meeting's deadline, Refused
+        when its server refuses the token.
         """
 
     def messages(self) -> AsyncIterator[MeetingEvent]:
         """What happens in the room from `join` on, in the order in which it is noticed.
 
-        Ends when the worker has left. Raises MeetingLost when the room is gone.
+        Ends when the worker has left. Raises MeetingLost when the room is gone, Dismissed when
+        its server told the worker to leave.
         """
 
     async def send(self, message: Message) -> None:

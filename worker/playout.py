@@ -55,6 +55,7 @@ class Playout:
         self._hold_ticks = 0
         self._newest_sample = 0
         self._newest_samples = 0
+        self._soft = False
 
     @property
     def lead(self) -> int:
@@ -89,8 +90,10 @@ class Playout:
         self._settle()
         frame = self._next_frame()
         if frame is None:
+            self._soft = False
             return self._silent_frame()
         sound = self._sound_of(frame)
+        self._soft = False
         self._current = 0 if frame.last else frame.segment
         self._flowing = not frame.last
         self._finishing = frame.segment if frame.last else 0
@@ -99,6 +102,11 @@ class Playout:
         self._shown = frame.picture
         self._rest_is_fresh = False
         return AvatarFrame(frame.segment, frame.picture, sound, frame.last)
+
+    def hold(self) -> None:
+        """Nobody sees or hears the face until the next tick, which begins softly."""
+        self._soft = True
+        self._newest_sample = 0
 
     def cut(self, floor: int, unheard: int = 0) -> list[Ended]:
         """Every segment below `floor` is dead: drop its frames.
@@ -170,6 +178,8 @@ class Playout:
             self._started.append(frame.segment)
         elif frame.segment == self._current and not self._flowing:
             self._stumbled()
+            self._soft = True
+        if self._soft:
             pcm = fade_in(pcm)
         self._handed[frame.segment] += len(pcm)
         self._newest_samples = len(pcm)

@@ -25,18 +25,29 @@ from videosdk.room_client import TASK_INCOMING_MESSAGES, RoomClient
 from videosdk.utils import get_server_config
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
-from worker.errors import JoinError
+from worker.errors import JoinError, Refused
 
 VERSION: Final = "0.4.1"
 
-PING_S: Final = 10.0
-PONG_S: Final = 15.0
+PING_S: Final = 1.0
+PONG_S: Final = 2.5
 """A signalling server that does not answer a ping for so long is gone. The SDK would ask
 after 2000 s, and until then a dead connection looks like a quiet meeting."""
 
-CLOSE_S: Final = 1.0
+SILENCE_S: Final = 3.5
+"""Media servers that answer no question for so long are gone: some twenty questions, so that
+it is no bad luck even where every third one is lost. The SDK would notice after 30 s."""
+
+REPEATS: Final = 2
+"""A question is asked again after 0.5 s and 1.5 s and given up after 3.5 s, so an answer may be
+slow, too."""
+
+CLOSE_S: Final = 0.5
 """How long leaving waits for a signalling server that does not answer the goodbye; the media
 transports are closed after that."""
+
+TOKEN_REFUSED: Final = (401, 403)
+"""HTTP's words for a token that will not do."""
 
 DEAD: Final = frozenset({"closing", "closed", "failed"})
 """States from which neither a transport nor a data channel comes back."""
@@ -55,6 +66,7 @@ class Inside:
                 f"{VERSION} only; run `pip install videosdk=={VERSION}`."
             )
         self._client: Any = meeting._Meeting__room_client
+        self._paths = {"send": Path(), "recv": Path()}
         self.refusal: str | None = None
         """Why the signalling connection could not be opened, if that was it."""
 
@@ -85,6 +97,8 @@ class Inside:
 
     async def leave(self) -> None:
         """Leave and wait until that is done; the SDK's public ``leave`` does not wait."""
+        for path in self._paths.values():
+            path.close()
         await self._client.async_leave()
 
     def decline_media(self) -> None:
@@ -110,6 +124,11 @@ class Inside:
         self._client.on(Events.REMOVE_PEER, callback)
 
     @property
+    def leaving(self) -> bool:
+        """Whether the SDK has begun to leave: it does what the server says, unasked."""
+        return bool(self._client._closed)
+
+    @property
     def published(self) -> bool:
         """Whether the server has accepted both tracks."""
         client = self._client
@@ -127,6 +146,18 @@ class Inside:
     def _channels(self) -> set[str]:
         channels = (self._client._reliable_data_producer, self._client._unreliable_data_producer)
         return {"closed" if each is None else each.readyState for each in channels}
+
+    def ask(self, since_s: float) -> str | None:
+        """Ask the media servers whether they are there; returns which has long been silent.
+
+        Called a few times a second; `since_s` is the time since the last call.
+        """
+        for name, path in self._paths.items():
+            transport = getattr(self._client, f"_RoomClient__{name}_transport")
+            silence_s = path.ask(transport.handler.pc, since_s)
+            if silence_s >= SILENCE_S:
+                return f"the media server has not answered on the {name} transport for a while"
+        return None
 
     def lost(self) -> str | None:
         """What of a meeting that was joined has ended without being asked to, if anything."""
@@ -149,6 +180,49 @@ class Inside:
         return None
 
 
+class Path:
+    """The way to one transport's media server: STUN questions that are there and back, or not.
+
+    aioice asks for consent itself (RFC 7675), but seldom.
+    """
+
+    def __init__(self) -> None:
+        self._silence_s = 0.0
+        self._asking: set[asyncio.Future[Any]] = set()
+
+    def ask(self, connection: Any, since_s: float) -> float:
+        """Ask once more; returns how long nothing was answered (s).
+
+        A way that was never open is not silent. Time in which nobody could ask is not counted
+        in full: an event loop that stood still has heard nothing either.
+        """
+        self._silence_s += since_s
+        for transport in connection._RTCPeerConnection__iceTransports:
+            ice = transport._connection
+            for pair in ice._nominated.values():
+                question = pair.protocol.request(
+                    ice.build_request(pair, nominate=False),
+                    pair.remote_addr,
+                    integrity_key=ice.remote_password.encode(),
+                    retransmissions=REPEATS,
+                )
+                asking = asyncio.ensure_future(question)
+                self._asking.add(asking)
+                asking.add_done_callback(self._answered)
+        if not self._asking:
+            self._silence_s = 0.0
+        return self._silence_s
+
+    def close(self) -> None:
+        for asking in self._asking:
+            asking.cancel()
+
+    def _answered(self, asking: "asyncio.Future[Any]") -> None:
+        self._asking.discard(asking)
+        if not asking.cancelled() and asking.exception() is None:
+            self._silence_s = 0.0
+
+
 async def fetch_config(room: str, token: str, host: str) -> Any:
     """The servers of a meeting, asked for by the SDK's own function.
 
@@ -158,6 +232,7 @@ async def fetch_config(room: str, token: str, host: str) -> Any:
     try:
         return await _in_daemon_thread(lambda: get_server_config(room, token, host))
     except Exception as error:
+        _raise_refusal(error, host)
         raise JoinError(_why_no_config(error, host)) from error
 
 
@@ -186,15 +261,19 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
     return await outcome
 
 
+def _raise_refusal(error: Exception, host: str) -> None:
+    cause = error.args[0] if isinstance(error, MeetingInitializationError) else error
+    if isinstance(cause, HTTPError) and cause.response.status_code in TOKEN_REFUSED:
+        raise Refused(
+            f"{host} refused the token (HTTP {cause.response.status_code}); "
+            "send a fresh one that allows to join this meeting."
+        ) from error
+
+
 def _why_no_config(error: Exception, host: str) -> str:
     cause = error.args[0] if isinstance(error, MeetingInitializationError) else error
     if isinstance(cause, HTTPError):
         code = cause.response.status_code
-        if code in (401, 403):
-            return (
-                f"{host} refused the token (HTTP {code}); "
-                "send a fresh one that allows to join this meeting."
-            )
         return f"{host} answered HTTP {code} to the join; check the meeting's id, or try later."
     if isinstance(cause, RequestException) and not isinstance(cause, InvalidJSONError):
         return (

@@ -11,10 +11,11 @@ from typing import Final
 
 from agent_side.wire import Message
 from worker import clock
+from worker.attendance import Attendance
 from worker.conversation import Conversation
 from worker.errors import AvatarError, MeetingError, MeetingLost, RendererError
 from worker.media import FRAME_SAMPLES, SAMPLE_RATE, AvatarFrame, Pcm, Picture
-from worker.meeting import Joined, Left, Meeting, Received
+from worker.meeting import Away, Back, Joined, Left, Meeting, Received
 from worker.playout import MAX_PREFETCH, Ended, Playout
 from worker.renderer import Renderer
 from worker.segment import Speech
@@ -35,6 +36,13 @@ SEND_PAUSES_S: Final = (0.1, 0.4, 0.0)
 Work = tuple[int, Pcm | None, bool]
 """Segment, its next block, and whether that was all of it."""
 
+OVER: Final = "The meeting is over."
+TOLD: Final = "The worker was told to stop."
+
+
+def _tell_nobody(active: bool, reason: str | None) -> None:
+    """Nobody wants to know."""
+
 
 class Session:
     """One agent's conversation through one face in one meeting.
@@ -43,7 +51,8 @@ class Session:
     An interrupt raises `Speech.floor`; whatever bears an older number is dropped where it
     stands, in the same turn of the event loop in which the interrupt was read.
 
-    `on_joined` is called once, when the worker is in the meeting.
+    `on_place(active, reason)` is called when the worker is in the meeting, and when it has
+    lost its place there and why.
     """
 
     def __init__(
@@ -52,12 +61,13 @@ class Session:
         renderer: Renderer,
         settings: Settings,
         agent_id: str | None,
-        on_joined: Callable[[], None] | None = None,
+        on_place: Callable[[bool, str | None], None] = _tell_nobody,
     ) -> None:
         self._meeting = meeting
-        self._on_joined = on_joined
+        self._on_place = on_place
         self._renderer = renderer
-        self._finish_s = settings.finish_s
+        self._settings = settings
+        self._agent_id = agent_id
         self._speech = Speech()
         self._playout = Playout(renderer.idle())
         self._conversation = Conversation(
@@ -71,6 +81,8 @@ class Session:
         self._outbox: asyncio.Queue[Message] = asyncio.Queue(MAX_OUTBOX)
         self._work_changed = asyncio.Event()
         self._ending = asyncio.Event()
+        self._reason = OVER
+        self._away = False
         self._joining: asyncio.Task[None] | None = None
         self._leave_by: float | None = None
         self._pushed = 0
@@ -88,28 +100,29 @@ class Session:
         )
         return self._conversation.counters + mine
 
-    async def run(self) -> None:
-        """Join, speak for the agent until the meeting ends or `finish` was called, leave.
+    async def run(self) -> str:
+        """Join, speak for the agent while there is one, leave; returns why.
 
         Raises JoinError or MeetingLost; has left the meeting and closed the renderer then too.
         """
         try:
             with ThreadPoolExecutor(1, "avatar-render") as thread:
                 if await self._join():
-                    if self._on_joined is not None:
-                        self._on_joined()
+                    self._on_place(True, None)
                     await self._converse(thread)
         finally:
             await self._meeting.leave()
             self._renderer.close()
+        return self._reason
 
     def finish(self) -> None:
         """Accept no new turn, speak out those that were begun, leave; called again: leave now."""
+        self._reason = TOLD
         if self._joining is not None:
             self._joining.cancel()
         if self._leave_by is None:
             self._conversation.accept_no_turn()
-            self._leave_by = clock.now() + self._finish_s
+            self._leave_by = clock.now() + self._settings.finish_s
         else:
             self._leave_by = clock.now()
 
@@ -129,12 +142,13 @@ class Session:
 
     async def _converse(self, thread: ThreadPoolExecutor) -> None:
         failure: BaseException | None = None
+        attendance = Attendance(self._settings, self._agent_id, clock.now())
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(self._listen(), name="listen"),
+                    tasks.create_task(self._listen(attendance), name="listen"),
                     tasks.create_task(self._render(thread), name="render"),
-                    tasks.create_task(self._play(), name="play"),
+                    tasks.create_task(self._play(attendance), name="play"),
                     tasks.create_task(self._send(), name="send"),
                 ]
                 await self._ending.wait()
@@ -146,17 +160,30 @@ class Session:
         if failure is not None:
             raise failure
 
-    async def _listen(self) -> None:
+    async def _listen(self, attendance: Attendance) -> None:
         self._conversation.announce(clock.now())
         async for event in self._meeting.messages():
             now = clock.now()
             match event:
                 case Joined(participant_id, is_agent):
+                    attendance.joined(participant_id, is_agent)
                     self._conversation.joined(participant_id, is_agent, now)
                 case Left(participant_id):
+                    attendance.left(participant_id)
                     self._conversation.left(participant_id, now)
                 case Received(sender, message):
                     self._conversation.receive(sender, message, now)
+                case Away(reason):
+                    self._away = True
+                    self._playout.hold()
+                    attendance.away()
+                    self._conversation.away()
+                    self._on_place(False, reason)
+                case Back():
+                    self._away = False
+                    attendance.back(now)
+                    self._conversation.announce(now)
+                    self._on_place(True, None)
             self._cut_the_dead(now)
             self._collect(now)
             self._work_changed.set()
@@ -198,19 +225,30 @@ class Session:
             work.append(item)
         return work
 
-    async def _play(self) -> None:
+    async def _play(self, attendance: Attendance) -> None:
         async for now in self._clock.ticks():
-            self._meeting.publish(self._playout.tick())
-            for segment in self._playout.started():
-                self._conversation.started(segment, now)
-            for ended in self._playout.ended():
-                self._speech.end(ended.segment)
-                self._end(ended, now)
+            if not self._away:
+                self._tick(now)
+            for participant_id in attendance.missing(now):
+                attendance.left(participant_id)
+                self._conversation.left(participant_id, now)
             self._conversation.advance(now)
             self._collect(now)
             self._work_changed.set()
             if self._leave_by is not None and (now >= self._leave_by or self._all_said):
                 self._ending.set()
+            reason = attendance.over(self._conversation.bound, now)
+            if reason is not None:
+                self._reason = reason
+                self._ending.set()
+
+    def _tick(self, now: float) -> None:
+        self._meeting.publish(self._playout.tick())
+        for segment in self._playout.started():
+            self._conversation.started(segment, now)
+        for ended in self._playout.ended():
+            self._speech.end(ended.segment)
+            self._end(ended, now)
 
     async def _send(self) -> None:
         while True:

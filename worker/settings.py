@@ -11,6 +11,8 @@ from worker.errors import SettingsError
 SIZES: Final = range(64, 2049)
 """Widths and heights that a picture may have, in pixels; even ones only."""
 
+MAX_SECONDS: Final = 7 * 24 * 3600
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -24,6 +26,9 @@ class Settings:
     - `input_rate`: sample rate of version-1 speech, which does not say its own (Hz).
     - `join_timeout_s`: how long joining the meeting may take.
     - `finish_s`: how long a worker that is told to stop goes on speaking before it leaves.
+    - `agent_absent_s`: how long it stays where there is no agent, before it came or after.
+    - `empty_room_s`: how long it stays alone in a room that somebody was in.
+    - `longest_s`: how long a session may last.
     """
 
     renderer: str = "character"
@@ -35,6 +40,9 @@ class Settings:
     input_rate: int = 24_000
     join_timeout_s: float = 20.0
     finish_s: float = 10.0
+    agent_absent_s: float = 30.0
+    empty_room_s: float = 10.0
+    longest_s: float = 4 * 3600.0
     log_level: str = "INFO"
 
     @classmethod
@@ -53,6 +61,9 @@ class Settings:
             input_rate=_whole(environ, "AVATAR_INPUT_RATE", default.input_rate, SAMPLE_RATES),
             join_timeout_s=_seconds(environ, "AVATAR_JOIN_TIMEOUT_S", default.join_timeout_s),
             finish_s=_seconds(environ, "AVATAR_FINISH_S", default.finish_s),
+            agent_absent_s=_seconds(environ, "AVATAR_AGENT_ABSENT_S", default.agent_absent_s),
+            empty_room_s=_seconds(environ, "AVATAR_EMPTY_ROOM_S", default.empty_room_s),
+            longest_s=_seconds(environ, "AVATAR_LONGEST_S", default.longest_s),
             log_level=_level(get("AVATAR_LOG_LEVEL", default.log_level)),
         )
 
@@ -92,8 +103,10 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 < seconds <= 3600:
-        raise SettingsError(f"{name} is {text!r}; it has to be seconds, above 0 and up to 3600.")
+    if not 0 < seconds <= MAX_SECONDS:
+        raise SettingsError(
+            f"{name} is {text!r}; it has to be seconds, above 0 and up to {MAX_SECONDS}."
+        )
     return seconds
 
 

@@ -20,8 +20,9 @@ from worker.media import (
 )
 
 PIECE_S: Final = PIECE_SAMPLES / SAMPLE_RATE
-MAX_PIECES: Final = 10
-"""200 ms of sound: more waits only where nobody reads the track, so the oldest may go."""
+MAX_PIECES: Final = 20
+"""400 ms of sound: more waits only where nobody reads the track, so the oldest may go. Twice
+what the clock catches up after a stall in which nobody could read."""
 MAX_PICTURES: Final = 5
 
 SOUND_TIME_BASE: Final = Fraction(1, SAMPLE_RATE)

@@ -28,6 +28,9 @@ PAUSES_S: Final = (0.0, 0.1, 1.0)
 STEADY_S: Final = 60.0
 """A worker that was in the meeting for so long was no failure: the count begins again."""
 
+RENEWED_S: Final = 5.0
+"""A worker that ends so soon after a launch was answered for it had not heard of that one."""
+
 TAKE_S: Final = 2.0
 """How long a worker may take to look at a join request."""
 
@@ -75,21 +78,21 @@ class LocalPool:
             self._running.add(live)
             self._tasks.create_task(self._run(key, live), name=f"session {live.session_id}")
         else:
-            live.join = join
+            live.renew(join)
         try:
             async with asyncio.timeout(patience_s):
                 await live.settled.wait()
         except TimeoutError:
             self._stop(live, "No worker took it in time.")
             raise Full("No worker was ready in time; try again later.") from None
+        if live.taken:
+            return live.session
         if live.refused:
             raise Refused(
                 "A worker has refused this join request; "
                 f"GET /v1/sessions/{live.session_id} says why."
             )
-        if not live.taken:
-            raise Full("The workers failed before they could take it; try again later.")
-        return live.session
+        raise Full("The workers failed before they could take it; try again later.")
 
     def sessions(self) -> list[Session]:
         return [*self._over, *(live.session for live in self._running)]
@@ -177,22 +180,24 @@ class LocalPool:
             live.worker = None
             if live.stopped():
                 break
-            if gone.status == EXIT_OK:
+            renewed = live.was_renewed_within(RENEWED_S)
+            if gone.status == EXIT_OK and not renewed:
                 live.enter("ended", gone.reason)
                 return
+            live.refused = gone.status == EXIT_REFUSED and not renewed
             steady = asyncio.get_running_loop().time() - began >= STEADY_S
-            failures = 1 if steady else failures + 1
-            live.refused = gone.status == EXIT_REFUSED
+            failures = _failures(gone.status, 0 if steady else failures)
             if live.refused or failures == ATTEMPTS:
                 live.enter("failed", gone.reason)
                 return
-            logger.warning("session %s has lost its worker: %s", live.session_id, gone.reason)
+            logger.warning("session %s needs another worker: %s", live.session_id, gone.reason)
             live.enter("claimed", gone.reason)
         live.enter("ended", live.stop_reason)
 
     async def _attempt(self, live: "_Live", worker: Worker) -> Report:
         """One worker from the join request to its end, with the best reason for that."""
         live.session = replace(live.session, attempts=live.session.attempts + 1)
+        live.renewed_at = None
         worker.take(live.join.to_json())
         watchdog = asyncio.get_running_loop().call_later(TAKE_S, worker.kill)
         reason: str | None = None
@@ -208,11 +213,16 @@ class LocalPool:
                             worker.slot,
                             worker.pid,
                         )
-                        live.advance("joining")
+                        live.advance("joining", live.session.reason)
                         live.taken = True
                         live.settled.set()
+                    case "rejoining":
+                        logger.warning(
+                            "session %s joins its meeting anew: %s", live.session_id, report.reason
+                        )
+                        live.advance("joining", report.reason)
                     case "active":
-                        live.advance("active")
+                        live.advance("active", None)
                     case "ended":
                         reason = report.reason
                     case "gone":
@@ -221,12 +231,19 @@ class LocalPool:
             watchdog.cancel()
 
 
+def _failures(status: int | None, before: int) -> int:
+    """Workers lost in a row; one that has left by itself was not lost."""
+    return 0 if status == EXIT_OK else before + 1
+
+
 class _Live:
     """A session that is not over: its newest join request, and its worker if it has one."""
 
     def __init__(self, join: JoinInfo) -> None:
         self.join = join
         self.worker: Worker | None = None
+        self.renewed_at: float | None = None
+        """When a launch was answered that this worker was not hired for."""
         self.stop_reason: str | None = None
         self.taken = False
         self.refused = False
@@ -247,14 +264,26 @@ class _Live:
     def session_id(self) -> str:
         return self.session.session_id
 
+    def renew(self, join: JoinInfo) -> None:
+        """A newer join request for the same face in the same room."""
+        self.renewed_at = asyncio.get_running_loop().time()
+        if self.worker is not None and join != self.join:
+            self.worker.renew(join.to_json())
+        self.join = join
+
+    def was_renewed_within(self, seconds: float) -> bool:
+        """Whether its worker was told of a newer join request so lately."""
+        now = asyncio.get_running_loop().time()
+        return self.renewed_at is not None and now - self.renewed_at < seconds
+
     def stopped(self) -> bool:
         """Whether it is to end."""
         return self.stop_reason is not None
 
-    def advance(self, state: State) -> None:
+    def advance(self, state: State, reason: str | None) -> None:
         """What its worker says, unless that is about to leave."""
         if not self.stopped():
-            self.enter(state, self.session.reason)
+            self.enter(state, reason)
 
     def enter(self, state: State, reason: str | None = None) -> None:
         self.session = replace(self.session, state=state, since=datetime.now(UTC), reason=reason)

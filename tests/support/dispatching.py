@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from processes import alive, descendants, until
+from processes import alive, descendants, parent, shown, until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 QUICK = {
     "AVATAR_RENDERER": "plain_renderer:create",
@@ -33,6 +34,11 @@ def environ(**settings: str) -> dict[str, str]:
     return {**bare, "PYTHONPATH": places, **QUICK, **settings}
 
 
+def printed_by(log: Path) -> Path:
+    """Where stdout goes that has that log."""
+    return log.with_suffix(".out")
+
+
 class Dispatcher:
     """A running dispatcher, and what it can be asked."""
 
@@ -42,7 +48,17 @@ class Dispatcher:
         until(lambda: "listening on" in self.log() or process.poll() is not None, PATIENCE_S)
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
-        self.http = httpx.Client(base_url=found[1], timeout=10.0)
+        alone = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=found[1], timeout=10.0, limits=alone)
+
+    def printed(self) -> str:
+        """What it wrote to stdout."""
+        return printed_by(self._log).read_text()
+
+    def exported(self) -> dict[str, str]:
+        """What its line for a shell would set there; with ``--local`` only."""
+        (line,) = (each for each in self.printed().splitlines() if not each.startswith("#"))
+        return dict(word.split("=", 1) for word in shlex.split(line)[1:])
 
     def log(self) -> str:
         return self._log.read_text()
@@ -56,6 +72,10 @@ class Dispatcher:
         answer = self.launch(room, **fields)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["session_id"])
+
+    def sessions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.http.get("/v1/sessions").json()["sessions"]
+        return found
 
     def session(self, session_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.http.get(f"/v1/sessions/{session_id}").json()
@@ -73,17 +93,26 @@ class Dispatcher:
         )
         return int(found[-1])
 
+    def zygote(self) -> int:
+        """The process that forks workers."""
+        (zygote,) = (each for each in self.children() if b"worker.zygote" in shown(each, "cmdline"))
+        return zygote
+
+    def children(self) -> set[int]:
+        """What it has started itself: the zygote, and with ``--local`` the room."""
+        return {each for each in self.family() if parent(each) == self.process.pid}
+
     def family(self) -> set[int]:
-        """The zygote and all workers."""
+        """All that is there because of it: its children, and all workers."""
         return {each for each in descendants(self.process.pid) if alive(each)}
 
     def warm(self, count: int) -> None:
         """Wait until there are that many workers."""
-        until(lambda: len(self.family()) == 1 + count)
+        until(lambda: len(self.family() - self.children()) == count)
 
     def free(self) -> None:
         """End all sessions, and wait until their workers are gone."""
-        for session in self.http.get("/v1/sessions").json()["sessions"]:
+        for session in self.sessions():
             self.http.delete(f"/v1/sessions/{session['session_id']}")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -93,11 +122,14 @@ class Dispatcher:
 
 
 @contextmanager
-def dispatcher(log: Path, **settings: str) -> Iterator[Dispatcher]:
+def dispatcher(log: Path, *arguments: str, **settings: str) -> Iterator[Dispatcher]:
     """One that is ready; whatever the test leaves of it ends."""
-    with log.open("wb") as file:
+    with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dispatcher"], env=environ(**settings), stderr=file
+            [sys.executable, "-P", "-m", "dispatcher", *arguments],
+            env=environ(**settings),
+            stderr=file,
+            stdout=printed,
         )
     try:
         running = Dispatcher(process, log)

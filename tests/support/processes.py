@@ -10,6 +10,11 @@ def alive(pid: int) -> bool:
     return _state(pid)[0] not in ("", "Z", "X")
 
 
+def parent(pid: int) -> int:
+    """Who has started it; 0 once it is gone."""
+    return _state(pid)[1]
+
+
 def descendants(pid: int) -> set[int]:
     """All processes that `pid` has started, and theirs."""
     parents = {each: _state(each)[1] for each in _all()}

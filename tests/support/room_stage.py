@@ -28,14 +28,20 @@ POLL_S = 0.01
 @contextmanager
 def room_process(*arguments: str) -> Iterator[LocalRoom]:
     """A local room that the SDK in this process trusts, and an SDK that keeps quiet."""
+    with local_room(*arguments) as room, trusting(room):
+        yield room
+
+
+@contextmanager
+def trusting(room: LocalRoom) -> Iterator[None]:
+    """The SDK in this process trusts `room`, and keeps quiet."""
     trusted = os.environ.get("REQUESTS_CA_BUNDLE")
     levels = {name: logging.getLogger(name).level for name in logs.QUIET}
     for name, level in logs.QUIET.items():
         logging.getLogger(name).setLevel(level)
     try:
-        with local_room(*arguments) as room:
-            os.environ.update(room.environment)
-            yield room
+        os.environ.update(room.environment)
+        yield
     finally:
         os.environ.pop("REQUESTS_CA_BUNDLE", None)
         if trusted is not None:
@@ -103,8 +109,11 @@ class RoomStage:
             await asyncio.gather(*self.tasks, return_exceptions=True)
             await asyncio.to_thread(self.local.set_faults, Faults())
 
+    def join_info(self, participant_id: str = "avatar") -> JoinInfo:
+        return JoinInfo(self.room_id, TOKEN, participant_id, self.local.signaling_base_url)
+
     def meeting(self, participant_id: str = "avatar", join_timeout_s: float = 10.0) -> RoomMeeting:
-        info = JoinInfo(self.room_id, TOKEN, participant_id, self.local.signaling_base_url)
+        info = self.join_info(participant_id)
         meeting = RoomMeeting(info, Settings(join_timeout_s=join_timeout_s))
         meeting.stage = self
         self._meetings.append(meeting)

@@ -25,7 +25,7 @@ import numpy as np
 
 from agent_side.wire import MAX_PAYLOAD, Message, decode, encode
 from worker import clock
-from worker.errors import JoinError, MeetingError, MeetingLost
+from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.parking import Parking
@@ -394,7 +394,7 @@ class MemoryMeeting:
         self._events: deque[MeetingEvent] = deque()
         self._news = asyncio.Event()
         self._ended = False
-        self._loss: str | None = None
+        self._loss: MeetingLost | None = None
         self._senders: list[asyncio.Task[None]] = []
         self._parking = Parking()
 
@@ -421,7 +421,7 @@ class MemoryMeeting:
             while self._events:
                 yield self._events.popleft()
             if self._loss is not None:
-                raise MeetingLost(self._loss)
+                raise self._loss
             if self._ended:
                 return
             self._news.clear()
@@ -452,7 +452,12 @@ class MemoryMeeting:
 
     def lost(self, reason: str) -> None:
         """Called by the room: `messages` raises MeetingLost with `reason`."""
-        self._loss = reason
+        self._loss = MeetingLost(reason)
+        self._end()
+
+    def dismissed(self, reason: str) -> None:
+        """Called by the room: `messages` raises Dismissed with `reason`."""
+        self._loss = Dismissed(reason)
         self._end()
 
     def handle_event(self, action: str, data: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -14,8 +15,8 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
-from worker.errors import JoinError, MeetingError, MeetingLost
-from worker.media import AvatarFrame
+from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
+from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.parking import Parking
 from worker.sdk import Inside, fetch_config
@@ -29,8 +30,8 @@ MAX_EVENTS: Final = 2048
 """Packets that may wait to be read: speech up to the first, control up to the second (15 kB
 each at most). What comes then is dropped and counted; joining and leaving never is."""
 
-POLL_S: Final = 0.02
-WATCH_S: Final = 0.5
+POLL_S: Final = 0.005
+WATCH_S: Final = 0.25
 LEAVE_S: Final = 5.0
 
 URL_SAFE: Final = "!$'()*,;:@/"
@@ -46,21 +47,31 @@ def create(join: JoinInfo, settings: Settings) -> "VideoSDKMeeting":
 
 
 class SoundTrack(CustomAudioTrack):  # type: ignore[misc]  # the SDK has no types
-    """`Tracks` as the sound track that the SDK's sender reads."""
+    """`Tracks` as the sound track that the SDK's sender reads: mono s16 at 48 kHz.
+
+    At any other rate, the SDK's resampler would hold 20 ms back for the length of the meeting.
+    """
 
     def __init__(self, tracks: Tracks) -> None:
         super().__init__()
         self._tracks = tracks
+        self._doubler = Doubler()
 
     async def recv(self) -> av.AudioFrame:
         """20 ms, when they are due. Raises MediaStreamError once the track has ended."""
         if self.readyState != "live":
             raise MediaStreamError
         try:
-            return await self._tracks.next_sound()
+            pts, pcm = await self._tracks.next_piece()
         except TracksClosed as end:
             self.stop()
             raise MediaStreamError from end
+        frame = av.AudioFrame(format="s16", layout="mono", samples=2 * PIECE_SAMPLES)
+        frame.planes[0].update(self._doubler.push(pcm).tobytes())
+        frame.sample_rate = 2 * SAMPLE_RATE
+        frame.time_base = Fraction(1, frame.sample_rate)
+        frame.pts = 2 * pts
+        return frame
 
 
 class PictureTrack(CustomVideoTrack):  # type: ignore[misc]  # the SDK has no types
@@ -94,7 +105,7 @@ class Inbox:
         self.problems: list[str] = []
         self.dropped = 0
         self.unreadable = 0
-        self._own_id = own_id
+        self.own_id = own_id
         self._people: set[str] = set()
         self._events: asyncio.Queue[MeetingEvent | None] = asyncio.Queue()
 
@@ -153,7 +164,7 @@ class Inbox:
         self._events.put_nowait(Received(_name(sender), message))
 
     def _join(self, participant_id: str, *, is_agent: bool) -> None:
-        if _name(participant_id) not in {self._own_id, *self._people}:
+        if _name(participant_id) not in {self.own_id, *self._people}:
             self._people.add(participant_id)
             self._events.put_nowait(Joined(participant_id, is_agent))
 
@@ -207,13 +218,9 @@ class VideoSDKMeeting:
         watch_at = clock.now()
         while not self._left:
             if clock.now() >= watch_at:
+                since_s = min(2 * WATCH_S, WATCH_S + clock.now() - watch_at)
                 watch_at = clock.now() + WATCH_S
-                reason = self._loss(self._inside, self._inbox)
-                if reason is not None:
-                    raise MeetingLost(
-                        f"Meeting {self._info.room_name} is gone: {reason}; "
-                        "join it with a new worker."
-                    )
+                self._check(self._inside, self._inbox, since_s)
             try:
                 async with asyncio.timeout_at(watch_at):
                     event = await self._inbox.get()
@@ -287,7 +294,7 @@ class VideoSDKMeeting:
 
         self._stage = "its media servers did not answer; let UDP through to them."
         while not inside.open:
-            reason = self._loss(inside, inbox)
+            reason = "the server ended it for the worker" if inbox.closed else inside.lost()
             if reason is not None:
                 raise JoinError(
                     f"Meeting {self._info.room_name} was lost while joining it: {reason}; "
@@ -317,8 +324,18 @@ class VideoSDKMeeting:
                     "cannot put into an address; use letters, digits and -._~ only."
                 )
 
-    def _loss(self, inside: Inside, inbox: Inbox) -> str | None:
-        return "the server ended it for the worker" if inbox.closed else inside.lost()
+    def _check(self, inside: Inside, inbox: Inbox, since_s: float) -> None:
+        """Raises Dismissed and MeetingLost."""
+        room = self._info.room_name
+        if inbox.closed or inside.leaving:
+            raise Dismissed(
+                f"The server of meeting {room} told the worker to leave: it was removed, the "
+                f"meeting was closed, or another participant joined as {inbox.own_id}; "
+                "launch it again if it is still wanted."
+            )
+        reason = inside.lost() or inside.ask(since_s)
+        if reason is not None:
+            raise MeetingLost(f"Meeting {room} is gone: {reason}.")
 
 
 def _name(participant_id: object) -> str:

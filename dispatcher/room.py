@@ -1,0 +1,98 @@
+"""The local room beside the dispatcher: a program that is started, read and ended, no import.
+
+It stands in for VideoSDK's servers, so that a face can be tried without an account.
+"""
+
+import asyncio
+import shlex
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from dispatcher.errors import RoomError
+
+PROGRAM: Final = "localroom"
+
+READY_S: Final = 30.0
+"""How long the room may take to open."""
+
+CLOSE_S: Final = 5.0
+"""How long the room may take to end when it is told to."""
+
+
+class Room:
+    """A room that is open; `exported` is what it wants to be in a participant's environment."""
+
+    def __init__(self, process: Process, exported: Mapping[str, str]) -> None:
+        self.exported = exported
+        self._process = process
+
+    @property
+    def signaling_host(self) -> str:
+        """The ``host:port`` to which a join request leads."""
+        return self.exported["SIGNALING_BASE_URL"]
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """What makes workers trust it."""
+        return {"REQUESTS_CA_BUNDLE": self.exported["REQUESTS_CA_BUNDLE"]}
+
+    async def lost(self) -> RoomError:
+        """Why it is there no more, once it is not."""
+        status = await self._process.wait()
+        return RoomError(
+            f"The local room has ended (exit status {status}), and every meeting with it; "
+            "see above what it said, and start again."
+        )
+
+
+@asynccontextmanager
+async def local_room() -> AsyncIterator[Room]:
+    """A room until the block ends. Raises RoomError where it does not open.
+
+    It ends when its stdin does, so it does not outlive this process.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", PROGRAM, "--until-eof"),
+        stdin=PIPE,
+        stdout=PIPE,
+        start_new_session=True,
+    )
+    try:
+        yield Room(process, await _first_line(process))
+    finally:
+        await _close(process)
+
+
+async def _first_line(process: Process) -> dict[str, str]:
+    assert process.stdout is not None
+    line = b""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READY_S):
+            line = await process.stdout.readline()
+    exported = _parse(line.decode())
+    if exported is None:
+        raise RoomError("The local room did not open; see above what it said.")
+    return exported
+
+
+def _parse(line: str) -> dict[str, str] | None:
+    """The variables of one ``export`` line."""
+    words = shlex.split(line)
+    exported = dict(word.split("=", 1) for word in words[1:] if "=" in word)
+    complete = {"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL"} <= exported.keys()
+    return exported if words[:1] == ["export"] and complete else None
+
+
+async def _close(process: Process) -> None:
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await process.wait()
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

@@ -1,0 +1,268 @@
+"""Requests that nobody should send, byte by byte: each gets a status and one sentence, no echo."""
+
+import gzip
+import json
+import re
+import socket
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+import pytest
+from dispatching import PATIENCE_S, Dispatcher, dispatcher
+
+JSON = b"Content-Type: application/json\r\n"
+GOOD = b'{"room_name": "room", "token": "canary-token", "participant_id": "face"}'
+MEGABYTES = 20
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dispatcher]:
+    log = tmp_path_factory.mktemp("hostile") / "log"
+    with dispatcher(log, AVATAR_SLOTS="4", AVATAR_WARM="1", AVATAR_LOG_LEVEL="DEBUG") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_logged_or_broken(service: Dispatcher) -> Iterator[None]:
+    yield
+    service.free()
+    assert "canary" not in service.log()
+    assert "Traceback" not in service.log()
+    assert service.http.get("/readyz").status_code == 200
+
+
+def answers(service: Dispatcher, *pieces: bytes) -> bytes:
+    """All that comes back until the server closes, or is quiet after it has answered."""
+    url = service.http.base_url
+    with socket.create_connection((url.host, url.port or 0), PATIENCE_S) as line:
+        with suppress(ConnectionError):  # it may answer and close before it has read all
+            for piece in pieces:
+                line.sendall(piece)
+        got = b""
+        with suppress(ConnectionError, TimeoutError):
+            while piece := line.recv(65_536):
+                got += piece
+                line.settimeout(0.5)
+        return got
+
+
+def statuses(got: bytes) -> list[int]:
+    return [int(each) for each in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)]
+
+
+def sentence(got: bytes) -> str:
+    """What the last answer says."""
+    body = got.rpartition(b"\r\n\r\n")[2].decode()
+    return str(json.loads(body)["error"]) if body.startswith("{") else body
+
+
+LAST = b"Connection: close\r\n"
+"""Makes the server close the connection after its answer, so that nobody has to wait."""
+
+
+def post(body: bytes, headers: bytes = JSON + LAST, version: bytes = b"1.1") -> bytes:
+    length = b"Content-Length: %d\r\n" % len(body)
+    return b"POST /launch HTTP/%s\r\nHost: here\r\n%s%s\r\n%s" % (version, headers, length, body)
+
+
+def chunked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    head = b"POST /launch HTTP/1.1\r\nHost: here\r\n" + JSON + LAST
+    yield head + b"Transfer-Encoding: chunked\r\n\r\n"
+    for piece in pieces:
+        yield b"%x\r\n%s\r\n" % (len(piece), piece)
+    yield b"0\r\n\r\n"
+
+
+def request(**fields: object) -> bytes:
+    return json.dumps({"room_name": "canary", "token": "canary", **fields}).encode()
+
+
+def nested(depth: int) -> bytes:
+    return request()[:-1] + b', "metadata": {"a": ' + b"[" * depth + b"]" * depth + b"}}"
+
+
+BAD_BODIES = {
+    "NaN": (b'{"room_name": "canary", "token": "canary", "metadata": {"a": NaN}}', 400),
+    "infinity": (b'{"room_name": "canary", "token": "canary", "metadata": {"a": -1e999}}', 400),
+    "half a pair": (b'{"room_name": "\\udc00canary", "token": "canary"}', 400),
+    "half a pair as a key": (b'{"\\ud800canary": 1, "room_name": "r", "token": "canary"}', 400),
+    "bytes that are no text": (b'{"room_name": "canary\xff", "token": "canary"}', 400),
+    "a byte order mark": (b"\xef\xbb\xbf" + request(), 400),
+    "UTF-16": (request().decode().encode("utf-16"), 400),
+    "zeros": (bytes(100), 400),
+    "nothing": (b"", 400),
+    "two values": (request() + request(), 400),
+    "gzip": (gzip.compress(request()), 400),
+    "a form": (b"room_name=canary&token=canary", 400),
+    "nested": (nested(40), 422),
+    "nested without end": (b"[" * 16_000, 400),
+    "a huge number": (b'{"room_name": "canary", "token": ' + b"9" * 9000 + b"}", 400),
+    "a list": (b'["canary"]', 422),
+    "a key that comes twice": (b'{"token": "canary", "token": 5, "room_name": "canary"}', 422),
+    "a line break in a token": (request(token="canary\r\nHost: canary"), 422),
+    "a zero-width space": (request(room_name="canary\u200b"), 422),
+    "a bidirectional override": (request(participant_id="canary\u202e"), 422),
+    "a token of other letters": (request(token="canary\u0430"), 422),
+    "a path as a character": (request(character="../canary"), 422),
+}
+
+
+@pytest.mark.parametrize("name", BAD_BODIES)
+def test_a_bad_body_gets_one_sentence(service: Dispatcher, name: str) -> None:
+    body, status = BAD_BODIES[name]
+    halves = (body[: len(body) // 2], body[len(body) // 2 :])
+    for sent in ([post(body)], list(chunked(filter(None, halves)))):
+        got = answers(service, *sent)
+        assert statuses(got) == [status]
+        assert re.fullmatch(r"[A-Z`][^\n]*\.", sentence(got))
+        assert b"canary" not in got
+
+
+HOSTS = [
+    "api.videosdk.live@canary",
+    "canary@api.videosdk.live",
+    "canary#api.videosdk.live",
+    "api.videosdk.live#canary",
+    "api.videosdk.live/canary",
+    "api.videosdk.live?canary",
+    "api.videosdk.live\\canary",
+    "api.videosdk.live%2f@canary",
+    "api.videosdk.live.",
+    "api.videosdk.live..",
+    ".api.videosdk.live",
+    "api.videosdk.live:0",
+    "api.videosdk.live:443",
+    "api.videosdk.live:65536",
+    "api.videosdk.live:",
+    " api.videosdk.live",
+    "api.videosdk.live\t",
+    "https://api.videosdk.live",
+    "//api.videosdk.live",
+    "api\u3002videosdk\u3002live",
+    "api.v\u0456deosdk.live",
+    "xn--api-canary.live",
+    "127.0.0.1",
+    "2130706433",
+    "0x7f.1",
+    "[::1]",
+    "localhost",
+    "169.254.169.254",
+    "None",
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_host_with_a_trick_is_another_host(service: Dispatcher, host: str) -> None:
+    got = answers(service, post(request(signaling_base_url=host)))
+    assert statuses(got) == [422]
+    assert "`signaling_base_url`" in sentence(got)
+    assert b"canary" not in got
+    assert host.strip().encode() not in got
+
+
+def test_capital_letters_are_the_same_host(service: Dispatcher) -> None:
+    """Nor does a sign that only looks like one of them once it is small lead elsewhere."""
+    for number, host in enumerate(("API.VideoSDK.Live", "api.videosd\u212a.live")):
+        got = answers(service, post(request(room_name=f"r{number}", signaling_base_url=host)))
+        assert statuses(got) == [200]
+
+
+def test_ids_may_have_letters_of_any_language(service: Dispatcher) -> None:
+    for room in ("комната", "部屋", "غرفة", "😀"):
+        answer = service.launch(room, participant_id="лицо")
+        assert answer.status_code == 200
+        assert answer.json()["room"] == room
+
+
+@pytest.mark.parametrize("kind", [
+    "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=canary",
+    "application/jsonp", "application/json, text/plain", "canary",
+])  # fmt: skip
+def test_another_content_type_gets_one_sentence(service: Dispatcher, kind: str) -> None:
+    got = answers(service, post(GOOD, f"Content-Type: {kind}\r\n".encode() + LAST))
+    assert statuses(got) == [422]
+    assert sentence(got) == "The Content-Type of a join request has to be application/json."
+    assert b"canary" not in got
+
+
+def test_too_much_is_not_read(service: Dispatcher) -> None:
+    """Whether it is announced or comes in pieces; 20 MB are answered as fast as 20 kB."""
+    megabyte = b'"canary", ' * 104_858
+    announced = post(b"")[: -len(b"Content-Length: 0\r\n\r\n")]
+    announced += b"Content-Length: %d\r\n\r\n" % (MEGABYTES * len(megabyte))
+    for sent in ([announced, *[megabyte] * MEGABYTES], chunked([megabyte] * MEGABYTES)):
+        began = time.monotonic()
+        got = answers(service, *sent)
+        assert statuses(got) in ([413], [])
+        assert b"canary" not in got
+        assert time.monotonic() - began < 4.5
+
+
+def test_too_much_is_said(service: Dispatcher) -> None:
+    big = request(metadata={"a": "canary" * 4000})
+    for sent in ([post(big)], list(chunked([big[:9000], big[9000:]]))):
+        got = answers(service, *sent)
+        assert statuses(got) == [413]
+        assert sentence(got) == "The join request is longer than 16384 bytes."
+
+
+def test_http_1_0_is_understood(service: Dispatcher) -> None:
+    got = answers(service, post(GOOD, version=b"1.0"))
+    assert statuses(got) == [200]
+    assert statuses(answers(service, post(b"canary", version=b"1.0"))) == [400]
+
+
+def test_pipelined_requests_are_answered_in_order(service: Dispatcher) -> None:
+    alive = b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n"
+    sent = post(GOOD, JSON) + post(b"canary", JSON) + alive + post(GOOD)
+    got = answers(service, sent)
+    assert statuses(got) == [200, 400, 200, 200]
+    ids = re.findall(rb'"session_id":"(\w+)"', got)
+    assert len(ids) == 2
+    assert len(set(ids)) == 1
+
+
+@pytest.mark.parametrize("line", [
+    b"POST /launch HTTP/1.1\r\n\r\n",
+    b"POST /launch HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\ncanary",
+    b"POST /launch HTTP/1.1\r\nHost: here\r\nContent-Length: -5\r\n\r\ncanary",
+    b"POST /launch HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: canary\r\n\r\n",
+    b"POST /launch HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\ncanary\r\n",
+    b"POST /launch HTTP/1.1\r\nHost: here\r\nX-Canary: " + b"canary" * 20_000 + b"\r\n\r\n",
+    b"POST /launch canary HTTP/1.1\r\n\r\n",
+    b"canary canary canary\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03canary\r\n\r\n",
+])  # fmt: skip
+def test_what_is_no_http_is_refused(service: Dispatcher, line: bytes) -> None:
+    got = answers(service, line)
+    assert set(statuses(got)) <= {400, 422, 431}
+    assert statuses(got)
+    assert b"canary" not in got.lower()
+
+
+@pytest.mark.parametrize("head", [b"CANARY /launch", b"PUT /launch?canary", b"GET /canary",
+                                  b"POST /launch/", b"POST //launch", b"OPTIONS *"])  # fmt: skip
+def test_other_lines_are_refused_without_an_echo(service: Dispatcher, head: bytes) -> None:
+    got = answers(service, head + b" HTTP/1.1\r\nHost: canary\r\nContent-Length: 0\r\n\r\n")
+    assert set(statuses(got)) <= {404, 405}
+    assert statuses(got)
+    assert b"canary" not in got.lower()
+
+
+def test_a_body_that_comes_byte_by_byte_is_not_waited_for(service: Dispatcher) -> None:
+    url = service.http.base_url
+    began = time.monotonic()
+    with socket.create_connection((url.host, url.port or 0), PATIENCE_S) as line:
+        line.sendall(post(GOOD)[: -len(GOOD)])
+        line.settimeout(0.05)
+        got = b""
+        for byte in GOOD * 3:
+            with suppress(TimeoutError):
+                got = line.recv(999)
+            if got:
+                break
+            line.sendall(bytes([byte]))
+        assert statuses(got) == [400]
+        assert time.monotonic() - began < 4.5
+        assert b"canary" not in got

@@ -1,0 +1,111 @@
+"""The pipe to a worker and what the pool says through it; the test is at its other end."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+from agent_side.join import JoinInfo
+from dispatcher.node import Node
+from dispatcher.pools.local import LocalPool
+from dispatcher.workers import MAX_UNREAD, Report, Worker, Zygote
+
+JOIN = JoinInfo("room", "token", "face")
+FRESH = JoinInfo("room", "fresh token", "face")
+PATIENCE_S = 5.0
+
+
+class Hand:
+    """The other end of a worker's pipe."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def line(self) -> Any:
+        """What the worker is told next; None when that was all."""
+        async with asyncio.timeout(PATIENCE_S):
+            line = await self._reader.readline()
+        return json.loads(line) if line else None
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def worker() -> tuple[Worker, Hand]:
+    ours, theirs = socket.socketpair()
+    pipe = Worker(1, cast(Zygote, None), *await asyncio.open_unix_connection(sock=ours))
+    return pipe, Hand(*await asyncio.open_unix_connection(sock=theirs))
+
+
+class OneWorker:
+    """A node with a single worker."""
+
+    def __init__(self, only: Worker) -> None:
+        self._only = only
+
+    def take_seat(self) -> None: ...
+
+    def free_seat(self) -> None: ...
+
+    async def hire(self) -> Worker:
+        return self._only
+
+
+@asynccontextmanager
+async def pool() -> AsyncIterator[tuple[LocalPool, Worker, Hand]]:
+    pipe, hand = await worker()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        yield LocalPool(cast(Node, OneWorker(pipe)), tasks), pipe, hand
+        pipe.reports.put_nowait(Report("gone", "It is over.", 0))
+    hand.close()
+    pipe.status.set_result(0)
+    await pipe.buried()
+
+
+def test_a_worker_is_told_of_each_newer_join_request() -> None:
+    async def scene() -> None:
+        async with pool() as (launched, pipe, hand):
+            pipe.reports.put_nowait(Report("joining"))
+            first = await launched.launch(JOIN, PATIENCE_S)
+            assert await hand.line() == json.loads(JOIN.to_json())
+            for newer in (JOIN, FRESH, FRESH):
+                again = await launched.launch(newer, PATIENCE_S)
+                assert again.session_id == first.session_id
+            assert await hand.line() == json.loads(FRESH.to_json())
+            pipe.leave()
+            assert await hand.line() is None, "who sends the same again has no news"
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_is_about_to_leave_is_told_nothing() -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        pipe.take("1")
+        pipe.leave()
+        pipe.renew("2")
+        assert await hand.line() == 1
+        assert await hand.line() is None
+        hand.close()
+        pipe.status.set_result(0)
+        await pipe.buried()
+        pipe.renew("3")
+
+    asyncio.run(scene())
+
+
+def test_what_a_worker_does_not_read_is_bounded() -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        for _ in range(1000):
+            pipe.renew("5" * 16_000)
+        unread = pipe._writer.transport.get_write_buffer_size()
+        assert unread <= MAX_UNREAD + 16_001
+        hand.close()
+        pipe.status.set_result(0)
+        await pipe.buried()
+
+    asyncio.run(scene())
