@@ -22,7 +22,7 @@ from worker.media import SAMPLE_RATE, Pcm
 from worker.sdk import Inside
 
 JOIN_S = 20.0
-PATIENCE_S = {"ours": 120.0, "stock": 4.0}
+PATIENCE_S = {"ours": 60.0, "stock": 4.0}
 """How long turns may take beyond their speech. Ours says when all have ended; the stock one
 does not, and acks that are swallowed never come."""
 LINGER_S = 0.6

@@ -199,7 +199,7 @@ def matrix_stage(folder: Path, stock_python: Path | None = None) -> Iterator[Sta
         settings = {
             "AVATAR_MEETING": "matrix_tap:create",
             "AVATAR_SIGNALING_HOSTS": local.signaling_base_url,
-            "AVATAR_SLOTS": "64",
+            "AVATAR_SLOTS": "8",
             FOLDER: str(folder),
             "PYTHONPATH": _path(),
             **local.environment,
