@@ -8,6 +8,7 @@ from typing import Any, cast
 from vsaiortc.rtcdtlstransport import RTCCertificate
 from websockets.asyncio.server import ServerConnection
 
+from localroom.audience import Audience
 from localroom.faults import Chaos
 from localroom.peer import Ground, Peer
 from localroom.protoo import Channel
@@ -81,15 +82,19 @@ async def test_somebody_who_comes_back_is_introduced_again() -> None:
 
 
 async def two_peers() -> tuple[Room, tuple[Peer, Peer]]:
-    room = Room("room")
+    rooms: dict[str, Room] = {}
+    room = rooms["room"] = Room("room", Audience(rooms, ground()))
     return room, (await enter(room, "first"), await enter(room, "second"))
+
+
+def ground() -> Ground:
+    return Ground("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
 
 
 async def enter(room: Room, peer_id: str) -> Peer:
     """One that can be sent to; what it is told stays in its channel."""
-    ground = Ground("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
     channel = Channel(cast("ServerConnection", None))
-    peer = Peer(room, {"peerId": peer_id}, channel, ground)
+    peer = Peer(room, {"peerId": peer_id}, channel, ground())
     await room.admit(peer)
     await peer.handle("createWebRtcTransport", {"producing": False})
     await peer.handle("createWebRtcTransport", {"producing": True})

@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import matrix_script
+from matrix_peer import enter, leave
 from matrix_script import NEXT_AFTER_S, PHASES, PIECE_BYTES, PIECE_EVERY_S, Phase
 from videosdk import VideoSDK
 
 from worker.media import SAMPLE_RATE, Pcm
-from worker.sdk import Inside
 
-JOIN_S = 20.0
-PATIENCE_S = {"ours": 120.0, "stock": 4.0}
+READY_S = 20.0
+PATIENCE_S = {"ours": 60.0, "stock": 4.0}
 """How long turns may take beyond their speech. Ours says when all have ended; the stock one
 does not, and acks that are swallowed never come."""
 LINGER_S = 0.6
@@ -137,24 +137,20 @@ async def main(kind: str, room: str, agent_id: str, face: str, host: str, *url: 
         webcam_enabled=False,
         signaling_base_url=host,
     )
-    inside = Inside(meeting)
-    inside.decline_media()
-    await meeting.async_join()
+    await enter(meeting)
     agent = Agent(kind, out, matrix_script.speech(room))
     out._set_meeting(meeting)
-    async with asyncio.timeout(JOIN_S):
-        while inside._channels != {"open"}:
-            await asyncio.sleep(0.02)
-        if kind == "ours":
+    if kind == "ours":
+        async with asyncio.timeout(READY_S):
             await out.wait_until_ready()
-            agent.diary.version = out.protocol_version
+        agent.diary.version = out.protocol_version
     _tell("ready")
     await asyncio.to_thread(sys.stdin.readline)
     await agent.say_all()
     _tell(json.dumps(asdict(agent.diary)))
     await asyncio.to_thread(sys.stdin.read)
     await out.aclose()
-    await inside.leave()
+    await leave(meeting)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -30,6 +31,10 @@ Kind = Literal["ours", "stock"]
 
 SUPPORT: Final = Path(__file__).parent
 AT_ONCE: Final = 3
+
+LISTENS_S: Final = 1.0
+"""The SDK agrees to a data channel some time before it listens to it, and nothing tells when.
+What a stock agent says until then is lost, as on the platform."""
 
 FAULTS: Final = {
     "none": PeerFaults(),
@@ -106,6 +111,7 @@ class Stage:
             self._local.wait_until_settled(room)
         except TimeoutError as late:
             raise AssertionError(f"{late} {self._local.state().get(room)}") from late
+        time.sleep(LISTENS_S)
 
     def _end(self, room: str) -> None:
         """End the session there, if any, so that its slot is free."""
@@ -199,7 +205,7 @@ def matrix_stage(folder: Path, stock_python: Path | None = None) -> Iterator[Sta
         settings = {
             "AVATAR_MEETING": "matrix_tap:create",
             "AVATAR_SIGNALING_HOSTS": local.signaling_base_url,
-            "AVATAR_SLOTS": "64",
+            "AVATAR_SLOTS": "8",
             FOLDER: str(folder),
             "PYTHONPATH": _path(),
             **local.environment,

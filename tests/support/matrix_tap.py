@@ -17,7 +17,6 @@ import numpy as np
 from agent_side.join import JoinInfo
 from worker.media import Pcm
 from worker.meeting import Meeting
-from worker.meetings import videosdk
 from worker.settings import Settings
 from worker.tracks import Tracks
 
@@ -71,6 +70,8 @@ def read(path: Path) -> list[Piece]:
 
 def create(join: JoinInfo, settings: Settings) -> Meeting:
     """A process has one session, so the tap is put on all `Tracks` of the process."""
+    from worker.meetings import videosdk  # here, as it changes the SDK in all of the process
+
     tap = Tap(tap_of(Path(os.environ[FOLDER]), join.room_name))
     plain_piece, plain_cut = Tracks.next_piece, Tracks.cut
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from av import AudioFrame, VideoFrame
+from matrix_peer import enter, leave
 from matrix_tap import NOTHING, Tap
 from videosdk import VideoSDK
 from videosdk.agents import utils
@@ -23,12 +24,9 @@ from videosdk.agents.avatar import (
     AvatarSettings,
 )
 
-from worker.sdk import Inside
-
 OPTIONS = AvatarSettings(
     video_width=512, video_height=512, video_fps=25, audio_sample_rate=24_000, audio_channels=1
 )
-PATIENCE_S = 20.0
 
 
 class Box(AvatarRenderer):  # type: ignore[misc]  # the package has no types
@@ -111,18 +109,13 @@ async def main(room: str, participant_id: str, signaling_base_url: str, path: st
     )
     server._meeting = meeting
     hearing.set_meeting(meeting)
-    inside = Inside(meeting)
-    inside.decline_media()
-    await meeting.async_join()
-    async with asyncio.timeout(PATIENCE_S):
-        while not inside.open:
-            await asyncio.sleep(0.02)
+    await enter(meeting)
     await server.start()
     sys.stdout.write("started\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
     await server.aclose()
-    await inside.leave()
+    await leave(meeting)
 
 
 if __name__ == "__main__":
