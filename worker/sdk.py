@@ -43,11 +43,12 @@ REPEATS: Final = 2
 """A question is asked again after 0.5 s and 1.5 s and given up after 3.5 s, so an answer may be
 slow, too."""
 
-RESEND_S: Final = 0.1
+RESEND_S: Final = 0.25
 RESEND_INITIAL_S: Final = 1.0
 """The least time after which SCTP sends again what nobody acknowledged, and the time before it
 knows the way. RFC 9260 recommends a second for both, in which an ack that was lost on the way
-keeps an agent waiting for a whole sentence; vsaiortc's initial time is three."""
+keeps an agent waiting for a whole sentence; vsaiortc's initial time is three. Receivers may
+keep their acknowledgements back for 0.2 s."""
 
 CLOSE_S: Final = 0.5
 """How long leaving waits for a signalling server that does not answer the goodbye; the media
