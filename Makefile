@@ -4,22 +4,29 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCH := PYTHONPATH=tests/support:benchmarks $(BIN)/python
 INTEROP := .venv-interop
+BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: demo test lint bench interop matrix clean
+.PHONY: demo test lint bench interop matrix soak browser clean
 
-demo: .venv/installed  ## speak a file through the whole line: out/demo.mp4 and out/demo.json
+demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
 
-test: lint  ## everything that has to hold
-	$(BIN)/python -m pytest -n auto --dist worksteal
+test: lint  ## everything that has to hold; without Chromium, all but what needs it
+	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) $(BIN)/python -m pytest -n auto --dist worksteal
+
+browser:  ## Chromium for the tests, on Debian and as root
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends chromium
 
 lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: .venv/installed  ## latencies in virtual and in real time: out/bench.json
+bench: .venv/installed  ## latencies: of the design, of a launch, at a viewer; five minutes
 	$(BENCH) benchmarks/latency.py out
+	$(BENCH) benchmarks/launch.py out
+	$(BENCH) benchmarks/at_viewer.py out
 
 interop: $(INTEROP)/installed  ## our agent and worker with the stock ones; needs Python 3.12
 	$(INTEROP)/bin/python -m pytest tests/interop/stock_peers.py
@@ -27,6 +34,9 @@ interop: $(INTEROP)/installed  ## our agent and worker with the stock ones; need
 matrix: .venv/installed  ## conversations while the network misbehaves: out/matrix.json
 	@if tests/interop/newer_python >/dev/null; then $(MAKE) $(INTEROP)/installed; fi
 	$(BENCH) benchmarks/matrix.py out
+
+soak: .venv/installed  ## a hundred sessions, then six at once: what is left behind
+	$(BENCH) benchmarks/soak.py out
 
 clean:
 	rm -rf .venv $(INTEROP) out build *.egg-info
