@@ -43,7 +43,7 @@ INTERRUPTED_AT_S: Final = 5.85
 ANSWER_S: Final = 0.5
 """Between the interrupt and the sentence about interrupts."""
 
-LEAD_S: Final = 0.8
+LEAD_S: Final = 1.2
 PIECE: Final = SOUND_RATE // 10
 """Speech is held against what was heard in pieces of 100 ms."""
 

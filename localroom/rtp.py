@@ -29,9 +29,9 @@ from vsaiortc.rtp import (
 from localroom.capabilities import OPUS, RTX, VP8, consumer_codecs, consumer_extensions
 from localroom.splice import SSRC, Outlet
 
-ASK_OFTEN_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0)
+ASK_OFTEN_S: Final = (0.0, 1.0)
 """When an SDK's new consumer of pictures asks for key frames. The SDK itself never asks before
-it has decoded one, and the first may be lost."""
+it has decoded one, and the first may be lost; but each one looks worse for some time."""
 ASK_ONCE_S: Final = (0.0,)
 """For those who ask themselves; each key frame costs the sender more than ten other pictures."""
 ASK_AGAIN_S: Final = 1.0
