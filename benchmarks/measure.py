@@ -1,7 +1,6 @@
-"""What a viewer's recording tells: latencies, lost samples, how far picture and sound are apart."""
+"""What a recording tells: latencies, and how far picture and sound are apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import av
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from worker.characters.gauge import mouth_opening
 from worker.film import Film
 from worker.lipsync.spectrum import openings
-from worker.media import FPS, PIECE_SAMPLES, SAMPLE_RATE, Pcm, Picture
+from worker.media import FPS, SAMPLE_RATE, Picture
 from worker.meetings.memory import Recording
 from worker.tracks import PIECE_S
 
@@ -20,18 +19,9 @@ Floats = npt.NDArray[np.float64]
 OPEN_MOUTH: Final = 0.02
 """A mouth whose dark inside fills more of its region than this is seen to be open."""
 
-SEARCH_SAMPLES: Final = SAMPLE_RATE
-"""How far around a missing piece of speech it is looked for."""
-
 
 def percentile(values: Sequence[float] | Floats, percent: float) -> float:
     return round(float(np.percentile(np.asarray(values), percent)), 1)
-
-
-def first_sound_ms(film: Recording, since_s: float) -> float:
-    """From `since_s` until the first 20 ms of a voice left the sound track."""
-    left = next(piece.time_s for piece in film.sound if piece.time_s >= since_s and piece.pcm.any())
-    return 1000 * (left - since_s)
 
 
 def first_frame_ms(film: Recording, since_s: float) -> float:
@@ -68,48 +58,6 @@ def planes(picture: av.VideoFrame | Picture) -> Picture:
     rows = [np.frombuffer(bytes(p), np.uint8).reshape(-1, p.line_size) for p in picture.planes]
     y, u, v = (r[: p.height, : p.width] for r, p in zip(rows, picture.planes, strict=True))
     return Picture(y, u, v)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What became of a turn's speech on its way to the viewer, in samples."""
-
-    lost: int
-    repeated: int
-    inserted: int
-
-
-def compare(heard: Pcm, speech: Pcm) -> Comparison:
-    """Hold what was heard against what was said, in steps of 20 ms from the speech's begin."""
-    at = lost = repeated = inserted = 0
-    for begin in range(0, len(heard) - PIECE_SAMPLES + 1, PIECE_SAMPLES):
-        piece = heard[begin : begin + PIECE_SAMPLES]
-        expected = speech[at : at + PIECE_SAMPLES]
-        if len(expected) == 0:
-            repeated += int(np.count_nonzero(piece))
-            continue
-        if np.array_equal(piece[: len(expected)], expected):
-            at += len(expected)
-        elif not piece.any():
-            inserted += PIECE_SAMPLES
-        else:
-            found = _find(piece, speech, at)
-            lost += max(0, found - at)
-            repeated += max(0, at - found)
-            at = found + PIECE_SAMPLES
-    return Comparison(lost + max(0, len(speech) - at), repeated, inserted)
-
-
-def _find(piece: Pcm, speech: Pcm, near: int) -> int:
-    """Where `piece` stands in `speech`; where nothing equals it, it replaced what is there."""
-    first = max(0, near - SEARCH_SAMPLES)
-    window = speech[first : near + SEARCH_SAMPLES]
-    views = np.lib.stride_tricks.sliding_window_view(window, PIECE_SAMPLES)
-    hits = np.flatnonzero((views[:, :8] == piece[:8]).all(axis=1))
-    for hit in hits:
-        if np.array_equal(views[hit], piece):
-            return int(first + hit)
-    return near
 
 
 def seen_openings(film: Film) -> Floats:

@@ -188,6 +188,7 @@ def _what_to_do(room: Room, address: str) -> str:
         f"export {line}\n"
         "# There, join any meeting with signaling_base_url=$SIGNALING_BASE_URL, and give\n"
         "# AvatarAudioOut avatar_dispatcher_url=$AVATAR_DISPATCHER_URL. Any token will do.\n"
+        f"# See the face in a browser: {room.exported['LOCALROOM_CONTROL']}/watch\n"
     )
 
 

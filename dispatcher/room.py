@@ -15,6 +15,9 @@ from dispatcher.errors import RoomError
 
 PROGRAM: Final = "localroom"
 
+EXPORTED: Final = frozenset({"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL", "LOCALROOM_CONTROL"})
+"""What the room's line has to have."""
+
 READY_S: Final = 30.0
 """How long the room may take to open."""
 
@@ -82,7 +85,7 @@ def _parse(line: str) -> dict[str, str] | None:
     """The variables of one ``export`` line."""
     words = shlex.split(line)
     exported = dict(word.split("=", 1) for word in words[1:] if "=" in word)
-    complete = {"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL"} <= exported.keys()
+    complete = exported.keys() >= EXPORTED
     return exported if words[:1] == ["export"] and complete else None
 
 

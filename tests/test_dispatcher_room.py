@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from dispatching import PATIENCE_S, ROOT, Dispatcher, dispatcher, environ
 from processes import alive, shown, until
@@ -27,6 +28,14 @@ def test_it_says_what_to_do_in_lines_for_a_shell(tmp_path: Path) -> None:
         assert f"REQUESTS_CA_BUNDLE={variables['REQUESTS_CA_BUNDLE']}".encode() in zygote
         assert running.stop() == 0
         assert not Path(variables["REQUESTS_CA_BUNDLE"]).exists()
+
+
+def test_it_says_where_to_see_the_face(tmp_path: Path) -> None:
+    with dispatcher(tmp_path / "log", "--local", **REAL) as running:
+        (line,) = (each for each in running.printed().splitlines() if "browser" in each)
+        page = httpx.get(line.split()[-1])
+        assert page.status_code == 200
+        assert page.headers["content-type"].startswith("text/html")
 
 
 def test_a_request_that_names_no_host_leads_to_the_local_room(tmp_path: Path) -> None:
