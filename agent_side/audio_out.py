@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, Self
 
 from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError, launch
-from agent_side.sctp import hasten
+from agent_side.sctp import mend
 from agent_side.speaker import Speaker, TurnOver, TurnStarted, WorkerLost, WorkerReady
 from agent_side.stock import also_stock
 from agent_side.wire import STREAM_DIGITS, Packet, decode
@@ -189,7 +189,7 @@ class AvatarAudioOut:
         data channels recover sooner from lost datagrams; see `agent_side.sctp`.
         """
         self._detach()
-        hasten()
+        mend()
         self._closed = False
         self._leave_parked(meeting)
         self._meeting = meeting

@@ -13,7 +13,7 @@ OURS = {*PACKAGES, "avatar_cli", "benchmarks", "deploy", "tests"}
 
 MAY_IMPORT = {
     "agent_side": {"agent_side"},
-    "worker": {"worker", "agent_side.wire", "agent_side.join"},
+    "worker": {"worker", "agent_side.wire", "agent_side.join", "agent_side.sctp"},
     "dispatcher": {"dispatcher", "agent_side.join"},
     "localroom": {"localroom"},
 }

@@ -23,9 +23,9 @@ from videosdk._events import Events
 from videosdk.exceptions import MeetingInitializationError
 from videosdk.room_client import TASK_INCOMING_MESSAGES, RoomClient
 from videosdk.utils import get_server_config
-from vsaiortc import rtcsctptransport
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 
+from agent_side.sctp import mend
 from worker.errors import JoinError, Refused
 
 VERSION: Final = "0.4.1"
@@ -43,13 +43,6 @@ REPEATS: Final = 2
 """A question is asked again after 0.5 s and 1.5 s and given up after 3.5 s, so an answer may be
 slow, too."""
 
-RESEND_S: Final = 0.25
-RESEND_INITIAL_S: Final = 1.0
-"""The least time after which SCTP sends again what nobody acknowledged, and the time before it
-knows the way. RFC 9260 recommends a second for both, in which an ack that was lost on the way
-keeps an agent waiting for a whole sentence; vsaiortc's initial time is three. Receivers may
-keep their acknowledgements back for 0.2 s."""
-
 CLOSE_S: Final = 0.5
 """How long leaving waits for a signalling server that does not answer the goodbye; the media
 transports are closed after that."""
@@ -62,8 +55,7 @@ DEAD: Final = frozenset({"closing", "closed", "failed"})
 
 T = TypeVar("T")
 
-rtcsctptransport.SCTP_RTO_MIN = RESEND_S  # type: ignore[assignment]  # it is a whole number there
-rtcsctptransport.SCTP_RTO_INITIAL = RESEND_INITIAL_S
+mend()
 
 
 class Inside:
