@@ -225,8 +225,6 @@ def test_a_stopped_program_leaves_nothing(
         [sys.executable, "-P", "-m", "worker.speak", SPEECH, "-o", target, "--size", "2048x2048"],
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"},
         stderr=subprocess.PIPE,
-        # Whoever runs the tests in the background may have them ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not any(each.stat().st_size for each in tmp_path.iterdir()):
         assert program.poll() is None
