@@ -72,7 +72,7 @@ def lines(played: Mapping[Cell, Figures]) -> list[str]:
             str(its.spoken),
             *(f"{1000 * each / SAMPLE_RATE:.0f}" for each in samples),
             latency,
-            f"{its.acks}: {', '.join(its.wrong_acks) or 'right'}",
+            f"{its.acks}: {', '.join(its.wrong_acks) or 'right'}{', then stuck' * bool(its.hung)}",
         ]
         rows.append(f"| {' | '.join(fields)} |")
     return rows

@@ -9,6 +9,7 @@ script, and prints one line of JSON: a `Diary`.
 
 import asyncio
 import json
+import math
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,9 @@ READY_S = 20.0
 PATIENCE_S = {"ours": 60.0, "stock": 4.0}
 """How long turns may take beyond their speech. Ours says when all have ended; the stock one
 does not, and acks that are swallowed never come."""
+STUCK_S = {"ours": 450.0, "stock": 75.0}
+"""After this a conversation is given up. The stock agent waits for ever for an SDK that has
+stopped sending, and on a bad network the SDK does."""
 LINGER_S = 0.6
 """Sound and acks that nobody asked for would come now."""
 
@@ -35,12 +39,12 @@ class Diary:
 
     `acks`: (when, position in seconds, interrupted, turn or None), in the order of arrival.
     `phases`: when each phase began, and when the last was over.
-    `hung`: how often our `wait_for_playout` did not return.
+    `hung`: how often our `wait_for_playout` did not return, and once for one that was given up.
     """
 
     version: int = 1
     begun: dict[int, float] = field(default_factory=dict)
-    interrupted_at: float = 0.0
+    interrupted_at: float = math.inf
     acks: list[tuple[float, float, bool, int | None]] = field(default_factory=list)
     phases: list[float] = field(default_factory=list)
     hung: int = 0
@@ -78,6 +82,20 @@ class Agent:
         self.diary.acks.append((time.monotonic(), position, interrupted, turn))
 
     async def say_all(self) -> None:
+        """Say the script, or what of it can be said in `STUCK_S`.
+
+        What is stuck is left, as the SDK does not survive being cancelled.
+        """
+        saying = asyncio.create_task(self._say_all(), name="script")
+        await asyncio.wait([saying], timeout=STUCK_S[self._kind])
+        if saying.done():
+            saying.result()
+            return
+        self.diary.hung += 1
+        missing = len(PHASES) + 1 - len(self.diary.phases)
+        self.diary.phases += [time.monotonic()] * missing
+
+    async def _say_all(self) -> None:
         for phase in PHASES:
             self.diary.phases.append(time.monotonic())
             await self._play(phase)

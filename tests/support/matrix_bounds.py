@@ -29,7 +29,7 @@ def broken(cell: Cell, its: Figures) -> list[str]:
     kept = {
         "the version": its.version == (2 if exact else 1),
         "no sound that nobody said": its.foreign == 0,
-        "nothing hung": its.hung == 0,
+        "nothing hung": its.hung == 0 or not exact,
         "no more of a dead turn than cannot be known": its.stale <= STALE_S * SAMPLE_RATE,
         "nothing lost": its.lost == 0 or not whole,
         "everything in its place": its.repeated + its.misplaced == 0 or not whole,

@@ -4,6 +4,7 @@ Speech is noise, so any four samples of it tell which turn they are of and where
 it. What is heard is therefore found by content alone, wherever and whenever it is heard.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -146,7 +147,7 @@ class Figures:
     - `wrong_acks`: what is wrong about the acks, in words; the best is nothing.
     - `interrupt_ms`: from the call to the last sample of the interrupted turn that was heard;
       None where nothing of it was.
-    - `hung`: how often our `wait_for_playout` did not return.
+    - `hung`: how often our `wait_for_playout` did not return, or the whole was given up.
     """
 
     version: int
@@ -171,7 +172,8 @@ def figures(conversation: Conversation) -> Figures:
     places = {turn: heard.of(turn) for turn in speech}
     silence, zeros = _silence(heard, speech)
     dead = np.flatnonzero(heard.turn == INTERRUPTED)
-    latency_s = heard.sounds_at[dead[-1]] - diary.interrupted_at if len(dead) else None
+    was_cut = len(dead) and math.isfinite(diary.interrupted_at)
+    latency_s = heard.sounds_at[dead[-1]] - diary.interrupted_at if was_cut else None
     return Figures(
         version=diary.version,
         spoken=sum(len(each) > 0 for each in places.values()),
