@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import av
@@ -187,8 +187,13 @@ class RoomStage:
 
 
 async def leave(peer: Any) -> None:
-    """The SDK's public ``leave`` does not wait until it has happened."""
-    await peer._Meeting__room_client.async_leave()
+    """The SDK's public ``leave`` does not wait until it has happened.
+
+    Once its own tasks have been cancelled, as at the end of a test that fails, it never has.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            await peer._Meeting__room_client.async_leave()
 
 
 async def _frames(track: Any) -> AsyncIterator[Any]:
