@@ -243,8 +243,7 @@ async def _interrupts(place: Place, where: str, limit: float, stock: Sequence[st
 
 def _begin_s(view: Seen, turn: Turn, until_s: float) -> float:
     """When the first sound of `turn` came, told by what it is: the turn before was loud, too."""
-    since_s = turn.interrupted_s if turn.interrupted_s == turn.interrupted_s else turn.said_s
-    packets = [piece for piece in view.sound if since_s <= piece.time_s < until_s]
+    packets = [piece for piece in view.sound if turn.said_s <= piece.time_s < until_s]
     lag = account(np.concatenate([piece.pcm for piece in packets]), turn.said).lag
     return packets[max(0, lag) // seen.PACKET].time_s
 

@@ -165,7 +165,7 @@ def figures_of(
     """Everything that demo.json has; times are those of arrival at the viewer."""
     second, third = told.turns[1:3]
     whole = account(seen.heard(view, second.said_s, third.said_s), second.said, PIECE)
-    interrupted = [turn for turn in told.turns if turn.interrupted_s == turn.interrupted_s]
+    interrupted = [turn for turn in told.turns if turn.was_interrupted]
     first_sounds = [seen.first_sound_ms(view, turn.said_s) for turn in told.turns[2:]]
     first_frames = [seen.first_ms(view, turn.said_s, _speaks) for turn in told.turns[2:]]
     quiet = [
@@ -215,13 +215,12 @@ def _wrong_acks(view: Seen, told: Told) -> int:
     wrong = abs(len(told.acks) - len(told.turns))
     for number, (turn, ack) in enumerate(zip(told.turns, told.acks, strict=False), 1):
         position_s, interrupted, ended = ack
-        was_cut = turn.interrupted_s == turn.interrupted_s
-        if was_cut:
+        if turn.was_interrupted:
             sound = seen.heard(view, turn.said_s, turn.interrupted_s + CUT_S)
             right = _is_end(position_s, seen.reach_s(sound, turn.said), turn.said)
         else:
             right = position_s == len(turn.said) / SAMPLE_RATE
-        wrong += not (ended == number and right and interrupted == was_cut)
+        wrong += not (ended == number and right and interrupted == turn.was_interrupted)
     return wrong
 
 

@@ -1,6 +1,7 @@
 """A scene for real: the local room, the dispatcher, an agent and a viewer, each a process."""
 
 import asyncio
+import math
 import os
 import re
 import shlex
@@ -70,13 +71,13 @@ def _address(process: "subprocess.Popen[bytes]", log: Path) -> httpx.URL:
 
 
 @asynccontextmanager
-async def participant(room: LocalRoom, room_id: str, name: str = "agent") -> AsyncIterator[Any]:
+async def participant(room: LocalRoom, room_id: str) -> AsyncIterator[Any]:
     """An agent's meeting on the SDK, joined."""
     meeting = VideoSDK.init_meeting(
         meeting_id=room_id,
         token="agent-token",
-        participant_id=name,
-        name=name,
+        participant_id="agent",
+        name="agent",
         peer_type="agent",
         mic_enabled=False,
         webcam_enabled=False,
@@ -90,13 +91,12 @@ async def participant(room: LocalRoom, room_id: str, name: str = "agent") -> Asy
         await meeting._Meeting__room_client.async_leave()
 
 
-def voice_of(room_id: str, address: httpx.URL, **more: Any) -> AvatarAudioOut:
+def voice_of(room_id: str, address: httpx.URL) -> AvatarAudioOut:
     """An `AvatarAudioOut` that asks the dispatcher at `address` for its face."""
     return AvatarAudioOut(
         credentials=AvatarCredentials(FACE, "worker-token"),
         avatar_dispatcher_url=str(address.join("/launch")),
         room_id=room_id,
-        **more,
     )
 
 
@@ -133,6 +133,10 @@ class Turn:
     said: Pcm
     said_s: float
     interrupted_s: float = float("nan")
+
+    @property
+    def was_interrupted(self) -> bool:
+        return not math.isnan(self.interrupted_s)
 
 
 class Agent:

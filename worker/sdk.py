@@ -235,8 +235,7 @@ async def fetch_config(room: str, token: str, host: str) -> Any:
     try:
         return await _in_daemon_thread(lambda: get_server_config(room, token, host))
     except Exception as error:
-        _raise_refusal(error, host)
-        raise JoinError(_why_no_config(error, host)) from error
+        raise _no_config(error, host) from error
 
 
 async def _in_daemon_thread(call: Callable[[], T]) -> T:
@@ -264,26 +263,24 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
     return await outcome
 
 
-def _raise_refusal(error: Exception, host: str) -> None:
-    cause = error.args[0] if isinstance(error, MeetingInitializationError) else error
-    if isinstance(cause, HTTPError) and cause.response.status_code in TOKEN_REFUSED:
-        raise Refused(
-            f"{host} refused the token (HTTP {cause.response.status_code}); "
-            "send a fresh one that allows to join this meeting."
-        ) from error
-
-
-def _why_no_config(error: Exception, host: str) -> str:
+def _no_config(error: Exception, host: str) -> JoinError:
     cause = error.args[0] if isinstance(error, MeetingInitializationError) else error
     if isinstance(cause, HTTPError):
         code = cause.response.status_code
-        return f"{host} answered HTTP {code} to the join; check the meeting's id, or try later."
+        if code in TOKEN_REFUSED:
+            return Refused(
+                f"{host} refused the token (HTTP {code}); "
+                "send a fresh one that allows to join this meeting."
+            )
+        return JoinError(
+            f"{host} answered HTTP {code} to the join; check the meeting's id, or try later."
+        )
     if isinstance(cause, RequestException) and not isinstance(cause, InvalidJSONError):
-        return (
+        return JoinError(
             f"{host} cannot be reached ({type(cause).__name__}); "
             "check the network and signaling_base_url."
         )
-    return (
+    return JoinError(
         f"{host} answered the join with something that is not VideoSDK's "
         f"({type(cause).__name__}); check signaling_base_url."
     )
