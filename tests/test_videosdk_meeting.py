@@ -736,6 +736,21 @@ async def test_a_server_that_tells_the_worker_to_leave_has_the_last_word(
 
 
 @asynchronous
+async def test_a_goodbye_that_comes_behind_the_closing_of_the_channels_counts(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "WATCH_S", 1.0)
+    async with joined(certificate) as (room, meeting):
+        await close_the_channel(room, client_of(meeting))
+        listening = asyncio.create_task(some(meeting, 1_000_000))
+        await asyncio.sleep(0.2)  # it has been seen
+        assert not listening.done()
+        await end_it(room, client_of(meeting))
+        with pytest.raises(Dismissed, match="told the worker to leave"):
+            await listening
+
+
+@asynchronous
 async def test_sound_comes_out_of_the_encoder_as_soon_as_it_goes_in() -> None:
     """At another rate the encoder's resampler keeps the newest 20 ms for itself."""
     tracks = Tracks()

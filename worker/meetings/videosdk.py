@@ -191,6 +191,7 @@ class VideoSDKMeeting:
         self._inbox: Inbox | None = None
         self._parking = Parking()
         self._stage = ""
+        self._suspected = False
         self._leaving = asyncio.Lock()
         self._left = False
 
@@ -325,7 +326,11 @@ class VideoSDKMeeting:
                 )
 
     def _check(self, inside: Inside, inbox: Inbox, since_s: float) -> None:
-        """Raises Dismissed and MeetingLost."""
+        """Raises Dismissed, and MeetingLost at the second look.
+
+        A server that sends the worker away may close its channels before its goodbye is read,
+        and who took that for a loss would come back and evict whoever is wanted instead.
+        """
         room = self._info.room_name
         if inbox.closed or inside.leaving:
             raise Dismissed(
@@ -334,8 +339,9 @@ class VideoSDKMeeting:
                 "launch it again if it is still wanted."
             )
         reason = inside.lost() or inside.ask(since_s)
-        if reason is not None:
+        if reason is not None and self._suspected:
             raise MeetingLost(f"Meeting {room} is gone: {reason}.")
+        self._suspected = reason is not None
 
 
 def _name(participant_id: object) -> str:
