@@ -21,7 +21,7 @@ from worker.characters.folder import Box, Character, names
 from worker.characters.gauge import mouth_opening
 from worker.characters.life import BLINK, Life, Pose
 from worker.errors import InputError
-from worker.lipsync.spectrum import MouthShape
+from worker.lipsync.shape import MouthShape
 from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture
 from worker.renderer import Renderer
 from worker.renderers.character import Artist, CharacterRenderer, create

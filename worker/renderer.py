@@ -1,6 +1,8 @@
 """The Renderer port: sound in, pictures with their sound out."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from worker.media import AvatarFrame, Pcm, Picture
 
@@ -40,3 +42,49 @@ class Renderer(Protocol):
 
     def close(self) -> None:
         """Give back what the renderer holds. Nothing is called after it."""
+
+
+@runtime_checkable
+class Expressive(Protocol):
+    """A renderer whose face can also show moods, gestures and postures.
+
+    Names that are not among those listed are refused before they get here.
+    """
+
+    @property
+    def gestures(self) -> tuple[str, ...]:
+        """What `gesture` takes, such as nod, shake, wave_hello, laugh."""
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What `express` takes, such as neutral, happy, sad, surprised, thinking."""
+
+    @property
+    def postures(self) -> tuple[str, ...]:
+        """What `pose` takes: resting, listening, thinking."""
+
+    def gesture(self, name: str) -> None:
+        """Begin it with the next picture; one that is under way gives way to it smoothly."""
+
+    def express(self, name: str, intensity: float) -> None:
+        """Wear that expression from now on; `intensity` 0..1. Goes over to it smoothly."""
+
+    def pose(self, name: str) -> None:
+        """How the face waits while it does not speak, from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of a segment and when it is said, in seconds from the segment's first sample."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@runtime_checkable
+class Prompted(Protocol):
+    """A renderer whose lips are surer when it is told the words of the speech."""
+
+    def words(self, segment: int, words: Sequence[Word]) -> None:
+        """Some words of `segment`, in order; may come late, in pieces, or never."""

@@ -7,12 +7,12 @@ Fricatives, whose energy lies above 4 kHz, show narrow teeth.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from worker.lipsync.shape import SHUT, MouthShape
 from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Pcm
 
 HOP: Final = SAMPLE_RATE // 100
@@ -52,16 +52,6 @@ WIDEST: Final = 0.9
 FRICATIVE_OPENING: Final = 0.2
 FRICATIVE_WIDTH: Final = 0.45
 
-
-@dataclass(frozen=True, slots=True)
-class MouthShape:
-    """`opening` 0 is shut, 1 wide open; `width` -1 is rounded, 1 spread."""
-
-    opening: float
-    width: float
-
-
-SHUT: Final = MouthShape(0.0, 0.0)
 
 _WINDOW: Final = np.hanning(FRAME_SAMPLES).astype(np.float32)
 _BIN_HZ: Final = SAMPLE_RATE / FRAME_SAMPLES

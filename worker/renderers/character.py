@@ -14,7 +14,8 @@ from worker.characters import atlas
 from worker.characters.atlas import Atlas, Part
 from worker.characters.folder import Character
 from worker.characters.life import Life, Pose
-from worker.lipsync.spectrum import SHUT, MouthShape, SpectrumLipSync
+from worker.lipsync.shape import SHUT, MouthShape
+from worker.lipsync.spectrum import SpectrumLipSync
 from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, Plane
 from worker.renderer import Renderer
 from worker.settings import Settings
