@@ -8,17 +8,26 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agent_side.acts import UnknownActError
     from agent_side.audio_out import AvatarAudioOut, AvatarCredentials
     from agent_side.join import JoinInfo
     from agent_side.launch import AvatarError
 
-__all__ = ["AvatarAudioOut", "AvatarCredentials", "AvatarError", "JoinInfo"]
+__all__ = [
+    "AvatarAudioOut",
+    "AvatarCredentials",
+    "AvatarError",
+    "Gestures",
+    "JoinInfo",
+    "UnknownActError",
+]
 
 _HOMES = {
     "AvatarAudioOut": "agent_side.audio_out",
     "AvatarCredentials": "agent_side.audio_out",
     "AvatarError": "agent_side.launch",
     "JoinInfo": "agent_side.join",
+    "UnknownActError": "agent_side.acts",
 }
 
 

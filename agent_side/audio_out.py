@@ -4,16 +4,17 @@ import asyncio
 import inspect
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
+from agent_side.acts import ActUnknown, GestureDropped
 from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError, launch
 from agent_side.sctp import mend
 from agent_side.speaker import Speaker, TurnOver, TurnStarted, WorkerLost, WorkerReady
 from agent_side.stock import also_stock
-from agent_side.wire import STREAM_DIGITS, Packet, decode
+from agent_side.wire import STREAM_DIGITS, Face, Packet, Word, decode
 
 logger = logging.getLogger("avatar.agent_side")
 
@@ -82,7 +83,11 @@ class AvatarAudioOut:
     - `on_avatar_ready(version)`: a worker is there and listens; called again for the one that
       replaces it, and when one that was taken for a stock worker turns out to speak version 2.
     - `on_avatar_lost()`: the worker that was ready is gone; speech is kept for the next.
-    - `on_error(error)`: speech has not reached the face for 10 s. It is tried further.
+    - `on_error(error)`: speech has not reached the face for 10 s (it is tried further), or the
+      face turns out to have no gesture, expression or posture that it was asked for.
+
+    `gesture`, `expression`, `posture` and `words` are for our worker's faces. They wait behind
+    no speech, and no speech and no ack waits for them. Call them on the event loop.
 
     Callbacks may be functions or coroutine functions; what they raise is logged.
     """
@@ -142,6 +147,7 @@ class AvatarAudioOut:
         self._failing_since: float | None = None
         self._failure_logged = False
         self._failure_told = False
+        self._faceless_told = False
 
     @property
     def participant_id(self) -> str:
@@ -157,6 +163,21 @@ class AvatarAudioOut:
     def turn(self) -> int:
         """The number of the newest turn; 0 before the first."""
         return self._speaker.current_turn
+
+    @property
+    def gestures(self) -> tuple[str, ...]:
+        """What `gesture` takes; empty until the face is known."""
+        return (self._speaker.acts.face or Face()).gestures
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What `expression` takes; empty until the face is known."""
+        return (self._speaker.acts.face or Face()).expressions
+
+    @property
+    def postures(self) -> tuple[str, ...]:
+        """What `posture` takes; empty until the face is known."""
+        return (self._speaker.acts.face or Face()).postures
 
     def set_room_id(self, room_id: str) -> None:
         """Name the meeting, before `connect`."""
@@ -235,6 +256,44 @@ class AvatarAudioOut:
         finally:
             self._interrupting -= 1
 
+    def gesture(self, name: str) -> bool:
+        """Make a gesture now, once, such as nod or wave_hello.
+
+        Returns whether a face is there that was asked for it. If not, it is made all the same
+        where one comes within 2 s, and never later. An interrupt does not end it. Raises
+        `UnknownActError` (a ValueError) with the names that there are.
+        """
+        asked = self._speaker.acts.gesture(name, _now())
+        self._act()
+        return asked
+
+    def expression(self, name: str, intensity: float = 1.0) -> None:
+        """Wear an expression from now on, such as happy; `intensity` is 0 to 1.
+
+        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
+        ValueError) with the names that there are.
+        """
+        self._speaker.acts.express(name, intensity, _now())
+        self._act()
+
+    def posture(self, name: str) -> None:
+        """Wait like that while nothing is said: resting, listening, thinking.
+
+        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
+        ValueError) with the names that there are.
+        """
+        self._speaker.acts.pose(name, _now())
+        self._act()
+
+    def words(self, words: Iterable[tuple[str, float, float]]) -> None:
+        """Words of the current turn, or of the next where none is begun: text, start, end.
+
+        In seconds from the turn's first sample. Lips need none, and are surer with them where
+        the face can use them. Raises ValueError for times that are none.
+        """
+        self._speaker.words(Word(*word) for word in words)
+        self._wake()
+
     async def wait_until_ready(self) -> None:
         """Return when a worker is there and listens."""
         await self._ready.wait()
@@ -311,6 +370,16 @@ class AvatarAudioOut:
     def _wake(self) -> None:
         self._tell()
         self._changed.set()
+
+    def _act(self) -> None:
+        """Half of what may wait in the SDK is left for interrupts."""
+        there_is_room = self._speaker.version == 2 and len(self._parked) < MAX_PARKED // 2
+        if self._go_on is not None and self._overtakable and there_is_room:
+            self._go_on.set()
+        if self._speaker.version and self._speaker.acts.face is None and not self._faceless_told:
+            self._faceless_told = True
+            logger.warning("the avatar's worker shows no gestures and expressions: it is not ours")
+        self._wake()
 
     async def _send_all(self) -> None:
         pause_s = RETRY_FIRST_S
@@ -415,6 +484,11 @@ class AvatarAudioOut:
                         self._call(self.on_avatar_lost)
                 case TurnStarted(turn):
                     self._call(self.on_playback_started, turn)
+                case ActUnknown(error):
+                    logger.warning("%s", error)
+                    self._call(self.on_error, error)
+                case GestureDropped(name):
+                    logger.info("the gesture %s found no face in time", name)
                 case TurnOver(turn, position, interrupted):
                     self._call(self._on_stream_ended, position, interrupted)
                     self._call(self.on_stream_ended, position, interrupted, turn)

@@ -4,20 +4,26 @@ Speech and messages go in with the time, packets and events come out. `AvatarAud
 it a meeting and a clock.
 """
 
+import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import Final
 
+from agent_side.acts import Acts, ActUnknown, GestureDropped
 from agent_side.wire import (
+    ACTS,
     MAX_CHUNK_PCM,
+    MAX_WORD,
+    MAX_WORDS,
     SAMPLE_RATES,
     STREAM_DIGITS,
     TURN_END,
     TURN_INTERRUPT,
     Ack,
+    ActRefused,
     AgentHello,
     AudioChunk,
     AvatarReady,
@@ -33,6 +39,8 @@ from agent_side.wire import (
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
+    Words,
     ack_of,
     encode,
 )
@@ -82,6 +90,9 @@ DEAF_S: Final = 0.35
 MAX_KEPT_S: Final = 120
 """Speech kept for a worker that is not there yet; the oldest turn goes when it is more."""
 
+MAX_TURN_WORDS: Final = 4096
+"""The words that are kept of a turn, half an hour of them; more are not told."""
+
 WORKER_PATIENCE_S: Final = 60
 """Turns end unheard when no worker has been there for so long."""
 
@@ -114,7 +125,7 @@ class TurnOver:
     interrupted: bool
 
 
-Event = WorkerReady | WorkerLost | TurnStarted | TurnOver
+Event = WorkerReady | WorkerLost | TurnStarted | TurnOver | ActUnknown | GestureDropped
 
 
 @dataclass(slots=True)
@@ -141,6 +152,8 @@ class _Turn:
     killed: bool = False
     ended: TurnEnded | None = None
     outstanding: dict[int, _Sent] = field(default_factory=dict)
+    words: list[Word] = field(default_factory=list)
+    words_sent: int = 0
 
     @property
     def written(self) -> int:
@@ -163,8 +176,8 @@ class _Turn:
 class Speaker:
     """Everything that an agent says through one avatar, and what it hears back.
 
-    Samples are counted at `rate`. Version 0 means that no worker is there. Raises ValueError
-    for a rate that the protocol cannot say.
+    Samples are counted at `rate`. Version 0 means that no worker is there. `acts` is what the
+    face does beside speaking. Raises ValueError for a rate that the protocol cannot say.
     """
 
     def __init__(self, stream: str, rate: int) -> None:
@@ -175,12 +188,14 @@ class Speaker:
             )
         self.version = 0
         self.events: deque[Event] = deque()
+        self.acts = Acts(self.events.append)
         self._stream = stream
         self._rate = rate
         self._piece = min(int(CHUNK_S * rate), MAX_CHUNK_PCM // 2)
         self._turns: dict[int, _Turn] = {}
         self._newest = 0
         self._odd = b""
+        self._early_words: list[Word] = []
         self._swallow_end = False
         self._attached = False
         self._has_met = False
@@ -251,9 +266,29 @@ class Speaker:
     def interrupt(self, now: float) -> None:
         """Every turn so far is dead. Nothing happens when none is alive."""
         self._odd = b""
+        self._early_words = []
         self._swallow_end = True
         if any(not turn.killed for turn in self._turns.values()):
             self._kill(self._newest, now)
+
+    def words(self, words: Iterable[Word]) -> None:
+        """What the current turn says, or the next one where none is begun; texts are cut.
+
+        Raises ValueError for times that are none.
+        """
+        fitting = []
+        for text, start_s, end_s in words:
+            if not 0 <= start_s <= end_s < math.inf:
+                raise ValueError(
+                    f"{text!r} cannot be said from {start_s} to {end_s} s; "
+                    "count from the turn's first sample, and end no word before it starts."
+                )
+            if text:
+                fitting.append(Word(text[:MAX_WORD], float(start_s), float(end_s)))
+        turn = self._turns.get(self._newest)
+        waits = turn is None or turn.closed or turn.killed
+        known = self._early_words if turn is None or waits else turn.words
+        known += fitting[: MAX_TURN_WORDS - len(known)]
 
     def give_up(self) -> None:
         """Nobody will hear the turns that are alive."""
@@ -308,6 +343,10 @@ class Speaker:
                 self._turn_ended(message)
             case Progress(stream) if stream == self._stream:
                 self._progress(message, now)
+            case ActRefused(stream) if stream == self._stream:
+                self.acts.answered(message)
+            case Ack(stream, of) if stream == self._stream and of in ACTS:
+                self.acts.answered(message)
             case Ack(stream, of, turn) if stream == self._stream:
                 self._repeater.done((of, turn))
             case _:
@@ -324,7 +363,7 @@ class Speaker:
         self._advance(now)
         if not self._attached:
             return None
-        message = self._next_control(now)
+        message = self._next_control(now) or self.acts.pop_due(now)
         if message is None and self.version == 2:
             message = self._next_chunk(now)
         if message is None and self.version == 1:
@@ -346,6 +385,8 @@ class Speaker:
             due.append(self._hello_due)
         if self._repeater.next_due is not None:
             due.append(self._repeater.next_due)
+        if self.acts.next_due is not None:
+            due.append(self.acts.next_due)
         if self.version and self._turns:
             due.append(now + CHUNK_S)
         if self.version == 0 and self._present_since is not None:
@@ -380,6 +421,10 @@ class Speaker:
                     return self._chunk(turn, first, sent.end)
         ahead = sum(turn.sent - self._heard_estimate(turn, now) for turn in live)
         for turn in live:
+            if turn.words_sent < len(turn.words) and self.acts.face is not None:
+                first = turn.words_sent
+                turn.words_sent = min(len(turn.words), first + MAX_WORDS)
+                return Words(self._stream, turn.number, tuple(turn.words[first : turn.words_sent]))
             if turn.sent < turn.written:
                 if ahead >= (WINDOW_S + self._lag_s) * self._rate:
                     return None
@@ -436,7 +481,8 @@ class Speaker:
 
     def _begin_turn(self, now: float) -> _Turn:
         self._newest += 1
-        turn = self._turns[self._newest] = _Turn(self._newest, now)
+        turn = self._turns[self._newest] = _Turn(self._newest, now, words=self._early_words)
+        self._early_words = []
         return turn
 
     def _kill(self, newest: int, now: float) -> None:
@@ -580,6 +626,7 @@ class Speaker:
         self._resume_unheard()
         self.version = 2
         self.events.append(WorkerReady(2))
+        self.acts.found(self._stream, ready.face, now)
         over = self._first_unheard()[0] - 1
         if over:
             message = TurnInterrupt(self._stream, over)
@@ -597,6 +644,7 @@ class Speaker:
         self._interrupt_is_due = False
         self._repeater.clear()
         self._acks.clear()
+        self.acts.lost()
         self._resume_unheard()
         self._say_hello(now)
 
@@ -610,6 +658,7 @@ class Speaker:
                 self._over_unheard_of(turn)
             turn.outstanding.clear()
             turn.end_sent = False
+            turn.words_sent = 0
             turn.heard_at = None
             turn.forget_before(turn.heard)
             turn.sent = turn.kept
@@ -624,6 +673,7 @@ class Speaker:
             self._over(turn, turn.written / self._rate, interrupted=False)
 
     def _advance(self, now: float) -> None:
+        self.acts.expire(now)
         since = self._present_since
         if self.version == 0 and self._attached:
             if since is not None and now >= since + HELLO_PATIENCE_S:

@@ -21,7 +21,7 @@ import math
 import struct
 import zlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 MAX_PAYLOAD: Final = 15 * 1024
@@ -32,6 +32,16 @@ MAX_PCM: Final = 15_000
 
 MAX_RANGES: Final = 64
 """How many gaps one `Progress` names; the rest are named by the next one."""
+
+MAX_NAME: Final = 32
+"""The longest name of a gesture, an expression or a posture (ASCII characters)."""
+
+MAX_NAMES: Final = 64
+"""How many gestures, expressions or postures a face may tell of, each."""
+
+MAX_WORDS: Final = 16
+MAX_WORD: Final = 64
+"""How many words one `Words` has, and characters each: as many as fit a packet, however written."""
 
 MAX_ID: Final = 64
 MAX_UINT32: Final = 2**32 - 1
@@ -80,16 +90,35 @@ class StreamEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Face:
+    """What a worker's face can do beside speaking: the names that each message of it takes."""
+
+    gestures: tuple[str, ...] = ()
+    expressions: tuple[str, ...] = ()
+    postures: tuple[str, ...] = ()
+
+
+class Word(NamedTuple):
+    """A word of a turn and when it is said, in seconds from the turn's first sample."""
+
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class AvatarReady:
     """Worker to agent, reliable: I am here, I speak version 2.
 
     Sent when the worker has joined and when an agent appears, repeated for a while, and as
     the answer to every `AgentHello`, whose `stream` it then names. `worker` differs for each
-    worker process, so the agent notices a replacement.
+    worker process, so the agent notices a replacement. `face` is None for workers that are
+    older than gestures: they are sent none, and no `Words`.
     """
 
     worker: str
     stream: str | None
+    face: Face | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +208,74 @@ class TurnEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Gesture:
+    """Agent to worker, reliable, repeated until answered: make this gesture, once, now.
+
+    Answered with `Ack` or `ActRefused`, as `Expression` and `Posture` are. The `number`s of all
+    three count up together in a stream, so that one that comes twice has one effect.
+    """
+
+    stream: str
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """Agent to worker, reliable, repeated until answered: wear this expression from now on.
+
+    `intensity` is 0 to 1. One with a lower `number` than the one that is worn comes too late.
+    """
+
+    stream: str
+    number: int
+    name: str
+    intensity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """Agent to worker, reliable, repeated until answered: wait like that while you are silent.
+
+    One with a lower `number` than the one that is held comes too late.
+    """
+
+    stream: str
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActRefused:
+    """Worker to agent, reliable, in place of `Ack`: the face has no such thing.
+
+    `of` is the kind of the message, `names` are those that the face does have.
+    """
+
+    stream: str
+    of: str
+    number: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Agent to worker, reliable, sent once: what the turn says, for lips that are surer then.
+
+    Nothing waits for it and nothing needs it. In order within a message; a turn may have many.
+    """
+
+    stream: str
+    turn: int
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ack:
-    """Either side, reliable: the control message `of` for `turn` has arrived."""
+    """Either side, reliable: the control message `of` for `turn` has arrived.
+
+    For a gesture, an expression or a posture its number stands in place of the turn.
+    """
 
     stream: str
     of: str
@@ -200,18 +295,40 @@ Message = (
     | PlaybackStarted
     | Progress
     | TurnEnded
+    | Gesture
+    | Expression
+    | Posture
+    | ActRefused
+    | Words
     | Ack
 )
 
-Repeated = TurnEnd | TurnInterrupt | PlaybackStarted | TurnEnded
+Act = Gesture | Expression | Posture
+"""What a face does beside speaking."""
+
+Repeated = TurnEnd | TurnInterrupt | PlaybackStarted | TurnEnded | Act
 """Control that is sent again until its `Ack` arrives."""
 
 TURN_END: Final = "turn_end"
 TURN_INTERRUPT: Final = "turn_interrupt"
 PLAYBACK_STARTED: Final = "playback_started"
 TURN_ENDED: Final = "turn_ended"
-ACKNOWLEDGED: Final = (TURN_END, TURN_INTERRUPT, PLAYBACK_STARTED, TURN_ENDED)
+GESTURE: Final = "gesture"
+EXPRESSION: Final = "expression"
+POSTURE: Final = "posture"
+ACTS: Final = (GESTURE, EXPRESSION, POSTURE)
+"""The kinds that an `ActRefused` may name."""
+ACKNOWLEDGED: Final = (TURN_END, TURN_INTERRUPT, PLAYBACK_STARTED, TURN_ENDED, *ACTS)
 """The kinds that an `Ack` may name."""
+
+
+def is_name(name: object) -> bool:
+    """Whether the protocol can say `name`: ASCII that can be seen, without spaces, not too long."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= MAX_NAME
+        and all("!" <= letter <= "~" for letter in name)
+    )
 
 
 def ack_of(message: Repeated) -> Ack:
@@ -225,6 +342,12 @@ def ack_of(message: Repeated) -> Ack:
             kind = PLAYBACK_STARTED
         case TurnEnded():
             kind = TURN_ENDED
+        case Gesture():
+            return Ack(message.stream, GESTURE, message.number)
+        case Expression():
+            return Ack(message.stream, EXPRESSION, message.number)
+        case Posture():
+            return Ack(message.stream, POSTURE, message.number)
     return Ack(message.stream, kind, message.turn)
 
 
@@ -368,8 +491,9 @@ def _fields(message: Message) -> dict[str, Any]:
         case StreamEnded(position, interrupted):
             data = {"playback_position": position, "interrupted": interrupted}
             return {"type": "stream_ended", "data": data}
-        case AvatarReady(worker, stream):
-            return {"type": "avatar_ready", "v": 2, "worker": worker, "stream": stream}
+        case AvatarReady(worker, stream, face):
+            ready = {"type": "avatar_ready", "v": 2, "worker": worker, "stream": stream}
+            return ready if face is None else {**ready, **asdict(face)}
         case AgentHello(stream, turn, sample, sample_rate):
             fields: dict[str, Any] = {"turn": turn, "sample": sample, "sample_rate": sample_rate}
             kind = "agent_hello"
@@ -385,6 +509,17 @@ def _fields(message: Message) -> dict[str, Any]:
         case TurnEnded(stream, turn, position, interrupted):
             kind = TURN_ENDED
             fields = {"turn": turn, "position": position, "interrupted": interrupted}
+        case Gesture(stream, number, name):
+            kind, fields = GESTURE, {"number": number, "name": name}
+        case Expression(stream, number, name, intensity):
+            kind = EXPRESSION
+            fields = {"number": number, "name": name, "intensity": intensity}
+        case Posture(stream, number, name):
+            kind, fields = POSTURE, {"number": number, "name": name}
+        case ActRefused(stream, of, number, names):
+            kind, fields = "act_refused", {"of": of, "number": number, "names": names}
+        case Words(stream, turn, words):
+            kind, fields = "words", {"turn": turn, "words": words}
         case Ack(stream, of, turn):
             kind, fields = "ack", {"of": of, "turn": turn}
         case _:
@@ -444,6 +579,38 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _share(value: object) -> float:
+    share = _seconds(value)
+    if share > 1:
+        raise _RefusedError
+    return share
+
+
+def _number(fields: dict[str, Any]) -> int:
+    return _whole(fields["number"], MAX_UINT32 + 1)
+
+
+def _name(value: object) -> str:
+    if not is_name(value):
+        raise _RefusedError
+    return str(value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > MAX_NAMES:
+        raise _RefusedError
+    return tuple(_name(name) for name in value)
+
+
+def _word(value: object) -> Word:
+    if not isinstance(value, list) or len(value) != 3:
+        raise _RefusedError
+    text, start_s, end_s = value[0], _seconds(value[1]), _seconds(value[2])
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_WORD or end_s < start_s:
+        raise _RefusedError
+    return Word(text, start_s, end_s)
+
+
 def _flag(value: object) -> bool:
     if not isinstance(value, bool):
         raise _RefusedError
@@ -478,9 +645,12 @@ def _read_ready(fields: dict[str, Any]) -> AvatarReady:
     worker = fields["worker"]
     if not isinstance(worker, str) or not worker.isascii() or not 0 < len(worker) <= MAX_ID:
         raise _RefusedError
+    face = None
+    if "gestures" in fields:
+        face = Face(*(_names(fields[kind]) for kind in ("gestures", "expressions", "postures")))
     if fields["stream"] is None and fields.get("v") == 2:
-        return AvatarReady(worker, None)
-    return AvatarReady(worker, _stream(fields))
+        return AvatarReady(worker, None, face)
+    return AvatarReady(worker, _stream(fields), face)
 
 
 def _read_progress(fields: dict[str, Any]) -> Progress:
@@ -499,6 +669,19 @@ def _read_progress(fields: dict[str, Any]) -> Progress:
         _whole(fields["received"]),
         tuple(ranges),
     )
+
+
+def _read_act_refused(fields: dict[str, Any]) -> ActRefused:
+    if fields["of"] not in ACTS:
+        raise _RefusedError
+    return ActRefused(_stream(fields), str(fields["of"]), _number(fields), _names(fields["names"]))
+
+
+def _read_words(fields: dict[str, Any]) -> Words:
+    words = fields["words"]
+    if not isinstance(words, list) or not 0 < len(words) <= MAX_WORDS:
+        raise _RefusedError
+    return Words(_stream(fields), _turn(fields), tuple(_word(word) for word in words))
 
 
 def _read_ack(fields: dict[str, Any]) -> Ack:
@@ -521,6 +704,13 @@ _READERS: Final[dict[str, Callable[[dict[str, Any]], Message]]] = {
     TURN_ENDED: lambda f: TurnEnded(
         _stream(f), _turn(f), _seconds(f["position"]), _flag(f["interrupted"])
     ),
+    GESTURE: lambda f: Gesture(_stream(f), _number(f), _name(f["name"])),
+    EXPRESSION: lambda f: Expression(
+        _stream(f), _number(f), _name(f["name"]), _share(f["intensity"])
+    ),
+    POSTURE: lambda f: Posture(_stream(f), _number(f), _name(f["name"])),
+    "act_refused": _read_act_refused,
+    "words": _read_words,
     "ack": _read_ack,
 }
 

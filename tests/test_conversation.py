@@ -10,6 +10,7 @@ from agent_side.wire import (
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Face,
     Interrupt,
     Pcm,
     Progress,
@@ -26,6 +27,7 @@ from worker.segment import Speech
 
 STREAM = "00112233445566aa"
 SPEECH = Pcm(voice(960).tobytes())
+FACE = Face(("nod",), ("neutral", "happy"), ("resting", "listening"))
 HELLO = AgentHello(STREAM, 1, 0, 24_000)
 
 
@@ -41,7 +43,12 @@ class Room:
         self.speech = Speech()
         self.handed = Counter()
         self.conversation = Conversation(
-            self.speech, self.handed.__getitem__, worker="worker", rate=24_000, agent_id=agent_id
+            self.speech,
+            self.handed.__getitem__,
+            worker="worker",
+            face=FACE,
+            rate=24_000,
+            agent_id=agent_id,
         )
 
     def joins(self, participant, is_agent=False):
@@ -287,7 +294,7 @@ def test_an_agent_that_comes_back_with_its_stream_finds_a_worker_that_starts_ane
     room.tells()
     room.joins("agent", is_agent=True)
     room.hears("agent", AgentHello(STREAM, 1, 480, 24_000))
-    assert room.tells() == [AvatarReady("worker-1", STREAM)]
+    assert room.tells() == [AvatarReady("worker-1", STREAM, FACE)]
     room.hears("agent", chunk(1), TurnEnd(STREAM, 1, 960))
     assert room.speak() == [480]
     assert [ended.position for ended in room.tells(TurnEnded)] == [0.04]
@@ -300,7 +307,7 @@ def test_version_2_is_spoken_from_the_greeting_on(room):
     assert room.conversation.version == 1
     room.hears("agent", HELLO)
     assert room.conversation.version == 2
-    assert room.tells() == [AvatarReady("worker", STREAM)]
+    assert room.tells() == [AvatarReady("worker", STREAM, FACE)]
 
 
 def test_speech_of_version_1_means_nothing_to_an_agent_of_version_2(room):
@@ -332,7 +339,7 @@ def test_a_late_version_1_interrupt_does_not_reach_a_version_2_turn(room):
 def test_a_worker_announces_itself_a_bounded_number_of_times(room):
     room.conversation.announce(room.now)
     told = room.wait(60)
-    assert set(told) == {AvatarReady("worker", None)}
+    assert set(told) == {AvatarReady("worker", None, FACE)}
     assert 5 <= len(told) <= ANNOUNCE_S + 5
     assert room.wait(60) == []
 
@@ -341,7 +348,7 @@ def test_a_worker_announces_itself_anew_to_whoever_joins(room):
     room.conversation.announce(room.now)
     room.wait(60)
     room.joins("agent", is_agent=True)
-    assert room.tells() == [AvatarReady("worker", None)]
+    assert room.tells() == [AvatarReady("worker", None, FACE)]
 
 
 def test_the_announcement_stops_when_an_agent_answers(room):

@@ -13,6 +13,7 @@ from agent_side.wire import (
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Face,
     Interrupt,
     Pcm,
     PlaybackStarted,
@@ -28,6 +29,7 @@ from worker.segment import MAX_WAITING_S, Speech
 STREAM = "00112233445566aa"
 OTHER = "ffeeddccbbaa9988"
 RATE = 24_000
+FACE = Face(("nod", "wave_hello"), ("neutral", "happy", "sad"), ("resting", "listening"))
 
 
 class Worker:
@@ -39,7 +41,7 @@ class Worker:
         self.counters = Counter()
         self.handed = Counter()
         """Samples of each segment that were handed to the tracks, at 24 kHz."""
-        self.version = Version2(self.speech, self.handed.__getitem__, "worker", self.counters)
+        self.version = Version2(self.speech, self.handed.__getitem__, "worker", FACE, self.counters)
         self.turns = {}
         if hello is not None:
             self.hears(hello)
@@ -99,7 +101,7 @@ def test_every_hello_is_answered_with_ready():
     assert worker.version.stream is None
     for _ in range(2):
         assert worker.hears(AgentHello(STREAM, 1, 0, 24_000))
-        assert worker.tells() == [AvatarReady("worker", STREAM)]
+        assert worker.tells() == [AvatarReady("worker", STREAM, FACE)]
     assert worker.version.stream == STREAM
 
 
@@ -139,7 +141,7 @@ def test_other_messages_mean_nothing(worker, message):
 def test_a_new_stream_silences_the_old_one(worker):
     worker.hears_chunk(1, voice(1000))
     worker.hears(AgentHello(OTHER, 1, 0, 24_000))
-    assert worker.tells(AvatarReady) == [AvatarReady("worker", OTHER)]
+    assert worker.tells(AvatarReady) == [AvatarReady("worker", OTHER, FACE)]
     assert worker.speech.living == ()
     assert not worker.hears_chunk(1, voice(1000))
     assert worker.hears_chunk(1, voice(500), stream=OTHER)

@@ -10,21 +10,31 @@ from hypothesis import strategies as st
 
 from agent_side.wire import (
     ACKNOWLEDGED,
+    ACTS,
     CHUNK_HEADER,
     CHUNK_MAGIC,
     MAX_CHUNK_PCM,
+    MAX_NAME,
+    MAX_NAMES,
     MAX_PAYLOAD,
     MAX_RANGES,
+    MAX_WORD,
+    MAX_WORDS,
     TURN_END,
     TURN_INTERRUPT,
     Ack,
+    ActRefused,
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Expression,
+    Face,
+    Gesture,
     Interrupt,
     Message,
     Pcm,
     PlaybackStarted,
+    Posture,
     Progress,
     Repeater,
     SegmentEnd,
@@ -32,6 +42,8 @@ from agent_side.wire import (
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
+    Words,
     ack_of,
     decode,
     encode,
@@ -49,6 +61,15 @@ samples = st.integers(0, 2**53 - 1)
 seconds = st.floats(0, allow_infinity=False, allow_nan=False)
 speech = st.integers(1, 600).flatmap(lambda n: st.binary(min_size=2 * n, max_size=2 * n))
 workers = st.text(st.characters(codec="ascii"), min_size=1, max_size=64)
+names = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=MAX_NAME)
+rows_of_names = st.lists(names, max_size=MAX_NAMES).map(tuple)
+faces = st.builds(Face, rows_of_names, rows_of_names, rows_of_names)
+words = st.builds(
+    lambda text, a, b: Word(text, min(a, b), max(a, b)),
+    st.text(min_size=1, max_size=MAX_WORD),
+    seconds,
+    seconds,
+)
 gaps = st.lists(st.tuples(samples, samples), max_size=MAX_RANGES).map(tuple)
 
 version1 = st.one_of(
@@ -68,7 +89,12 @@ chunks = st.builds(
 )
 version2 = st.one_of(
     chunks,
-    st.builds(AvatarReady, workers, st.none() | streams),
+    st.builds(AvatarReady, workers, st.none() | streams, st.none() | faces),
+    st.builds(Gesture, streams, turns, names),
+    st.builds(Expression, streams, turns, names, st.floats(0, 1)),
+    st.builds(Posture, streams, turns, names),
+    st.builds(ActRefused, streams, st.sampled_from(ACTS), turns, rows_of_names),
+    st.builds(Words, streams, turns, st.lists(words, min_size=1, max_size=MAX_WORDS).map(tuple)),
     st.builds(AgentHello, streams, turns, samples, st.integers(4000, 192_000)),
     st.builds(TurnEnd, streams, turns, samples),
     st.builds(TurnInterrupt, streams, turns),
@@ -106,10 +132,28 @@ field_names = st.sampled_from(
         "of",
         "data",
         "playback_position",
+        "number",
+        "name",
+        "names",
+        "intensity",
+        "words",
+        "gestures",
+        "expressions",
+        "postures",
     ]
 )
 json_types = st.sampled_from(
-    ["segment_end", "stream_ended", "avatar_ready", "agent_hello", "progress", "ack", *ACKNOWLEDGED]
+    [
+        "segment_end",
+        "stream_ended",
+        "avatar_ready",
+        "agent_hello",
+        "progress",
+        "act_refused",
+        "words",
+        "ack",
+        *ACKNOWLEDGED,
+    ]
 )
 any_json = st.recursive(
     wild,
@@ -202,6 +246,18 @@ def test_wild_fields_make_a_message_or_nothing(kind: str, fields: dict[str, Any]
         '{"type": "avatar_ready", "v": 2, "worker": "", "stream": null}',
         '{"type": "avatar_ready", "v": 2, "worker": "\\ud800", "stream": null}',
         '{"type": "avatar_ready", "v": 1, "worker": "w", "stream": null}',
+        '{"type": "avatar_ready", "v": 2, "worker": "w", "stream": null, "gestures": ["nod"]}',
+        '{"type": "gesture", "v": 2, "stream": "0123456789abcdef", "number": 1, "name": ""}',
+        '{"type": "gesture", "v": 2, "stream": "0123456789abcdef", "number": 1, "name": "a b"}',
+        '{"type": "gesture", "v": 2, "stream": "0123456789abcdef", "number": 1, "name": ["nod"]}',
+        '{"type": "gesture", "v": 2, "stream": "0123456789abcdef", "number": -1, "name": "nod"}',
+        '{"type": "posture", "v": 2, "stream": "0123456789abcdef", "name": "listening"}',
+        '{"type": "act_refused", "v": 2, "stream": "0123456789abcdef", "of": "turn_end",'
+        ' "number": 1, "names": []}',
+        '{"type": "words", "v": 2, "stream": "0123456789abcdef", "turn": 1, "words": []}',
+        '{"type": "words", "v": 2, "stream": "0123456789abcdef", "turn": 1, "words": [["",0,1]]}',
+        '{"type": "words", "v": 2, "stream": "0123456789abcdef", "turn": 1, "words": "a"}',
+        '{"type": "words", "v": 2, "stream": "0123456789abcdef", "turn": 1, "words": [["hi", 0]]}',
         '{"type": "\\ud800"}',
         "\ud800",
         "INTERRUPT\ud800",
@@ -330,6 +386,21 @@ def test_speech_is_split_without_cutting_a_sample(data: bytes, limit: int) -> No
         TurnEnded(STREAM, 1, -1.0, False),
         Progress(STREAM, 1, 0, 0, ((0, 1),) * (MAX_RANGES + 1)),
         Progress(STREAM, 1, 0, 0, ((0, -1),)),
+        AvatarReady("w", None, Face(("nod",) * (MAX_NAMES + 1))),
+        AvatarReady("w", None, Face(expressions=("x" * (MAX_NAME + 1),))),
+        Gesture(STREAM, -1, "nod"),
+        Gesture(STREAM, 1, "n" * (MAX_NAME + 1)),
+        Gesture(STREAM, 1, "nöd"),
+        Expression(STREAM, 1, "happy", 1.1),
+        Expression(STREAM, 1, "happy", -0.1),
+        Expression(STREAM, 1, "happy", math.nan),
+        Posture(STREAM, 2**32, "listening"),
+        ActRefused(STREAM, "turn_end", 1, ()),
+        Words(STREAM, 1, ()),
+        Words(STREAM, 1, (Word("w", 0.0, 1.0),) * (MAX_WORDS + 1)),
+        Words(STREAM, 1, (Word("w" * (MAX_WORD + 1), 0.0, 1.0),)),
+        Words(STREAM, 1, (Word("w", 1.0, 0.5),)),
+        Words(STREAM, 1, (Word("w", 0.0, math.inf),)),
         Ack(STREAM, "agent_hello", 1),
         AudioChunk("", 1, 1, 0, 24_000, b"\0\0"),
         AudioChunk(STREAM, -1, 1, 0, 24_000, b"\0\0"),
@@ -354,6 +425,21 @@ def test_the_longest_messages_fit() -> None:
     last = 2**53 - 1
     progress = Progress(STREAM, 2**32 - 1, last, last, ((last, last),) * MAX_RANGES)
     assert decode(encode(progress).payload, reliable=True) == progress
+    names = tuple(f"{number:0>{MAX_NAME}}" for number in range(MAX_NAMES))
+    ready = AvatarReady("w" * 64, STREAM, Face(names, names, names))
+    assert decode(encode(ready).payload, reliable=True) == ready
+    word = Word("\U0001f600" * MAX_WORD, 1.1111111111111112e-300, 1.1111111111111112e300)
+    words = Words(STREAM, 2**32 - 1, (word,) * MAX_WORDS)
+    assert decode(encode(words).payload, reliable=True) == words
+
+
+def test_a_worker_without_a_face_to_tell_of_says_what_older_ones_say() -> None:
+    assert json.loads(encode(AvatarReady("w", None)).payload) == {
+        "type": "avatar_ready",
+        "v": 2,
+        "worker": "w",
+        "stream": None,
+    }
 
 
 def test_an_ack_names_what_it_answers() -> None:
@@ -366,6 +452,9 @@ def test_an_ack_names_what_it_answers() -> None:
             TurnInterrupt(STREAM, 1),
             PlaybackStarted(STREAM, 1),
             TurnEnded(STREAM, 1, 0.0, False),
+            Gesture(STREAM, 1, "nod"),
+            Expression(STREAM, 1, "happy", 1.0),
+            Posture(STREAM, 1, "listening"),
         )
     ]
     assert tuple(kinds) == ACKNOWLEDGED

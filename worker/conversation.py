@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Final
 
-from agent_side.wire import AgentHello, AudioChunk, AvatarReady, Message, Pcm, Repeater
+from agent_side.wire import AgentHello, AudioChunk, AvatarReady, Face, Message, Pcm, Repeater
+from worker.acts import Cue
 from worker.playout import Ended
 from worker.protocols.version1 import Version1
 from worker.protocols.version2 import Version2
@@ -30,14 +31,22 @@ class Conversation:
     """
 
     def __init__(
-        self, speech: Speech, handed: Handed, *, worker: str, rate: int, agent_id: str | None
+        self,
+        speech: Speech,
+        handed: Handed,
+        *,
+        worker: str,
+        face: Face,
+        rate: int,
+        agent_id: str | None,
     ) -> None:
         self.counters: Counter[str] = Counter()
         self.bound: str | None = None
         self._speech = speech
+        self._face = face
         self._agent_id = agent_id
         self._version1 = Version1(speech, rate, self.counters)
-        self._version2 = Version2(speech, handed, worker, self.counters)
+        self._version2 = Version2(speech, handed, worker, face, self.counters)
         self._versions: tuple[TurnTaking, ...] = (self._version1, self._version2)
         self._agents: set[str] = set()
         self._left_at: dict[str, float] = {}
@@ -52,7 +61,8 @@ class Conversation:
     def announce(self, now: float) -> None:
         """Say that this worker is there, until an agent answers or `ANNOUNCE_S` are over."""
         self._announce_until = now + ANNOUNCE_S
-        self._announcing.add("ready", AvatarReady(self._version2.worker, None), now)
+        ready = AvatarReady(self._version2.worker, None, self._face)
+        self._announcing.add("ready", ready, now)
 
     def joined(self, participant_id: str, is_agent: bool, now: float) -> None:
         """Somebody is in the room."""
@@ -118,6 +128,10 @@ class Conversation:
             messages.extend(version.outgoing)
             version.outgoing.clear()
         return messages
+
+    def take_cues(self) -> list[Cue]:
+        """What the renderer has to be told beside speech, in order; told once."""
+        return self._version2.take_cues()
 
     def _bind(self, sender: str, message: Message) -> bool:
         if not isinstance(message, Pcm | AudioChunk | AgentHello) or sender in self._left_at:

@@ -35,7 +35,10 @@ class Renderer(Protocol):
         """
 
     def reset(self) -> None:
-        """Forget speech that was pushed and not drained: it was interrupted."""
+        """Forget speech that was pushed and not drained: it was interrupted.
+
+        Expressions, gestures and postures of an `Expressive` face stay: they are no speech.
+        """
 
     def idle(self) -> Picture:
         """The face at rest one tick (40 ms) later, mouth closed. All pictures have one size."""
@@ -48,7 +51,10 @@ class Renderer(Protocol):
 class Expressive(Protocol):
     """A renderer whose face can also show moods, gestures and postures.
 
-    Names that are not among those listed are refused before they get here.
+    Called between pictures, on the thread of all other calls. What is asked for shows in the
+    next picture that is drawn. The lists never change; their names are ASCII without spaces, at
+    most 32 characters. Names that are not among them are refused before they get here. When
+    an agent leaves, the face is told to be neutral and resting again, if it lists these.
     """
 
     @property
@@ -64,7 +70,10 @@ class Expressive(Protocol):
         """What `pose` takes: resting, listening, thinking."""
 
     def gesture(self, name: str) -> None:
-        """Begin it with the next picture; one that is under way gives way to it smoothly."""
+        """Begin it with the next picture; one that is under way gives way to it smoothly.
+
+        An interrupt does not end it: it is no speech, and half a wave looks like a fault.
+        """
 
     def express(self, name: str, intensity: float) -> None:
         """Wear that expression from now on; `intensity` 0..1. Goes over to it smoothly."""
@@ -87,4 +96,8 @@ class Prompted(Protocol):
     """A renderer whose lips are surer when it is told the words of the speech."""
 
     def words(self, segment: int, words: Sequence[Word]) -> None:
-        """Some words of `segment`, in order; may come late, in pieces, or never."""
+        """Some words of `segment`, in order, none of them twice.
+
+        May come late, even after `finish`, or never; pieces come in any order. They may come
+        before the first `push` of the segment, and for one that never has a sample.
+        """

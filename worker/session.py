@@ -11,6 +11,7 @@ from typing import Final
 
 from agent_side.wire import Message
 from worker import clock
+from worker.acts import Cue, Prompt, face_of, perform
 from worker.attendance import Attendance
 from worker.conversation import Conversation
 from worker.errors import AvatarError, MeetingError, MeetingLost, RendererError
@@ -74,6 +75,7 @@ class Session:
             self._speech,
             self._playout.handed,
             worker=secrets.token_hex(8),
+            face=face_of(renderer),
             rate=settings.input_rate,
             agent_id=agent_id,
         )
@@ -207,10 +209,11 @@ class Session:
                 work = self._take_work()
                 reset = 0 < self._pushed < self._speech.floor
                 rest = self._playout.wants_rest and not work
-                if not (work or reset or rest):
+                cues = self._take_cues()
+                if not (work or reset or rest or cues):
                     break
                 self._pushed = work[-1][0] if work else 0 if reset else self._pushed
-                job = partial(_step, self._renderer, reset, work, rest)
+                job = partial(_step, self._renderer, reset, cues, work, rest)
                 frames, picture = await loop.run_in_executor(thread, job)
                 self._playout.add(frames)
                 if picture is not None:
@@ -224,6 +227,15 @@ class Session:
                 break
             work.append(item)
         return work
+
+    def _take_cues(self) -> list[Cue]:
+        """What the face does beside speaking; words of dead segments are nobody's."""
+        floor = self._speech.floor
+        return [
+            cue
+            for cue in self._conversation.take_cues()
+            if not isinstance(cue, Prompt) or cue.segment >= floor
+        ]
 
     async def _play(self, attendance: Attendance) -> None:
         async for now in self._clock.ticks():
@@ -286,12 +298,14 @@ class Session:
 
 
 def _step(
-    renderer: Renderer, reset: bool, work: list[Work], rest: bool
+    renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], rest: bool
 ) -> tuple[list[AvatarFrame], Picture | None]:
     """What the render thread does in one go: the only place that calls the renderer."""
     try:
         if reset:
             renderer.reset()
+        for cue in cues:
+            perform(renderer, cue)
         for segment, pcm, finished in work:
             if pcm is not None:
                 renderer.push(segment, pcm)

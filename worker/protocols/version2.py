@@ -1,7 +1,7 @@
 """Version 2: every message names its turn, so nothing has to be guessed and nothing is lost."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from agent_side.wire import (
@@ -12,16 +12,23 @@ from agent_side.wire import (
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Expression,
+    Face,
+    Gesture,
     Message,
     PlaybackStarted,
+    Posture,
     Progress,
     Repeater,
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Words,
     ack_of,
 )
+from worker.acts import Acts, Cue, Prompt
 from worker.playout import Ended
+from worker.renderer import Word
 from worker.segment import MAX_WAITING_S, AudioSegment, Speech
 from worker.turns import Handed
 
@@ -32,6 +39,9 @@ GAP_REPORT_S: Final = 0.1
 MAX_NEW_TURNS: Final = 100
 """A turn number further ahead than this is refused: it would open all turns before it."""
 
+MAX_TURN_WORDS: Final = 4096
+"""Words of a turn beyond this are ignored: half an hour of speech has as many."""
+
 MAX_RETIRED: Final = 64
 
 
@@ -40,17 +50,24 @@ class _Turn:
     segment: AudioSegment
     reported: tuple[int, int, tuple[tuple[int, int], ...]] | None = None
     reported_at: float = float("-inf")
+    prompted: set[float] = field(default_factory=set)
+    """When the words begin that the renderer was told of, in seconds of the turn."""
 
 
 class Version2:
     """What a worker hears from an agent that numbers its turns (a `TurnTaking`)."""
 
-    def __init__(self, speech: Speech, handed: Handed, worker: str, counters: Counter[str]) -> None:
+    def __init__(
+        self, speech: Speech, handed: Handed, worker: str, face: Face, counters: Counter[str]
+    ) -> None:
         self.outgoing: list[Message] = []
         self.stream: str | None = None
         self._speech = speech
         self._handed = handed
         self._name = worker
+        self._face = face
+        self._acts = Acts(face, counters)
+        self._prompts: list[Prompt] = []
         self._releases = 0
         self._counters = counters
         self._repeater = Repeater()
@@ -70,7 +87,16 @@ class Version2:
         match message:
             case AgentHello():
                 self._hello(message)
-            case AudioChunk() | TurnEnd() | TurnInterrupt() | Ack():
+            case (
+                AudioChunk()
+                | TurnEnd()
+                | TurnInterrupt()
+                | Gesture()
+                | Expression()
+                | Posture()
+                | Words()
+                | Ack()
+            ):
                 return message.stream == self.stream and self._obey(message, now)
             case _:
                 return False
@@ -99,8 +125,15 @@ class Version2:
     def accept_no_turn(self) -> None:
         self._accepts_turns = False
 
+    def take_cues(self) -> list[Cue]:
+        """What the renderer has to be told beside speech, in order; told once."""
+        cues: list[Cue] = [*self._acts.take(), *self._prompts]
+        self._prompts.clear()
+        return cues
+
     def release(self) -> None:
         self.stream = None
+        self._acts.release()
         self._repeater.clear()
         self._releases += 1
         for state in self._turns.values():
@@ -119,10 +152,11 @@ class Version2:
                 self._turns.clear()
                 self._turn_of.clear()
                 self._speech.cut()
+                self._acts.release()
             self.stream = hello.stream
             self._next = hello.turn
             self._greeting = hello
-        self.outgoing.append(AvatarReady(self.worker, hello.stream))
+        self.outgoing.append(AvatarReady(self.worker, hello.stream, self._face))
 
     def _obey(self, message: Message, now: float) -> bool:
         match message:
@@ -136,6 +170,10 @@ class Version2:
             case TurnInterrupt():
                 self.outgoing.append(ack_of(message))
                 self._interrupt(message.turn)
+            case Gesture() | Expression() | Posture():
+                self.outgoing.append(self._acts.receive(message))
+            case Words():
+                self._prompt(message)
         return True
 
     def _open_to(self, turn: int) -> bool:
@@ -187,6 +225,24 @@ class Version2:
             self._speech.cut(max(dead) + 1)
         else:
             self._counters["control_duplicate"] += 1
+
+    def _prompt(self, message: Words) -> None:
+        if not self._open_to(message.turn):
+            return
+        state = self._turns.get(message.turn)
+        if state is None:
+            self._counters["words_of_ended_turn"] += 1
+            return
+        segment = state.segment
+        begin_s = segment.begin / segment.rate if segment.rate else 0.0
+        words = []
+        for text, start_s, end_s in message.words:
+            told = start_s in state.prompted or len(state.prompted) >= MAX_TURN_WORDS
+            if not told and end_s > begin_s:
+                state.prompted.add(start_s)
+                words.append(Word(text, max(0.0, start_s - begin_s), end_s - begin_s))
+        if words:
+            self._prompts.append(Prompt(segment.number, tuple(words)))
 
     def _report(self, turn: int, state: _Turn, now: float) -> None:
         segment = state.segment

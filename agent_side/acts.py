@@ -1,0 +1,217 @@
+"""Acts: what an agent's face is told to do beside speaking, without a socket or a clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from agent_side.launch import AvatarError
+from agent_side.wire import (
+    EXPRESSION,
+    GESTURE,
+    POSTURE,
+    Ack,
+    Act,
+    ActRefused,
+    Expression,
+    Face,
+    Gesture,
+    Posture,
+    Repeater,
+    ack_of,
+    is_name,
+)
+
+GESTURE_PATIENCE_S: Final = 2.0
+"""A gesture is of the moment: one that has not begun by then never will."""
+
+MAX_GESTURES: Final = 16
+"""Gestures that wait for their answer; the oldest is given up for the next."""
+
+
+class UnknownActError(AvatarError, ValueError):
+    """The face has no such gesture, expression or posture; `names` are those that it has."""
+
+    def __init__(self, kind: str, name: str, names: tuple[str, ...]) -> None:
+        there_are = f"choose one of: {', '.join(names)}" if names else "it has none"
+        super().__init__(f"The face has no {kind} {name!r}; {there_are}.")
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class ActUnknown:
+    """The worker refuses what was asked of its face before it could be known."""
+
+    error: UnknownActError
+
+
+@dataclass(frozen=True, slots=True)
+class GestureDropped:
+    """Nobody has said in time that the gesture began."""
+
+    name: str
+
+
+class Acts:
+    """The gestures, expressions and postures that an agent asks for.
+
+    The newest expression and the newest posture are kept and told to every worker that comes;
+    a gesture is told to the one that is there, or comes within `GESTURE_PATIENCE_S`. What is
+    told is repeated until it is answered. `tell` is called with what the agent should know.
+    """
+
+    def __init__(self, tell: Callable[[ActUnknown | GestureDropped], None]) -> None:
+        self.face: Face | None = None
+        """What the face can do; None while nobody is there who has said so."""
+        self._tell = tell
+        self._stream = ""
+        self._number = 0
+        self._expression: tuple[str, float] | None = None
+        self._posture: str | None = None
+        self._early: tuple[str, float] | None = None
+        self._repeater = Repeater()
+        self._unanswered: dict[tuple[str, int], Act] = {}
+        self._until: dict[int, float] = {}
+
+    # The agent ------------------------------------------------------------------------------
+
+    def gesture(self, name: str, now: float) -> bool:
+        """Begin it now. False while no face is there that could: it waits a moment for one.
+
+        Raises `UnknownActError`.
+        """
+        self._check(GESTURE, name)
+        if self.face is None:
+            self._give_up_early()
+            self._early = (name, now + GESTURE_PATIENCE_S)
+            return False
+        self._send_gesture(name, now, now + GESTURE_PATIENCE_S)
+        return True
+
+    def express(self, name: str, intensity: float, now: float) -> None:
+        """Wear it from now on. Raises `UnknownActError`, and ValueError outside 0..1."""
+        self._check(EXPRESSION, name)
+        if not 0 <= intensity <= 1:
+            raise ValueError(f"An intensity of {intensity} is out of range; choose 0 to 1.")
+        self._expression = (name, float(intensity))
+        self._send_expression(now)
+
+    def pose(self, name: str, now: float) -> None:
+        """Wait like that from now on while nothing is said. Raises `UnknownActError`."""
+        self._check(POSTURE, name)
+        self._posture = name
+        self._send_posture(now)
+
+    # The worker -----------------------------------------------------------------------------
+
+    def found(self, stream: str, face: Face | None, now: float) -> None:
+        """A worker listens to `stream`; without a `face` it knows nothing of acts."""
+        self.lost()
+        self._stream, self.face = stream, face
+        self._send_expression(now)
+        self._send_posture(now)
+        if face is not None and self._early is not None:
+            (name, until), self._early = self._early, None
+            self._send_gesture(name, now, until)
+
+    def lost(self) -> None:
+        """No worker is there. What it has not answered it may have begun: it is not told twice."""
+        self.face = None
+        for key in list(self._unanswered):
+            self._give_up(key)
+
+    def answered(self, answer: Ack | ActRefused) -> None:
+        """The worker has heard it; another answer to the same means nothing."""
+        match answer:
+            case Ack(_, of, number):
+                self._forget((of, number))
+            case ActRefused(_, of, number, names):
+                act = self._forget((of, number))
+                if act is not None:
+                    self._refused(act, UnknownActError(of, act.name, names))
+
+    def expire(self, now: float) -> None:
+        """Gestures whose moment is over are given up."""
+        if self._early is not None and now > self._early[1]:
+            self._give_up_early()
+        for number in [number for number, until in self._until.items() if now > until]:
+            self._give_up((GESTURE, number))
+
+    def pop_due(self, now: float) -> Act | None:
+        """What has to be sent now; None when there is nothing."""
+        act = self._repeater.pop_due(now)
+        return act if isinstance(act, Act) else None
+
+    @property
+    def next_due(self) -> float | None:
+        """When `pop_due` has something again; None if nothing waits."""
+        return self._repeater.next_due
+
+    def _names(self, kind: str) -> tuple[str, ...] | None:
+        if self.face is None:
+            return None
+        return {
+            GESTURE: self.face.gestures,
+            EXPRESSION: self.face.expressions,
+            POSTURE: self.face.postures,
+        }[kind]
+
+    def _check(self, kind: str, name: str) -> None:
+        names = self._names(kind)
+        if not is_name(name) or (names is not None and name not in names):
+            raise UnknownActError(kind, name, names or ())
+
+    def _send_expression(self, now: float) -> None:
+        if self.face is not None and self._expression is not None:
+            self._replace(EXPRESSION)
+            self._send(Expression(self._stream, self._next(), *self._expression), now)
+
+    def _send_posture(self, now: float) -> None:
+        if self.face is not None and self._posture is not None:
+            self._replace(POSTURE)
+            self._send(Posture(self._stream, self._next(), self._posture), now)
+
+    def _send_gesture(self, name: str, now: float, until: float) -> None:
+        if len(self._until) >= MAX_GESTURES:
+            self._give_up((GESTURE, min(self._until)))
+        number = self._next()
+        self._until[number] = until
+        self._send(Gesture(self._stream, number, name), now)
+
+    def _send(self, act: Act, now: float) -> None:
+        ack = ack_of(act)
+        self._unanswered[ack.of, ack.turn] = act
+        self._repeater.add((ack.of, ack.turn), act, now)
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _replace(self, kind: str) -> None:
+        """An older one of the kind need not arrive any more."""
+        for key in [key for key in self._unanswered if key[0] == kind]:
+            self._forget(key)
+
+    def _forget(self, key: tuple[str, int]) -> Act | None:
+        self._repeater.done(key)
+        if key[0] == GESTURE:
+            self._until.pop(key[1], None)
+        return self._unanswered.pop(key, None)
+
+    def _give_up(self, key: tuple[str, int]) -> None:
+        act = self._forget(key)
+        if isinstance(act, Gesture):
+            self._tell(GestureDropped(act.name))
+
+    def _give_up_early(self) -> None:
+        if self._early is not None:
+            self._tell(GestureDropped(self._early[0]))
+            self._early = None
+
+    def _refused(self, act: Act, error: UnknownActError) -> None:
+        """No other worker is asked for it; whatever was asked for since stays."""
+        match act:
+            case Expression(name=name) if self._expression and self._expression[0] == name:
+                self._expression = None
+            case Posture(name=name) if self._posture == name:
+                self._posture = None
+        self._tell(ActUnknown(error))
