@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agent_side.acts import UnknownActError
     from agent_side.audio_out import AvatarAudioOut, AvatarCredentials
+    from agent_side.gestures import Gestures
     from agent_side.join import JoinInfo
     from agent_side.launch import AvatarError
 
@@ -26,6 +27,7 @@ _HOMES = {
     "AvatarAudioOut": "agent_side.audio_out",
     "AvatarCredentials": "agent_side.audio_out",
     "AvatarError": "agent_side.launch",
+    "Gestures": "agent_side.gestures",
     "JoinInfo": "agent_side.join",
     "UnknownActError": "agent_side.acts",
 }
