@@ -20,12 +20,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import virtual_time
+from expressive_renderer import EXPRESSIONS, GESTURES, POSTURES, ExpressiveRenderer
 from pyee.asyncio import AsyncIOEventEmitter
 from stage import QuickRenderer, Stage, stage, voice
 from videosdk.lib.pymediasoup.data_producer import DataProducer
 from videosdk.room_client import RoomClient
 
-from agent_side import AvatarAudioOut, AvatarCredentials, launch
+from agent_side import AvatarAudioOut, AvatarCredentials, UnknownActError, launch
 from agent_side.audio_out import (
     FAILING_S,
     MAX_PARKED,
@@ -36,6 +37,7 @@ from agent_side.audio_out import (
 from agent_side.wire import Interrupt, Message, Pcm, SegmentEnd, StreamEnded, decode, encode
 from worker.errors import MeetingLost
 from worker.meetings.memory import Faults, MemoryPeer, MemoryRoom
+from worker.renderer import Word
 from worker.session import Session
 from worker.settings import Settings
 
@@ -573,6 +575,218 @@ def test_a_new_meeting_does_not_wait_for_a_send_in_the_old_one() -> None:
         assert worker.pcm == data
         await out.wait_for_playout()
         await out.aclose()
+
+    virtual_time.run(scene())
+
+
+# Gestures and expressions ----------------------------------------------------------------------
+
+
+def test_the_face_does_what_the_agent_asks_for() -> None:
+    async def scene() -> None:
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as set_:
+            out = set_.agent
+            assert (out.gestures, out.expressions, out.postures) == ((), (), ())
+            await out.wait_until_ready()
+            assert (out.gestures, out.expressions, out.postures) == (
+                GESTURES,
+                EXPRESSIONS,
+                POSTURES,
+            )
+            assert out.gesture("wave_hello")
+            out.expression("happy")
+            out.expression("sad", 0.5)
+            out.posture("listening")
+            await asyncio.sleep(0.1)
+            assert face.made == ["wave_hello"]
+            assert face.worn == ("sad", 0.5)
+            assert face.held == "listening"
+            assert not set_.session.counters
+
+    virtual_time.run(scene())
+
+
+def test_a_gesture_and_an_expression_before_there_is_a_meeting_are_shown() -> None:
+    async def scene() -> None:
+        face = ExpressiveRenderer()
+        async with stage(worker_joins=False, renderer=face) as set_:
+            set_.agent.expression("happy")
+            set_.agent.posture("thinking")
+            assert not set_.agent.gesture("wave_hello")
+            running = asyncio.create_task(set_.session.run())
+            await asyncio.sleep(1)
+            assert (face.made, face.worn, face.held) == (["wave_hello"], ("happy", 1.0), "thinking")
+            set_.session.finish()
+            await running
+
+    virtual_time.run(scene())
+
+
+def test_a_gesture_whose_moment_is_over_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "avatar.agent_side")
+
+    async def scene() -> None:
+        face = ExpressiveRenderer()
+        async with stage(worker_joins=False, renderer=face) as set_:
+            set_.agent.gesture("wave_hello")
+            await asyncio.sleep(3)
+            running = asyncio.create_task(set_.session.run())
+            await asyncio.sleep(1)
+            assert face.made == []
+            set_.session.finish()
+            await running
+
+    virtual_time.run(scene())
+    assert "the gesture wave_hello found no face in time" in caplog.text
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    async def scene() -> None:
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as set_:
+            await set_.agent.wait_until_ready()
+            with pytest.raises(ValueError, match="one of: nod, shake, wave_hello, laugh"):
+                set_.agent.gesture("dance")
+            with pytest.raises(UnknownActError, match="neutral, happy"):
+                set_.agent.expression("bored")
+            with pytest.raises(UnknownActError, match="listening"):
+                set_.agent.posture("asleep")
+            await asyncio.sleep(0.5)
+            assert (face.made, face.worn, face.held) == ([], ("neutral", 1.0), "resting")
+
+    virtual_time.run(scene())
+
+
+def test_a_name_that_turns_out_to_be_unknown_is_an_error_that_is_told() -> None:
+    errors: list[AvatarError] = []
+
+    async def scene() -> None:
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as set_:
+            set_.agent.on_error = errors.append
+            set_.agent.expression("bored")
+            await asyncio.sleep(0.5)
+            assert face.worn == ("neutral", 1.0)
+
+    virtual_time.run(scene())
+    assert [str(error) for error in errors] == [
+        "The face has no expression 'bored'; choose one of: "
+        "neutral, happy, sad, surprised, thinking."
+    ]
+
+
+def test_a_worker_that_replaces_another_wears_what_the_first_wore() -> None:
+    async def scene() -> None:
+        async with stage(worker_joins=False) as set_:
+            dying = asyncio.create_task(set_.session.run())
+            await set_.agent.wait_until_ready()
+            with pytest.raises(UnknownActError, match="it has none"):
+                set_.agent.expression("happy")
+            set_.room.lose(set_.meeting)
+            with pytest.raises(MeetingLost):
+                await dying
+            set_.agent.expression("happy", 0.7)
+            set_.agent.posture("listening")
+            for _ in range(2):
+                face = ExpressiveRenderer()
+                meeting = set_.room.join_worker()
+                living = asyncio.create_task(Session(meeting, face, Settings(), None).run())
+                await asyncio.sleep(3)
+                assert (face.worn, face.held) == (("happy", 0.7), "listening")
+                set_.room.lose(meeting)
+                with pytest.raises(MeetingLost):
+                    await living
+
+    virtual_time.run(scene())
+
+
+def test_a_stock_worker_shows_nothing_and_that_is_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        out = speaker_out()
+        out._set_meeting(room.peer("agent"))
+        await out.wait_until_ready()
+        assert out.protocol_version == 1
+        data = voice(RATE).tobytes()
+        await out.handle_audio_input(data)
+        for _ in range(3):
+            assert not out.gesture("wave_hello")
+            out.expression("happy")
+            out.posture("listening")
+            out.words([("hello", 0.0, 0.4)])
+            await asyncio.sleep(0.01)
+        await out.send_segment_end()
+        await out.wait_for_playout()
+        assert worker.heard[-1] == SegmentEnd()
+        assert worker.pcm == data
+        await out.aclose()
+
+    virtual_time.run(scene())
+    assert caplog.text.count("shows no gestures") == 1
+
+
+def test_a_gesture_does_not_wait_behind_a_full_channel() -> None:
+    async def scene() -> None:
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as set_:
+            await set_.agent.aclose()
+            out = speaker_out()
+            meeting = ParkingPeer(set_.room.peer("other", "agent"))
+            set_.peer.leave()
+            out._set_meeting(meeting)
+            await out.wait_until_ready()
+            meeting.full = True
+            data = await say(out, RATE)
+            await asyncio.sleep(0.01)
+            assert len(meeting.parked) == 1
+            out.gesture("nod")
+            await asyncio.sleep(0.05)
+            assert face.made == ["nod"]
+            meeting.drain()
+            await out.wait_for_playout()
+            assert_heard_whole(set_, data)
+            await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_gestures_leave_room_for_interrupts_in_a_full_channel() -> None:
+    async def scene() -> None:
+        async with stage(renderer=ExpressiveRenderer()) as set_:
+            await set_.agent.aclose()
+            out = speaker_out()
+            meeting = ParkingPeer(set_.room.peer("other", "agent"))
+            set_.peer.leave()
+            out._set_meeting(meeting)
+            await out.wait_until_ready()
+            meeting.full = True
+            for _ in range(20):
+                await say(out, RATE)
+            for _ in range(10 * MAX_PARKED):
+                out.gesture("nod")
+                await asyncio.sleep(0.0001)
+            assert len(meeting.parked) <= MAX_PARKED // 2
+            meeting.drain()
+            await out.interrupt()
+            await out.aclose()
+
+    virtual_time.run(scene())
+
+
+def test_words_reach_the_lips_that_can_use_them() -> None:
+    async def scene() -> None:
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as set_:
+            set_.agent.words([("hello", 0.0, 0.4), ("there", 0.4, 0.9)])
+            data = await say(set_.agent, RATE)
+            await set_.agent.wait_for_playout()
+            assert face.prompts == {1: [Word("hello", 0.0, 0.4), Word("there", 0.4, 0.9)]}
+            assert_heard_whole(set_, data)
+            assert set_.acks == [(1, 1.0, False)]
 
     virtual_time.run(scene())
 

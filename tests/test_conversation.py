@@ -10,15 +10,20 @@ from agent_side.wire import (
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Expression,
     Face,
+    Gesture,
     Interrupt,
     Pcm,
+    Posture,
     Progress,
     SegmentEnd,
     StreamEnded,
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
+    Words,
 )
 from worker.conversation import ANNOUNCE_S, ECHO_S, Conversation
 from worker.playout import Ended
@@ -29,6 +34,14 @@ STREAM = "00112233445566aa"
 SPEECH = Pcm(voice(960).tobytes())
 FACE = Face(("nod",), ("neutral", "happy"), ("resting", "listening"))
 HELLO = AgentHello(STREAM, 1, 0, 24_000)
+
+
+ACTS = (
+    Gesture(STREAM, 1, "nod"),
+    Expression(STREAM, 2, "happy", 1.0),
+    Posture(STREAM, 3, "listening"),
+    Words(STREAM, 1, (Word("hi", 0.0, 0.5),)),
+)
 
 
 def chunk(turn=1, stream=STREAM):
@@ -177,6 +190,7 @@ def test_speech_or_a_greeting_binds(room, message):
         Ack(STREAM, "turn_ended", 1),
         AvatarReady("other", None),
         StreamEnded(1.0, interrupted=False),
+        *ACTS,
     ],
 )
 def test_nothing_else_binds(room, message):
@@ -197,6 +211,17 @@ def test_a_browser_user_can_neither_interrupt_nor_speak_nor_end_a_turn(room):
     room.hears("agent", SPEECH, SegmentEnd())
     room.wait(GRACE_S)
     assert room.speak() == [1920]
+
+
+def test_a_browser_user_cannot_change_the_face(room):
+    room.hears("agent", HELLO)
+    room.tells()
+    room.hears("user", *ACTS)
+    assert room.counters == {"sender_ignored": len(ACTS)}
+    assert room.conversation.take_cues() == []
+    assert room.tells() == []
+    room.hears("agent", *ACTS)
+    assert len(room.conversation.take_cues()) == len(ACTS)
 
 
 def test_a_packet_that_makes_no_sense_is_counted_and_binds_nobody(room):

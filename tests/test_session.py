@@ -1,10 +1,12 @@
 """The whole line: agents come and go, speech stumbles, meetings and renderers fail."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 import virtual_time
+from expressive_renderer import ExpressiveRenderer
 from oracle import heard
 from plain_renderer import BrokenRenderer, PlainRenderer
 from stage import CLOSED, QuickRenderer, stage, voice
@@ -473,3 +475,143 @@ def test_a_session_that_finishes_leaves_at_its_deadline():
             assert await finishing(scene, 0.5) == pytest.approx(3.5, abs=0.1)
 
     virtual_time.run(conversation())
+
+
+# Beside speech --------------------------------------------------------------------------------
+
+
+def test_the_face_changes_within_the_next_picture_at_rest():
+    async def conversation():
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as scene:
+            await scene.agent.wait_until_ready()
+            await asyncio.sleep(1.01)
+            pictures = len(scene.film.published)
+            scene.agent.gesture("nod")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0.04)
+            assert face.made == ["nod"]
+            assert len(scene.film.published) <= pictures + 1
+
+    virtual_time.run(conversation())
+
+
+def test_a_gesture_in_mid_sentence_is_begun_at_once_and_speech_goes_on():
+    async def conversation():
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as scene:
+            pcm = voice(48_000)
+            await say(scene.agent, pcm)
+            await asyncio.sleep(1)
+            scene.agent.gesture("nod")
+            await asyncio.sleep(0.04)
+            assert face.made == ["nod"]
+            await scene.agent.wait_for_playout()
+            assert heard(scene.film, {1: pcm}).samples == {1: 48_000}
+            assert scene.acks == [(1, 2.0, False)]
+
+    virtual_time.run(conversation())
+
+
+def test_an_interrupt_takes_speech_back_and_no_expression():
+    async def conversation():
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as scene:
+            await say(scene.agent, voice(48_000))
+            await asyncio.sleep(1)
+            scene.agent.expression("surprised", 0.8)
+            scene.agent.gesture("shake")
+            await scene.agent.interrupt()
+            await scene.agent.wait_for_playout()
+            assert face.worn == ("surprised", 0.8)
+            assert face.made == ["shake"]
+
+    virtual_time.run(conversation())
+
+
+def test_a_renderer_that_can_only_speak_refuses_politely():
+    async def conversation():
+        async with stage() as scene:
+            await scene.agent.wait_until_ready()
+            assert scene.agent.gestures == scene.agent.expressions == scene.agent.postures == ()
+            scene.agent.words([("hello", 0.0, 0.4)])
+            pcm = voice(24_000)
+            await say(scene.agent, pcm)
+            await scene.agent.wait_for_playout()
+            assert heard(scene.film, {1: pcm}).samples == {1: 24_000}
+
+    virtual_time.run(conversation())
+
+
+def test_the_face_of_an_agent_that_has_left_is_plain_again():
+    async def conversation():
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as scene:
+            await scene.agent.wait_until_ready()
+            scene.agent.expression("sad")
+            await asyncio.sleep(0.1)
+            assert face.worn == ("sad", 1.0)
+            scene.peer.leave()
+            await asyncio.sleep(0.1)
+            assert face.worn == ("neutral", 1.0)
+
+    virtual_time.run(conversation())
+
+
+def test_a_worker_that_was_away_wears_what_it_wore():
+    async def conversation():
+        face = ExpressiveRenderer()
+        async with stage(renderer=face) as scene:
+            await scene.agent.wait_until_ready()
+            scene.agent.expression("sad")
+            await asyncio.sleep(0.1)
+            scene.session._conversation.away()
+            await asyncio.sleep(0.1)
+            assert face.worn == ("neutral", 1.0)
+            scene.session._conversation.announce(asyncio.get_running_loop().time())
+            await asyncio.sleep(1)
+            assert face.worn == ("sad", 1.0)
+
+    virtual_time.run(conversation())
+
+
+class FailingFace(ExpressiveRenderer):
+    def gesture(self, name):
+        raise KeyError(name)
+
+
+def test_a_face_that_fails_at_a_gesture_ends_the_session_with_one_clear_error():
+    async def conversation():
+        room, renderer = MemoryRoom(raw=True), FailingFace()
+        session = Session(room.join_worker(), renderer, Settings(), None)
+        running = asyncio.create_task(session.run())
+        agent, _ = agent_of(room.peer("agent"))
+        await agent.wait_until_ready()
+        agent.gesture("nod")
+        with pytest.raises(RendererError, match="KeyError"):
+            await running
+        await agent.aclose()
+
+    virtual_time.run(conversation())
+
+
+def test_all_calls_of_the_renderer_come_from_one_thread():
+    class OneThread(ExpressiveRenderer):
+        def push(self, segment, pcm):
+            self._note()
+            super().push(segment, pcm)
+
+    async def conversation():
+        face = OneThread()
+        async with stage(renderer=face) as scene:
+            scene.agent.words([("hello", 0.0, 0.1)])
+            await say(scene.agent, voice(2_400))
+            scene.agent.expression("happy")
+            async with asyncio.timeout(5):
+                await scene.agent.wait_for_playout()
+            assert face.worn == ("happy", 1.0)
+            assert face.prompts
+            assert len(face.threads) == 1
+            assert face.threads != {threading.get_ident()}
+
+    asyncio.run(conversation())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_side.acts import ActUnknown
 from agent_side.speaker import (
     ACK_PATIENCE_S,
     CHUNK_S,
@@ -16,6 +17,7 @@ from agent_side.speaker import (
     HELLO_PATIENCE_S,
     MAX_KEPT_S,
     MAX_LAG_S,
+    MAX_TURN_WORDS,
     RESEND_GAP_S,
     RESEND_MAX_S,
     RESEND_S,
@@ -28,12 +30,19 @@ from agent_side.speaker import (
     WorkerReady,
 )
 from agent_side.wire import (
+    MAX_WORD,
+    MAX_WORDS,
     TURN_END,
     TURN_INTERRUPT,
     Ack,
+    Act,
+    ActRefused,
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Expression,
+    Face,
+    Gesture,
     Interrupt,
     Message,
     Pcm,
@@ -44,11 +53,14 @@ from agent_side.wire import (
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
+    Words,
     decode,
 )
 
 STREAM = "0123456789abcdef"
 RATE = 24_000
+FACE = Face(("nod",), ("neutral", "happy"), ("resting", "listening"))
 CHUNK = int(CHUNK_S * RATE)
 WINDOW = int(WINDOW_S * RATE)
 STEP_S = 0.01
@@ -135,6 +147,16 @@ def line2(rate: int = RATE) -> Line:
     line.send()
     line.hear(AvatarReady("worker", STREAM))
     assert line.speaker.version == 2
+    return line
+
+
+def line_with_a_face() -> Line:
+    """A speaker whose worker has told what its face can do."""
+    line = Line()
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    line.send()
+    line.hear(AvatarReady("worker", STREAM, FACE))
     return line
 
 
@@ -1181,3 +1203,168 @@ def test_stray_acks_are_nobodys() -> None:
     line.say(CHUNK, end=False)
     line.hear(StreamEnded(1.0, True))
     assert line.over == []
+
+
+# Beside speech ---------------------------------------------------------------------------------
+
+
+def words(*starts: float) -> list[Word]:
+    return [Word(f"word{start}", start, start + 0.1) for start in starts]
+
+
+def told(messages: Iterable[Message], turn: int = 1) -> list[float]:
+    """When the words begin that the worker is told of."""
+    rows = [m.words for m in messages if isinstance(m, Words) and m.turn == turn]
+    return [word.start_s for row in rows for word in row]
+
+
+def test_a_gesture_goes_before_speech_and_leaves_turns_alone() -> None:
+    line = line_with_a_face()
+    line.say(RATE)
+    line.speaker.acts.gesture("nod", line.now)
+    line.speaker.acts.express("happy", 0.5, line.now)
+    first, second, *rest = line.send()
+    assert (first, second) == (Gesture(STREAM, 1, "nod"), Expression(STREAM, 2, "happy", 0.5))
+    assert len(chunks(rest)) == WINDOW // CHUNK
+    line.hear(Ack(STREAM, "gesture", 1), Ack(STREAM, "expression", 2))
+    assert of_kind(Gesture, line.wait(3.0)) == []
+    assert line.speaker.current_turn == 1
+    assert line.over == []
+
+
+def test_an_ack_for_an_act_is_none_for_a_turn_of_that_number() -> None:
+    line = line_with_a_face()
+    line.speaker.acts.gesture("nod", line.now)
+    line.say(100)
+    line.send()
+    line.hear(Ack(STREAM, TURN_END, 1))
+    assert of_kind(Gesture, line.wait(0.2))
+    line.hear(Ack(STREAM, "gesture", 1))
+    assert of_kind(Gesture, line.wait(3.0)) == []
+
+
+def test_an_answer_of_another_stream_is_no_answer() -> None:
+    line = line_with_a_face()
+    line.speaker.acts.express("happy", 0.5, line.now)
+    other = "f" * 16
+    line.hear(Ack(other, "expression", 1), ActRefused(other, "expression", 1, ()))
+    assert of_kind(Expression, line.wait(1.0))
+    assert not [event for event in line.events if isinstance(event, ActUnknown)]
+
+
+def test_what_the_worker_refuses_is_an_event() -> None:
+    line = Line()
+    line.speaker.acts.express("bored", 1.0, line.now)
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    line.send()
+    line.hear(AvatarReady("worker", STREAM, FACE))
+    line.hear(ActRefused(STREAM, "expression", 1, FACE.expressions))
+    (event,) = [event for event in line.events if isinstance(event, ActUnknown)]
+    assert event.error.names == FACE.expressions
+    assert of_kind(Expression, line.wait(3.0)) == []
+
+
+@pytest.mark.parametrize("line", [line1, line2])
+def test_a_worker_that_is_not_ours_or_older_is_asked_for_nothing(
+    line: Callable[[], Line],
+) -> None:
+    there = line()
+    assert not there.speaker.acts.gesture("nod", there.now)
+    there.speaker.acts.express("happy", 1.0, there.now)
+    there.speaker.acts.pose("listening", there.now)
+    there.speaker.words(words(0.0))
+    there.say(1000)
+    assert of_kind((Act, Words), there.wait(5.0)) == []
+
+
+def test_an_interrupt_leaves_the_face_as_it_is() -> None:
+    line = line_with_a_face()
+    line.say(RATE)
+    line.speaker.acts.gesture("nod", line.now)
+    line.speaker.acts.express("happy", 1.0, line.now)
+    assert len(of_kind(Act, line.interrupt())) == 2
+
+
+def test_the_next_worker_is_told_what_the_face_wears() -> None:
+    line = line_with_a_face()
+    line.speaker.acts.express("happy", 0.5, line.now)
+    line.send()
+    line.hear(Ack(STREAM, "expression", 1))
+    line.speaker.absent(line.now)
+    line.speaker.present(line.now)
+    line.send()
+    messages = line.hear(AvatarReady("another", STREAM, FACE))
+    assert of_kind(Expression, messages) == [Expression(STREAM, 2, "happy", 0.5)]
+
+
+def test_words_go_before_the_speech_that_they_are_of() -> None:
+    line = line_with_a_face()
+    line.say(RATE, end=False)
+    line.speaker.words(words(*range(40)))
+    line.speaker.end(line.now)
+    messages = line.send()
+    assert [type(message) for message in messages[:4]] == [Words, Words, Words, AudioChunk]
+    assert told(messages) == list(range(40))
+    assert all(len(m.words) <= MAX_WORDS for m in messages if isinstance(m, Words))
+    assert told(line.wait(1.0)) == []
+
+
+def test_words_before_a_turn_are_those_of_the_next() -> None:
+    line = line_with_a_face()
+    line.speaker.words(words(0.0))
+    assert line.wait(1.0) == []
+    assert not line.speaker.live
+    line.say(100)
+    line.speaker.words(words(0.5))
+    line.say(100)
+    messages = line.wait(0.2)
+    assert told(messages, turn=1) == [0.0]
+    assert told(messages, turn=2) == [0.5]
+
+
+def test_words_that_come_late_are_told_late() -> None:
+    line = line_with_a_face()
+    line.say(100, end=False)
+    line.send()
+    line.speaker.words(words(0.5))
+    assert told(line.send()) == [0.5]
+
+
+def test_words_of_an_interrupted_turn_are_not_told() -> None:
+    line = line_with_a_face()
+    line.speaker.words(words(0.0))
+    line.interrupt()
+    line.say(100)
+    assert told(line.wait(0.2)) == []
+
+
+def test_the_next_worker_is_told_the_words_again() -> None:
+    line = line_with_a_face()
+    line.say(RATE, end=False)
+    line.speaker.words(words(0.0, 0.5))
+    assert told(line.send()) == [0.0, 0.5]
+    line.speaker.absent(line.now)
+    line.speaker.present(line.now)
+    line.send()
+    assert told(line.hear(AvatarReady("another", STREAM, FACE))) == [0.0, 0.5]
+
+
+def test_words_are_cut_and_bounded_and_empty_ones_left_out() -> None:
+    line = line_with_a_face()
+    line.say(RATE, end=False)
+    line.speaker.words([Word("", 0.0, 0.1), Word("x" * 1000, 0.0, 0.1)])
+    line.speaker.words(words(*range(2 * MAX_TURN_WORDS)))
+    messages = line.send()
+    assert len(told(messages)) == MAX_TURN_WORDS
+    (first, *_) = [message for message in messages if isinstance(message, Words)]
+    assert first.words[0] == Word("x" * MAX_WORD, 0.0, 0.1)
+
+
+@pytest.mark.parametrize("times", [(1.0, 0.5), (-0.1, 0.5), (0.0, float("inf")), (float("nan"), 1)])
+def test_words_at_impossible_times_are_refused(times: tuple[float, float]) -> None:
+    line = line_with_a_face()
+    with pytest.raises(ValueError, match="cannot be said"):
+        line.speaker.words([Word("hi", *times)])
+    line.say(100)
+    assert told(line.wait(0.2)) == []

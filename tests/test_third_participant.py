@@ -16,19 +16,26 @@ from stock_agent import StockAgent
 from agent_side.wire import (
     TURN_END,
     Ack,
+    ActRefused,
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Expression,
+    Face,
+    Gesture,
     Interrupt,
     Message,
     Pcm,
     PlaybackStarted,
+    Posture,
     Progress,
     SegmentEnd,
     StreamEnded,
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
+    Words,
     encode,
 )
 from localroom.launch import LocalRoom
@@ -81,6 +88,12 @@ def forgeries(stream: str) -> list[Message]:
         TurnEnded(stream, 1, 0.25, True),
         TurnEnded(stream, 2, 1.0, False),
         Ack(stream, TURN_END, 1),
+        AvatarReady("0123456789abcdef", stream, Face(("dance",))),
+        Gesture(stream, 1, "nod"),
+        Expression(stream, 2, "sad", 1.0),
+        Posture(stream, 3, "thinking"),
+        ActRefused(stream, "gesture", 1, ()),
+        Words(stream, 1, (Word("hi", 0.0, 0.5),)),
     ]
 
 

@@ -10,20 +10,34 @@ from agent_side.wire import (
     MAX_RANGES,
     MAX_UINT32,
     Ack,
+    ActRefused,
     AgentHello,
     AudioChunk,
     AvatarReady,
+    Expression,
     Face,
+    Gesture,
     Interrupt,
     Pcm,
     PlaybackStarted,
+    Posture,
     Progress,
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
+    Words,
 )
+from worker import renderer
+from worker.acts import Prompt
 from worker.playout import Ended
-from worker.protocols.version2 import GAP_REPORT_S, MAX_NEW_TURNS, REPORT_S, Version2
+from worker.protocols.version2 import (
+    GAP_REPORT_S,
+    MAX_NEW_TURNS,
+    MAX_TURN_WORDS,
+    REPORT_S,
+    Version2,
+)
 from worker.segment import MAX_WAITING_S, Speech
 
 STREAM = "00112233445566aa"
@@ -457,3 +471,117 @@ def test_what_is_here_of_an_agent_that_has_left_is_heard_and_nothing_is_owed(wor
     assert worker.speech.living == ()
     assert worker.tells() == []
     assert worker.version.stream is None
+
+
+# Beside speech --------------------------------------------------------------------------------
+
+
+def words_of(*starts, turn=1):
+    return Words(STREAM, turn, tuple(Word(f"word{start}", start, start + 0.5) for start in starts))
+
+
+def prompts(worker):
+    """The words that the renderer is told now: segment, text, start."""
+    return [
+        (cue.segment, word.text, word.start_s)
+        for cue in worker.version.take_cues()
+        if isinstance(cue, Prompt)
+        for word in cue.words
+    ]
+
+
+def test_acts_are_answered_and_told_once(worker):
+    for act in (
+        Gesture(STREAM, 1, "nod"),
+        Expression(STREAM, 2, "happy", 0.5),
+        Posture(STREAM, 3, "listening"),
+    ):
+        for _ in range(2):
+            assert worker.hears(act)
+        kind = type(act).__name__.lower()
+        assert worker.tells() == [Ack(STREAM, kind, act.number)] * 2
+        assert worker.version.take_cues() == [act]
+    assert worker.counters == {"act_repeated": 3}
+
+
+def test_an_unknown_act_is_refused_and_does_nothing(worker):
+    assert worker.hears(Gesture(STREAM, 1, "dance"))
+    assert worker.tells() == [ActRefused(STREAM, "gesture", 1, FACE.gestures)]
+    assert worker.version.take_cues() == []
+    assert worker.speech.living == ()
+
+
+def test_acts_of_another_stream_are_not_obeyed(worker):
+    for message in (
+        Gesture(OTHER, 1, "nod"),
+        Expression(OTHER, 2, "happy", 0.5),
+        Posture(OTHER, 3, "listening"),
+        Words(OTHER, 1, (Word("hi", 0.0, 0.5),)),
+    ):
+        assert not worker.hears(message)
+    assert worker.tells() == []
+    assert worker.version.take_cues() == []
+
+
+def test_an_interrupt_leaves_the_face_as_it_is(worker):
+    worker.hears_chunk(1, voice(1000))
+    worker.hears(Gesture(STREAM, 1, "nod"))
+    worker.hears(Expression(STREAM, 2, "happy", 0.5))
+    worker.hears_interrupt(1)
+    assert [cue.name for cue in worker.version.take_cues()] == ["nod", "happy"]
+
+
+@pytest.mark.parametrize("leave", ["release", "another stream"])
+def test_an_agent_that_leaves_takes_its_mood_along(worker, leave):
+    worker.hears(Expression(STREAM, 5, "sad", 0.5))
+    worker.version.take_cues()
+    if leave == "release":
+        worker.version.release()
+    else:
+        worker.hears(AgentHello(OTHER, 1, 0, RATE))
+    assert [cue.name for cue in worker.version.take_cues()] == ["neutral"]
+
+
+def test_words_are_told_with_the_segment_of_their_turn(worker):
+    worker.hears_chunk(1, voice(1000))
+    worker.hears(words_of(0.0, 0.5))
+    worker.hears(words_of(0.0, turn=3))
+    told = [(1, "word0.0", 0.0), (1, "word0.5", 0.5), (3, "word0.0", 0.0)]
+    assert prompts(worker) == told
+    assert worker.speech.living == (1, 2, 3)
+    assert worker.tells(Ack) == []
+
+
+def test_words_that_come_twice_or_in_disorder_are_told_once(worker):
+    for message in (words_of(1.0, 1.5), words_of(0.0, 0.5), words_of(1.0, 1.5), words_of(0.5, 2.0)):
+        worker.hears(message)
+    assert [start for _, _, start in prompts(worker)] == [1.0, 1.5, 0.0, 0.5, 2.0]
+
+
+def test_words_of_a_turn_that_is_over_are_nobodys(worker):
+    worker.hears_chunk(1, voice(1000))
+    worker.hears_interrupt(1)
+    worker.hears(words_of(0.0))
+    assert prompts(worker) == []
+    assert worker.counters == {"words_of_ended_turn": 1}
+
+
+def test_words_far_ahead_open_no_turns(worker):
+    worker.hears(words_of(0.0, turn=MAX_NEW_TURNS + 2))
+    assert prompts(worker) == []
+    assert worker.speech.living == ()
+
+
+def test_a_turn_has_only_so_many_words(worker):
+    for start in range(0, 2 * MAX_TURN_WORDS, 16):
+        worker.hears(words_of(*(float(start + place) for place in range(16))))
+    assert len(prompts(worker)) == MAX_TURN_WORDS
+
+
+def test_a_second_worker_counts_words_from_where_it_goes_on():
+    worker = Worker(AgentHello(STREAM, 4, 8000, 16_000))
+    worker.hears(words_of(0.0, 0.25, 0.75, turn=4))
+    (prompt,) = worker.version.take_cues()
+    assert prompt == Prompt(
+        1, (renderer.Word("word0.25", 0.0, 0.25), renderer.Word("word0.75", 0.25, 0.75))
+    )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from stage import QuickRenderer
 
-from worker.media import Picture
 from worker.renderer import Word
 
 GESTURES = ("nod", "shake", "wave_hello", "laugh")
@@ -18,31 +17,23 @@ class ExpressiveRenderer(QuickRenderer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gestures = GESTURES
-        self.expressions = EXPRESSIONS
+        self.gestures: tuple[str, ...] = GESTURES
+        self.expressions: tuple[str, ...] = EXPRESSIONS
         self.postures = POSTURES
         self.made: list[str] = []
         self.worn = ("neutral", 1.0)
         self.held = "resting"
         self.prompts: dict[int, list[Word]] = {}
         self.threads: set[int] = set()
-        self.pictures_before: list[int] = []
-        """For each gesture, how many pictures at rest had been drawn when it was asked for."""
-        self._pictures = 0
-
-    def idle(self) -> Picture:
-        self._pictures += 1
-        return super().idle()
 
     def gesture(self, name: str) -> None:
         self._note()
-        assert name in GESTURES
+        assert name in self.gestures
         self.made.append(name)
-        self.pictures_before.append(self._pictures)
 
     def express(self, name: str, intensity: float) -> None:
         self._note()
-        assert name in EXPRESSIONS
+        assert name in self.expressions
         assert 0 <= intensity <= 1
         self.worn = (name, intensity)
 

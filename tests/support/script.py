@@ -29,7 +29,23 @@ class Pause:
     seconds: float
 
 
-Action = Say | Interrupt | Pause
+@dataclass(frozen=True)
+class Act:
+    """A gesture, an expression or a posture."""
+
+    kind: str
+    name: str
+    intensity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Tell:
+    """So many words of the next turn."""
+
+    count: int
+
+
+Action = Say | Interrupt | Pause | Act | Tell
 
 
 def scripts(

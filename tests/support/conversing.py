@@ -1,0 +1,70 @@
+"""Random conversations over random networks, and what has to be true of each."""
+
+import asyncio
+
+import numpy as np
+from hypothesis import strategies as st
+from oracle import Heard, heard
+from script import Act, Action, Interrupt, Pause, Say, Tell
+from stage import Stage, voice
+
+from worker.media import Pcm
+from worker.meetings.memory import Faults
+
+PIECES = [480, 959, 960, 4000, 15_000, 96_000]
+EVERY_S = [0.0, 0.001, 0.02]
+
+networks = st.builds(
+    Faults,
+    loss=st.sampled_from([0.0, 0.05, 0.3]),
+    duplication=st.sampled_from([0.0, 0.2]),
+    delay_s=st.sampled_from([(0.0, 0.0), (0.0, 0.05), (0.05, 0.3), (0.0, 1.0)]),
+)
+
+
+async def play(scene: Stage, script: list[Action]) -> tuple[dict[int, Pcm], set[int]]:
+    """Play the agent's part; returns the turns' speech and those that were interrupted."""
+    turns: dict[int, Pcm] = {}
+    interrupted: set[int] = set()
+    for action in script:
+        match action:
+            case Say(samples, piece, every_s):
+                turn = len(turns) + 1
+                turns[turn] = voice(samples, seed=turn)
+                data = turns[turn].tobytes()
+                for at in range(0, len(data), piece):
+                    await scene.agent.handle_audio_input(data[at : at + piece])
+                    if every_s:
+                        await asyncio.sleep(every_s)
+                await scene.agent.send_segment_end()
+            case Interrupt(times):
+                interrupted |= set(turns)
+                for _ in range(times):
+                    await scene.agent.interrupt()
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+            case Act("gesture", name):
+                scene.agent.gesture(name)
+            case Act("posture", name):
+                scene.agent.posture(name)
+            case Act(_, name, intensity):
+                scene.agent.expression(name, intensity)
+            case Tell(count):
+                turn = len(turns) + 1
+                scene.agent.words((str(turn), at / 10, at / 10 + 0.1) for at in range(count))
+    return turns, interrupted
+
+
+def check(scene: Stage, turns: dict[int, Pcm], interrupted: set[int]) -> Heard:
+    """Each turn was acknowledged once and in order, exactly as far as it was heard."""
+    result = heard(scene.film, turns)
+    assert [turn for turn, _, _ in scene.acks] == sorted(turns)
+    assert result.order == sorted(result.order)
+    for turn, position, was_interrupted in scene.acks:
+        samples = result.samples.get(turn, 0)
+        assert position * 24_000 == samples or np.isclose(position * 24_000, samples, atol=1e-6)
+        if not was_interrupted:
+            assert samples == len(turns[turn])
+        else:
+            assert turn in interrupted
+    return result
