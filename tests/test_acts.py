@@ -123,7 +123,9 @@ def test_when_the_agent_leaves_the_face_is_plain_again(acts: Acts) -> None:
 
 
 def test_the_next_stream_counts_anew(acts: Acts) -> None:
-    for act in (gesture(7), expression(8), posture(9)):
+    for number in range(2 * MAX_KNOWN):
+        acts.receive(gesture(number))
+    for act in (expression(8), posture(9)):
         acts.receive(act)
     acts.release()
     acts.take()

@@ -129,7 +129,7 @@ def test_what_is_heard_is_to_the_sample_what_it_is_without_acts(script):
             await play(scene, script)
             await scene.agent.wait_for_playout()
             await asyncio.sleep(0.5)
-            return scene.film.heard(), scene.acks
+            return scene.heard_of(), scene.acks
 
     sound, acks = virtual_time.run(conversation(script))
     speech = [action for action in script if not isinstance(action, Act | Tell)]

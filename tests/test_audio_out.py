@@ -754,6 +754,28 @@ def test_a_gesture_does_not_wait_behind_a_full_channel() -> None:
     virtual_time.run(scene())
 
 
+def test_a_gesture_does_not_disturb_speech_that_waits_for_a_stock_worker() -> None:
+    async def scene() -> None:
+        room = MemoryRoom()
+        worker = StockWorker(room)
+        out = speaker_out()
+        meeting = ParkingPeer(room.peer("agent"))
+        out._set_meeting(meeting)
+        await out.wait_until_ready()
+        meeting.full = True
+        data = await say(out, RATE)
+        await asyncio.sleep(0.01)
+        out.gesture("nod")
+        await asyncio.sleep(0.01)
+        assert len(meeting.parked) == 1
+        meeting.drain()
+        await out.wait_for_playout()
+        assert worker.pcm == data
+        await out.aclose()
+
+    virtual_time.run(scene())
+
+
 def test_gestures_leave_room_for_interrupts_in_a_full_channel() -> None:
     async def scene() -> None:
         async with stage(renderer=ExpressiveRenderer()) as set_:
@@ -764,14 +786,13 @@ def test_gestures_leave_room_for_interrupts_in_a_full_channel() -> None:
             out._set_meeting(meeting)
             await out.wait_until_ready()
             meeting.full = True
-            for _ in range(20):
-                await say(out, RATE)
-            for _ in range(10 * MAX_PARKED):
+            await say(out, 20 * RATE)
+            for _ in range(1500):
                 out.gesture("nod")
-                await asyncio.sleep(0.0001)
-            assert len(meeting.parked) <= MAX_PARKED // 2
+                await asyncio.sleep(0.01)
+            given_up_anyway = int(15 / SEND_TIMEOUT_S)
+            assert len(meeting.parked) <= MAX_PARKED // 2 + given_up_anyway
             meeting.drain()
-            await out.interrupt()
             await out.aclose()
 
     virtual_time.run(scene())

@@ -13,6 +13,7 @@ from stage import CLOSED, QuickRenderer, stage, voice
 from stock_agent import StockAgent
 
 from agent_side import AvatarAudioOut, AvatarCredentials
+from agent_side.wire import AgentHello, TurnInterrupt, Word, Words
 from worker.errors import JoinError, MeetingLost, RendererError
 from worker.media import SAMPLE_RATE, AvatarFrame, Resampler
 from worker.meetings.memory import MemoryRoom
@@ -573,6 +574,20 @@ def test_a_worker_that_was_away_wears_what_it_wore():
             assert face.worn == ("sad", 1.0)
 
     virtual_time.run(conversation())
+
+
+def test_words_of_a_turn_that_was_interrupted_meanwhile_reach_no_renderer():
+    stream = "00112233445566aa"
+    session = Session(MemoryRoom().join_worker(), ExpressiveRenderer(), Settings(), None)
+    for message in (
+        AgentHello(stream, 1, 0, SAMPLE_RATE),
+        Words(stream, 1, (Word("dead", 0.0, 0.5),)),
+        TurnInterrupt(stream, 1),
+        Words(stream, 2, (Word("alive", 0.0, 0.5),)),
+    ):
+        session._conversation.receive("agent", message, 0.0)
+    (prompt,) = session._take_cues()
+    assert prompt.words[0].text == "alive"
 
 
 class FailingFace(ExpressiveRenderer):
