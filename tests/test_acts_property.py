@@ -17,7 +17,7 @@ from agent_side import speaker
 from agent_side.wire import Gesture
 from worker.meeting import Received
 
-RUNS = 300
+RUNS = 200
 SETTLED_S = 30.0
 """By then everything that is repeated has arrived, whatever is lost."""
 
