@@ -4,8 +4,10 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from worker.characters.folder import Box, Character
+from worker.characters.folder import Character
+from worker.characters.parts import Box
 from worker.media import Plane
 
 BLACK: Final = 16
@@ -20,19 +22,24 @@ def _character(name: str) -> Character:
     return Character.load(name)
 
 
-def mouth_opening(y_plane: Plane, character: str = "ada") -> float:
+def mouth_opening(y_plane: Plane, character: Character | str = "ada") -> float:
     """The share of the mouth's region that is dark inside: 0 when shut, about 0.3 wide open.
 
     `y_plane` is the luma of a whole picture as the renderer composes it, of any size, also
-    after an encoder had it. Teeth and tongue are not dark, so it grows with the opening but
-    not in proportion. Raises InputError for an unknown character.
+    after an encoder had it; `character` whose face it is, or the name of one that ships. Teeth
+    and tongue are not dark, so it grows with the opening but not in proportion. Raises
+    InputError for an unknown character.
     """
-    model = _character(character)
+    model = _character(character) if isinstance(character, str) else character
     height, width = y_plane.shape
     placed = model.place(width, height).to_picture(model.inside_mouth)
-    box = placed.within(Box(0, 0, width, height))
-    region = y_plane[round(box.top) : round(box.bottom), round(box.left) : round(box.right)]
-    light = region.astype(np.float32) - BLACK
+    left, top, right, bottom = placed.within(Box(0, 0, width, height)).whole
+    return dark_share(y_plane[top:bottom, left:right].astype(np.float32))
+
+
+def dark_share(luma: npt.NDArray[np.float32]) -> float:
+    """How much of a region is dark against its skin; `luma` is of the limited range."""
+    light = luma - BLACK
     skin = max(float(np.percentile(light, SKIN_PERCENTILE)), 1.0)
     darkness = np.clip((NOT_DARK - light / skin) / (NOT_DARK - DARK), 0, 1)
     return float(darkness.mean())
