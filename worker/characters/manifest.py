@@ -62,7 +62,7 @@ KNOWN: Final[Mapping[str, frozenset[str]]] = {
             "gestures",
             "expressions",
         }
-    ),  # fmt: skip
+    ),
     "head": frozenset({"box", "fade"}),
     "face": frozenset({"box", "fade"}),
     "shoulders": frozenset({"from", "to"}),
