@@ -15,6 +15,9 @@ SKIN_PERCENTILE: Final = 75
 DARK: Final = 0.30
 """Luma of the inside of a mouth, relative to the skin around it; lips are above 0.4."""
 NOT_DARK: Final = 0.38
+ROUND: Final = 1.15
+"""A mouth opens in an ellipse (1 touches the region's sides); hair that a moving head brings
+into the region's corners is none of it."""
 
 
 @lru_cache(maxsize=8)
@@ -42,4 +45,8 @@ def dark_share(luma: npt.NDArray[np.float32]) -> float:
     light = luma - BLACK
     skin = max(float(np.percentile(light, SKIN_PERCENTILE)), 1.0)
     darkness = np.clip((NOT_DARK - light / skin) / (NOT_DARK - DARK), 0, 1)
+    rows, columns = luma.shape
+    y = (np.arange(rows) + 0.5) / rows * 2 - 1
+    x = (np.arange(columns) + 0.5) / columns * 2 - 1
+    darkness[np.add.outer(np.square(y), np.square(x)) > ROUND] = 0
     return float(darkness.mean())
