@@ -47,7 +47,7 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         return status
     if command == "check":
         return _check(arguments)
-    raise NotImplementedError
+    return _preview(arguments)
 
 
 def _check(arguments: Sequence[str]) -> int:
@@ -65,6 +65,25 @@ def _check(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"{wrong} to mend, {notes} notes: do what those lines say, ask again.\n")
         return FAULTY
     sys.stdout.write(f"{given.character} can be used ({notes} notes).\n")
+    return 0
+
+
+def _preview(arguments: Sequence[str]) -> int:
+    parser = Parser("avatar character preview", "A contact sheet and a short film of a character.")
+    add = parser.add_argument
+    add("character", metavar="FOLDER", help="a folder, a .zip, or the name of one that ships")
+    add("-o", "--output", metavar="OUT", type=Path, required=True,
+        help="a folder for NAME.webp and NAME.mp4; made where it is not there")  # fmt: skip
+    add("--speech", metavar="IN.wav", type=Path, help="what it says in the film")
+    add("--size", metavar="WIDTHxHEIGHT", default="512x512", help="of the film (512x512)")
+    add("--seconds", metavar="S", type=float, default=20.0, help="the film's length (20)")
+    add("--png", action="store_true", help="the sheet as PNG")
+    given = parser.parse_args(arguments)
+    from worker.character_preview import preview
+
+    for line in preview(given):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
     return 0
 
 

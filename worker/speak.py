@@ -86,7 +86,7 @@ def speak(
     InputError or RendererError, and then `target` is as it was.
     """
     _check(source, target)
-    with _opened(source) as speech, closing(load_renderer(settings)) as renderer:
+    with opened(source) as speech, closing(load_renderer(settings)) as renderer:
         script = Script(acts, renderer)
         script.perform(0)
         rest = renderer.idle()
@@ -99,7 +99,7 @@ def speak(
                 disable=True if quiet else None,
             ) as progress,
         ):
-            for picture, pcm in _shots(renderer, script, rest, speech.blocks()):
+            for picture, pcm in shots(renderer, script, rest, speech.blocks()):
                 film.add_picture(picture)
                 film.add_sound(pcm)
                 progress.update()
@@ -169,7 +169,7 @@ class Speech:
             ) from error
 
 
-def _shots(
+def shots(
     renderer: Renderer, script: Script, rest: Picture, blocks: Iterator[Pcm]
 ) -> Iterator[tuple[Picture, Pcm]]:
     """Every picture of the film with its 40 ms of sound: rest, the speech, rest."""
@@ -207,7 +207,8 @@ def _sounding(frames: list[AvatarFrame]) -> Iterator[tuple[Picture, Pcm]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Speech]:
+def opened(path: Path) -> Iterator[Speech]:
+    """The sound in a file. Raises InputError where there is none that can be read."""
     try:
         file = av.open(os.path.realpath(path))
     except av.InvalidDataError as error:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from worker.characters.acting import EXPRESSIONS, Mood
 from worker.characters.folder import Character
+from worker.characters.gauge import dark_share
 from worker.characters.manifest import PARAMETERS
 from worker.characters.parts import Box, Part, Sheet
 from worker.characters.source import open_source, picture, picture_size
@@ -29,6 +30,9 @@ CHANGED: Final = 8
 """A change in colour (of 255) that is seen."""
 SHUT_DARK: Final = 0.005
 """Of the mouth's inside that may look dark when it is shut."""
+
+SEEN_AT: Final = 512
+"""The size at which a mouth is judged: what most viewers see."""
 
 Pixels = npt.NDArray[np.int16]
 
@@ -199,14 +203,15 @@ def _shut(mouth: Look, character: Character) -> Iterator[Finding]:
         return
     inside = character.inside_mouth
     left, top = round(inside.left - part.box.left), round(inside.top - part.box.top)
+    scale = SEEN_AT / character.frame.width
     window = (slice(top, top + round(inside.height)), slice(left, left + round(inside.width)))
     wide = max(range(len(part.states)), key=lambda place: part.states[place][0])
     for place in shut:
-        dark = darkness(mouth.states[place][window])
+        dark = darkness(mouth.states[place][window], scale)
         if dark > SHUT_DARK:
             yield Finding(True, f"{mouth.name(place)}: is not shut, {dark:.1%} of mouth.inside is "
                           "dark; let the lips meet, or make mouth.inside smaller.")  # fmt: skip
-    if darkness(mouth.states[wide][window]) < 10 * SHUT_DARK:
+    if darkness(mouth.states[wide][window], scale) < 10 * SHUT_DARK:
         yield Finding(True, f"{mouth.name(wide)}: shows no dark inside within mouth.inside; "
                       "open it, or move mouth.inside to where it opens.")  # fmt: skip
     openings = sorted({state[0] for state in part.states})
@@ -272,12 +277,11 @@ def parts_of(mood: Mood) -> dict[str, dict[str, float]]:
     }  # fmt: skip
 
 
-def darkness(pixels: Pixels) -> float:
-    """The share of a region that is as dark as a mouth's inside; see gauge.py."""
-    from worker.characters.gauge import dark_share
-
-    luma = 16 + pixels[..., :3] @ np.array([0.257, 0.504, 0.098])
-    return dark_share(luma.astype(np.float32))
+def darkness(pixels: Pixels, scale: float) -> float:
+    """The share of a region that is as dark as a mouth's inside, seen in a picture of 512."""
+    luma = Image.fromarray((16 + pixels @ np.array([0.257, 0.504, 0.098])).astype(np.uint8))
+    size = (max(8, round(luma.width * scale)), max(8, round(luma.height * scale)))
+    return dark_share(np.asarray(luma.resize(size, Image.Resampling.LANCZOS), np.float32))
 
 
 def _pixels(image: Image.Image) -> Pixels:

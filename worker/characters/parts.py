@@ -92,7 +92,7 @@ class Part:
 
     def __post_init__(self) -> None:
         states = tuple(state for sheet in self.sheets for state in sheet.states)
-        table = np.array(states, np.float32).reshape(len(states), -1)
+        table = np.array(states, np.float32).reshape(len(states), len(WEIGHTS[self.name]))
         shut = table[:, 0] == 0 if self.name == "mouth" and len(states) else np.ones(0, bool)
         for name, value in (("states", states), ("_table", table), ("_shut", shut)):
             object.__setattr__(self, name, value)

@@ -41,6 +41,19 @@ def create(settings: Settings) -> Renderer:
     return CharacterRenderer(_prepared(settings), settings.seed, settings.stillness)
 
 
+def create_for(character: Character, settings: Settings) -> "CharacterRenderer":
+    """The face of a character that was read already."""
+    width, height = settings.width, settings.height
+    built = atlas.build(
+        character,
+        width,
+        height,
+        backdrop(settings.background, width, height),
+        badge(width, height) if settings.badge else None,
+    )
+    return CharacterRenderer(built, settings.seed, settings.stillness)
+
+
 def _prepared(settings: Settings) -> Atlas:
     return _built(
         settings.character,
