@@ -39,7 +39,7 @@ def preview(given: argparse.Namespace) -> Iterator[str]:
         out.mkdir(parents=True, exist_ok=True)
         sheet = contact_sheet(character)
         file = out / f"{character.name}.{'png' if given.png else 'webp'}"
-        sheet.save(file, quality=90)
+        sheet.save(file, quality=85)
     except OSError as error:
         raise InputError(
             f"{out} cannot be written ({error.strerror}); choose another place."

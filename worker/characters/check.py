@@ -281,7 +281,8 @@ def darkness(pixels: Pixels, scale: float) -> float:
     """The share of a region that is as dark as a mouth's inside, seen in a picture of 512."""
     luma = Image.fromarray((16 + pixels @ np.array([0.257, 0.504, 0.098])).astype(np.uint8))
     size = (max(8, round(luma.width * scale)), max(8, round(luma.height * scale)))
-    return dark_share(np.asarray(luma.resize(size, Image.Resampling.LANCZOS), np.float32))
+    seen = luma.resize(size, Image.Resampling.LANCZOS)
+    return dark_share(np.asarray(seen, np.float32), SEEN_AT)
 
 
 def _pixels(image: Image.Image) -> Pixels:

@@ -1,5 +1,6 @@
 """Reads a mouth's opening back from the pixels of a finished picture, for measuring."""
 
+import math
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +16,8 @@ SKIN_PERCENTILE: Final = 75
 DARK: Final = 0.30
 """Luma of the inside of a mouth, relative to the skin around it; lips are above 0.4."""
 NOT_DARK: Final = 0.38
+LINE_FRAME: Final = 512
+"""For each so many pixels of the frame's height, darkness has to go on for a row more."""
 ROUND: Final = 1.15
 """A mouth opens in an ellipse (1 touches the region's sides); hair that a moving head brings
 into the region's corners is none of it."""
@@ -35,13 +38,19 @@ def mouth_opening(y_plane: Plane, character: Character | str = "ada") -> float:
     """
     model = _character(character) if isinstance(character, str) else character
     height, width = y_plane.shape
-    placed = model.place(width, height).to_picture(model.inside_mouth)
+    placement = model.place(width, height)
+    placed = placement.to_picture(model.inside_mouth)
     left, top, right, bottom = placed.within(Box(0, 0, width, height)).whole
-    return dark_share(y_plane[top:bottom, left:right].astype(np.float32))
+    region = y_plane[top:bottom, left:right].astype(np.float32)
+    return dark_share(region, model.frame.height * placement.scale)
 
 
-def dark_share(luma: npt.NDArray[np.float32]) -> float:
-    """How much of a region is dark against its skin; `luma` is of the limited range."""
+def dark_share(luma: npt.NDArray[np.float32], frame_px: float) -> float:
+    """How much of a region is dark against its skin; `luma` is of the limited range.
+
+    `frame_px` is the height of the frame of which it is a part. The line between two lips,
+    which is thinner than a 300th of that, is none of it.
+    """
     light = luma - BLACK
     skin = max(float(np.percentile(light, SKIN_PERCENTILE)), 1.0)
     darkness = np.clip((NOT_DARK - light / skin) / (NOT_DARK - DARK), 0, 1)
@@ -49,4 +58,6 @@ def dark_share(luma: npt.NDArray[np.float32]) -> float:
     y = (np.arange(rows) + 0.5) / rows * 2 - 1
     x = (np.arange(columns) + 0.5) / columns * 2 - 1
     darkness[np.add.outer(np.square(y), np.square(x)) > ROUND] = 0
-    return float(darkness.mean())
+    for _ in range(math.ceil(frame_px / LINE_FRAME - 0.25)):
+        darkness = np.minimum(darkness[:-1], darkness[1:])
+    return float(darkness.sum()) / luma.size

@@ -20,14 +20,15 @@ from worker.media import FPS, Picture
 from worker.renderers.character import Artist
 from worker.script import Act
 
-WIDTH: Final = 2560
+WIDTH: Final = 2640
 MARGIN: Final = 24
 GAP: Final = 12
 GROUND: Final = "#f4f2ee"
 INK: Final = "#2b2a28"
 FAINT: Final = "#85807a"
 SIZES: Final = ((512, 512), (720, 720), (1280, 720))
-STRIP: Final = 9
+LABEL: Final = 20
+STRIP: Final = 8
 """Pictures of each gesture."""
 
 MOUTHS: Final = {
@@ -74,7 +75,8 @@ def contact_sheet(character: Character) -> Image.Image:
         ),
         ("Eyes: lids and gaze", list(_eyes(artist, built))),
         ("Brows", list(_brows(artist, built))),
-        ("Expressions, and the same in speech", list(_expressions(artist, built))),
+        ("Expressions", list(_expressions(artist, built, None))),
+        ("Expressions, in speech", list(_expressions(artist, built, MouthShape(0.5, 0.2)))),
         *(
             (f"Gesture: {name}", list(_gesture(character, artist, built, name)))
             for name in character.gestures
@@ -132,14 +134,17 @@ def _mouths(artist: Artist, built: Atlas, mood: Mood) -> Iterator[Cell]:
 
 
 def _eyes(artist: Artist, built: Atlas) -> Iterator[Cell]:
+    """Each lid straight on, and each gaze of the open eye."""
     part = built.character.eyes
     for lid, gaze_x, gaze_y, squint in part.states:
+        if lid and (gaze_x or gaze_y):
+            continue
         mood = Mood(lid=lid, gaze_x=gaze_x, gaze_y=gaze_y, squint=squint)
         words = [f"lid {lid:g}"] if lid else []
         words += [f"gaze {gaze_x:g} {gaze_y:g}"] if gaze_x or gaze_y else []
         words += [f"squint {squint:g}"] if squint else []
         picture = _rgb(artist.picture(Pose(mood), None))
-        yield Cell(picture.crop(_near(built, part, 0.12)), ", ".join(words) or "open, at you")
+        yield Cell(picture.crop(_near(built, part, 0.25)), ", ".join(words) or "open, at you")
 
 
 def _brows(artist: Artist, built: Atlas) -> Iterator[Cell]:
@@ -160,13 +165,10 @@ def _brows(artist: Artist, built: Atlas) -> Iterator[Cell]:
         )
 
 
-def _expressions(artist: Artist, built: Atlas) -> Iterator[Cell]:
+def _expressions(artist: Artist, built: Atlas, mouth: MouthShape | None) -> Iterator[Cell]:
     for name, mood in built.character.expressions.items():
-        if not artist.shows(name):
-            continue
-        for label, mouth in ((name, None), ("... in speech", MouthShape(0.5, 0.2))):
-            picture = _rgb(artist.picture(Pose(mood), mouth))
-            yield Cell(picture.crop(_head(built)), label)
+        if artist.shows(name):
+            yield Cell(_rgb(artist.picture(Pose(mood), mouth)).crop(_head(built)), name)
 
 
 def _gesture(character: Character, artist: Artist, built: Atlas, name: str) -> Iterator[Cell]:
@@ -214,7 +216,7 @@ def _rgb(picture: Picture) -> Image.Image:
 
 
 def _laid_out(character: Character, rows: list[tuple[str, list[Cell]]]) -> Image.Image:
-    title, heading, label = (ImageFont.load_default(size) for size in (44, 26, 17))
+    title, heading, label = (ImageFont.load_default(size) for size in (48, 30, LABEL))
     sheet = Image.new("RGB", (WIDTH, 40_000), GROUND)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, MARGIN), character.title or character.name, INK, title)
@@ -233,14 +235,17 @@ def _laid_out(character: Character, rows: list[tuple[str, list[Cell]]]) -> Image
                 sheet.paste(cell.image, (x, y))
                 draw.text((x, y + cell.image.height + 4), cell.label, FAINT, label)
                 x += max(cell.image.width, round(draw.textlength(cell.label, label))) + GAP
-            y += tall + 36
+            y += tall + 40
         y += 14
     return sheet.crop((0, 0, WIDTH, y))
 
 
 def _lines(cells: list[Cell]) -> Iterator[list[Cell]]:
     """Cells in lines that fit the sheet, about equally full."""
-    widths = np.array([cell.image.width + GAP for cell in cells])
+    label = ImageFont.load_default(LABEL)
+    widths = np.array(
+        [max(cell.image.width, round(label.getlength(cell.label))) + GAP for cell in cells]
+    )
     lines = int(np.ceil(widths.sum() / (WIDTH - 2 * MARGIN + GAP)))
     each = int(np.ceil(len(cells) / lines))
     if widths.sum() <= WIDTH - 2 * MARGIN + GAP:
