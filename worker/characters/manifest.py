@@ -17,6 +17,8 @@ MAX_STATES: Final = 512
 MAX_FRAMES: Final = 64
 MAX_KEYS: Final = 64
 MAX_NAMED: Final = 64
+MAX_NAME: Final = 32
+"""The longest name of a gesture that a message may carry."""
 MAX_SECONDS: Final = 10.0
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -342,8 +344,10 @@ class Reader:
             self.fault(entry, f"has to be an object with up to {MAX_NAMED} names.")
             return
         for name, each in value.items():
-            if NAME.fullmatch(name) is None:
-                self.fault(entry, f"{name!r} is no name: small letters, digits, - and _.")
+            if NAME.fullmatch(name) is None or len(name) > MAX_NAME:
+                self.fault(
+                    entry, f"{name!r} is no name: up to {MAX_NAME} small letters, digits, - and _."
+                )
             else:
                 yield name, f"{entry}.{name}", each
 

@@ -211,8 +211,8 @@ def _head(built: Atlas) -> tuple[int, int, int, int]:
 
 
 def _rgb(picture: Picture) -> Image.Image:
-    image: Image.Image = picture.to_video_frame().to_image()
-    return image
+    rgb = picture.to_video_frame().to_ndarray(format="rgb24")
+    return Image.fromarray(np.asarray(rgb, np.uint8))
 
 
 def _laid_out(character: Character, rows: list[tuple[str, list[Cell]]]) -> Image.Image:

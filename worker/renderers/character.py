@@ -8,9 +8,11 @@ steps, a `Stance`; as long as it stays, so does the picture.
 """
 
 import itertools
+import logging
 import math
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
@@ -21,8 +23,9 @@ from worker.characters import atlas
 from worker.characters.acting import Mood
 from worker.characters.atlas import Atlas, Film, Rect, Region, Words
 from worker.characters.backdrop import backdrop, badge
-from worker.characters.folder import Character
+from worker.characters.folder import Character, names
 from worker.characters.life import POSTURES, Life, Pose
+from worker.errors import InputError
 from worker.lipsync.shape import SHUT, MouthShape
 from worker.lipsync.spectrum import SpectrumLipSync
 from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, Plane
@@ -30,15 +33,32 @@ from worker.renderer import Renderer
 from worker.settings import Settings
 
 NOTHING: Final = SILENCE[:0]
+MOST_PRELOADED: Final = 16
+"""Characters that a parent of workers keeps ready: 80 MB at 512x512."""
 PLACE: Final = 3
 """The first of a stance's numbers that says how all of the picture stands."""
 FAINT: Final = 8
 """Steps in which an overlay that is broken off fades."""
 
 
+logger = logging.getLogger("avatar.worker.character")
+
+
 def create(settings: Settings) -> Renderer:
     """The face that `settings` name, at their size. Raises InputError for an unknown one."""
     return CharacterRenderer(_prepared(settings), settings.seed, settings.stillness)
+
+
+def preload(settings: Settings) -> None:
+    """Build every character that a join request may name, so that forked workers share them.
+
+    One that cannot be used is said and left out: it fails the request that names it.
+    """
+    for name in names(settings.characters)[:MOST_PRELOADED]:
+        try:
+            _prepared(replace(settings, character=name))
+        except InputError as error:
+            logger.warning("a character is left out: %s", error)
 
 
 def create_for(character: Character, settings: Settings) -> "CharacterRenderer":
@@ -65,7 +85,7 @@ def _prepared(settings: Settings) -> Atlas:
     )
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=MOST_PRELOADED + 1)
 def _built(
     character: str, folder: str, width: int, height: int, background: str, has_badge: bool
 ) -> Atlas:
