@@ -58,7 +58,8 @@ def _check(arguments: Sequence[str]) -> int:
 
     wrong = notes = 0
     for finding in findings(given.character):
-        wrong, notes = wrong + finding.wrong, notes + (not finding.wrong)
+        wrong += finding.wrong
+        notes += not (finding.wrong or finding.is_fact)
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
     if wrong:

@@ -1,6 +1,7 @@
 """Everything that is wrong with a character, each in one line that says what to do."""
 
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from worker.characters.acting import EXPRESSIONS, Mood
+from worker.characters.acting import EXPRESSIONS, Mood, Move
+from worker.characters.atlas import build
 from worker.characters.folder import Character
 from worker.characters.gauge import dark_share
+from worker.characters.life import Pose
 from worker.characters.manifest import PARAMETERS
 from worker.characters.parts import Box, Part, Sheet
 from worker.characters.source import open_source, picture, picture_size
 from worker.errors import InputError
+from worker.lipsync.shape import MouthShape
+from worker.renderers.character import Artist
 
 SEAM: Final = 24
 """A step in colour (of 255) at a sprite's edge that is seen as a line."""
@@ -31,6 +36,11 @@ CHANGED: Final = 8
 SHUT_DARK: Final = 0.005
 """Of the mouth's inside that may look dark when it is shut."""
 
+SIZES: Final = ((512, 512), (720, 720), (1280, 720))
+MOST_MB: Final = 40
+"""Memory that a character may take, shared by all workers of a machine."""
+DRAWN: Final = 60
+
 SEEN_AT: Final = 512
 """The size at which a mouth is judged: what most viewers see."""
 
@@ -43,9 +53,11 @@ class Finding:
 
     wrong: bool
     line: str
+    is_fact: bool = False
 
     def __str__(self) -> str:
-        return f"{'wrong ' if self.wrong else 'note  '} {self.line}"
+        kind = "wrong" if self.wrong else "fact" if self.is_fact else "note"
+        return f"{kind:5}  {self.line}"
 
 
 def findings(path: Path) -> Iterator[Finding]:
@@ -65,6 +77,7 @@ def findings(path: Path) -> Iterator[Finding]:
     if any(each.wrong for each in pictures):
         return
     yield from _look(character)
+    yield from _costs(character)
 
 
 def _words(character: Character) -> Iterator[Finding]:
@@ -264,6 +277,31 @@ def _overlays(character: Character) -> Iterator[Finding]:
         idle = all(not any(move) for _, move in gesture.keys)
         if idle and gesture.overlay is None and gesture.expression is None:
             yield Finding(True, f"gestures.{name}: moves nothing; give it keys or an overlay.")
+
+
+def _costs(character: Character) -> Iterator[Finding]:
+    """What it takes at each size, and whether that is too much."""
+    for width, height in SIZES:
+        built = build(character, width, height)
+        memory_mb = built.nbytes / 1e6
+        cost_ms = _cost_ms(Artist(built))
+        told = f"{width}x{height}: {memory_mb:.1f} MB, {cost_ms:.2f} ms of CPU for a moved picture"
+        yield Finding(False, told + ".", is_fact=True)
+        if memory_mb > MOST_MB:
+            yield Finding(True, f"{width}x{height}: takes {memory_mb:.0f} MB of at most {MOST_MB}; "
+                          "draw fewer states, or smaller boxes.")  # fmt: skip
+
+
+def _cost_ms(artist: Artist) -> float:
+    """The median CPU time of pictures in which all has changed."""
+    costs = []
+    for number in range(DRAWN):
+        move = Move(x=number % 3 / 8, tilt=number % 5 / 4, turn=number % 2 / 2)
+        stance = artist.stance(Pose(move=move), MouthShape(number % 4 / 4, 0.0))
+        begin = time.process_time()
+        artist.draw(stance)
+        costs.append(1000 * (time.process_time() - begin))
+    return float(np.median(costs))
 
 
 def parts_of(mood: Mood) -> dict[str, dict[str, float]]:
