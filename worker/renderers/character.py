@@ -137,6 +137,7 @@ class CharacterRenderer:
 
     def __init__(self, built: Atlas, seed: int, stillness: float = 0.3) -> None:
         character = built.character
+        self.atlas = built
         self._artist = Artist(built)
         self._life = Life(seed, stillness, character.gestures, character.expressions)
         self._lips: LipSync = HeldBack()
