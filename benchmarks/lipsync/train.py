@@ -87,9 +87,7 @@ def disturbed(features: Tensor, rng: np.random.Generator) -> Tensor:
     knots = torch.from_numpy(rng.normal(0.0, 0.2, (batch, 1, 6)).astype(np.float32))
     channel = functional.interpolate(knots, BANDS, mode="linear", align_corners=True)
     features[:, :BANDS] += channel.transpose(1, 2)
-    features += 0.05 * torch.from_numpy(
-        rng.standard_normal(features.shape, dtype=np.float32)
-    )
+    features += 0.05 * torch.from_numpy(rng.standard_normal(features.shape, dtype=np.float32))
     for row in range(batch):
         for _ in range(int(rng.integers(0, 3))):
             width = int(rng.integers(1, 7))
@@ -216,8 +214,11 @@ def train(arguments: argparse.Namespace) -> None:
         minutes = (time.monotonic() - began) / 60
         if minutes - last_report > arguments.every or step == 300:
             last_report = minutes
-            print(f"{minutes:5.1f} min, step {step}, {sessions.count} sessions, loss {total:.3f}: "
-                  + dev_report(average, arguments.sessions), flush=True)
+            print(
+                f"{minutes:5.1f} min, step {step}, {sessions.count} sessions, loss {total:.3f}: "
+                + dev_report(average, arguments.sessions),
+                flush=True,
+            )
             save(average, arguments.out)
     average.eval()
     print("at the end: " + dev_report(average, arguments.sessions), flush=True)

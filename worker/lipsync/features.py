@@ -89,7 +89,7 @@ class Features:
         self._sound = np.zeros(WINDOW - HOP + GROUP_SAMPLES, np.float32)
         self._frames = np.lib.stride_tricks.sliding_window_view(self._sound, WINDOW)[::HOP]
         self._peak_db = FIRST_PEAK_DB
-        self._mean = _first_mean()
+        self._mean = _first_mean().copy()
         self._heard = FIRST_HOPS
 
     def push(self, pcm: npt.NDArray[np.int16]) -> Floats:
@@ -101,26 +101,30 @@ class Features:
         bands = np.matmul(power.astype(np.float32), self._filters)
         bands *= _SCALE
         bands += np.float32(FLOOR_POWER)
-        levels = bands.sum(axis=1)
+        levels_db = (10.0 * np.log10(bands.sum(axis=1))).tolist()
         np.log10(bands, out=bands)
         bands *= np.float32(10.0)
+        peaks_db, shares = zip(*map(self._follow, levels_db), strict=True)
+        bands -= np.array(peaks_db, np.float32)[:, None]
+        np.maximum(bands, np.float32(DEEPEST_DB), out=bands)
         features = np.empty((GROUP, FEATURES), np.float32)
-        for hop, level in enumerate(levels.tolist()):
-            self._normalise(bands[hop], 10.0 * math.log10(level), features[hop])
+        mean = self._mean
+        for hop, share in enumerate(shares):
+            if share:
+                mean += (bands[hop] - mean) * share
+            np.subtract(bands[hop], mean, out=features[hop, :BANDS])
+        features[:, BANDS] = np.subtract(levels_db, peaks_db)
+        np.maximum(features[:, BANDS], np.float32(DEEPEST_DB), out=features[:, BANDS])
         features *= np.float32(TENS_OF_DB)
         return features
 
-    def _normalise(self, bands: Floats, level_db: float, out: Floats) -> None:
-        """Write one hop's bands and level, in dB relative to the speaker's, to `out`."""
+    def _follow(self, level_db: float) -> tuple[float, np.float32]:
+        """Peak of the speaker after this hop, in dB, and the hop's share of the mean spectrum."""
         if level_db > self._peak_db:
             self._peak_db += PEAK_RISE * (level_db - self._peak_db)
-        speech = level_db > self._peak_db - SPEECH_RANGE_DB
-        if speech and self._peak_db > QUIETEST_PEAK_DB:
+        if level_db <= self._peak_db - SPEECH_RANGE_DB:
+            return self._peak_db, np.float32(0.0)
+        if self._peak_db > QUIETEST_PEAK_DB:
             self._peak_db -= PEAK_FALL_DB
-        bands -= np.float32(self._peak_db)
-        np.maximum(bands, np.float32(DEEPEST_DB), out=bands)
-        if speech:
-            self._heard = min(self._heard + 1, MEAN_HOPS)
-            self._mean += (bands - self._mean) * np.float32(1.0 / self._heard)
-        np.subtract(bands, self._mean, out=out[:BANDS])
-        out[BANDS] = max(level_db - self._peak_db, DEEPEST_DB)
+        self._heard = min(self._heard + 1, MEAN_HOPS)
+        return self._peak_db, np.float32(1.0 / self._heard)
