@@ -1,3 +1,4 @@
+# mypy: disallow-subclassing-any=False
 """The net of `worker/lipsync/net.py` as it is trained: the same layers, in PyTorch.
 
 While it learns, each convolution is normalised over its batch; `arrays` folds that into the
