@@ -14,75 +14,78 @@ Pool = Literal["train", "unseen"]
 UNSEEN: Final = 4
 """Every fourth word."""
 
-NOUNS: Final = """map beam bomb bread bumper bubble camp cabin lamp lemon plum poem problem rubber shrimp pump
-    tomb thumb robin ribbon number member chamber cucumber pamphlet apple people puppy paper pepper
-    picture pipe pillow pebble palm broom bridge blanket bottle button basket bamboo balloon baby
-    mirror mother museum mountain mouth muffin mammal memory moment machine magnet match
-    fish photograph feather forest fever flavour coffee sheriff giraffe leaf cliff roof wolf
-    village vase voyage valley velvet oven river glove stove wave curve
-    thief thunder theatre bath cloth month path tooth youth truth feather leather brother weather
-    table tower teacher tiger ticket tunnel daughter doctor dragon desert dinner diamond dust
-    shadow shoulder sugar ship brush ocean station mission pressure treasure measure garage
-    cherry chair chicken church kitchen watch bench beach jacket jungle judge orange bridge page
-    sister summer soup salad sentence sandwich sofa circus zebra zone zoo music reason noise rose
-    night knee nurse number noon needle engine onion sun moon rain queen king song ring morning
-    lake letter lawyer lion ladder island olive jelly wheel school castle pencil
-    road rabbit radio rocket ruler carrot garage arrow mirror orange
-    horse house hammer honey hill hotel perhaps window wood wheel water weather winter world
-    yard yellow yoghurt yacht onion union
-    cook book bush foot wolf pudding sugar cushion tube tune tool moose goose fruit juice shoe
-    boat bone coat goat nose phone ghost toe snow window
-    boy coin oil voice toy noise point oyster
-    cow cloud house mouse crown flower shower mountain
-    time tide bike knife pie sky fire tyre child island
-    cake face game lake rain train plane plate
-    ear beer deer year bear hair square tour
-    car star garden market arm heart father
-    ball door horse sauce saw thought water
-    cup sun love mud stomach monkey country
-    cat hat map apple bag dance plant
-    bird girl word nurse shirt turtle
-    garlic ghost gift guitar goal eagle tiger frog dog cactus clock cup candle cousin"""
-VERBS: Final = """buy bring build bake borrow blame bump become believe push pull pick paint publish praise
+NOUNS: Final = """\
+    map beam bomb bread bumper bubble camp cabin lamp lemon plum poem problem rubber shrimp pump
+    tomb thumb robin ribbon number member chamber cucumber pamphlet apple people puppy paper
+    pepper picture pipe pillow pebble palm broom bridge blanket bottle button basket bamboo
+    balloon baby mirror mother museum mountain mouth muffin mammal memory moment machine magnet
+    match fish photograph feather forest fever flavour coffee sheriff giraffe leaf cliff roof
+    wolf village vase voyage valley velvet oven river glove stove wave curve thief thunder
+    theatre bath cloth month path tooth youth truth feather leather brother weather table tower
+    teacher tiger ticket tunnel daughter doctor dragon desert dinner diamond dust shadow
+    shoulder sugar ship brush ocean station mission pressure treasure measure garage cherry
+    chair chicken church kitchen watch bench beach jacket jungle judge orange bridge page sister
+    summer soup salad sentence sandwich sofa circus zebra zone zoo music reason noise rose night
+    knee nurse number noon needle engine onion sun moon rain queen king song ring morning lake
+    letter lawyer lion ladder island olive jelly wheel school castle pencil road rabbit radio
+    rocket ruler carrot garage arrow mirror orange horse house hammer honey hill hotel perhaps
+    window wood wheel water weather winter world yard yellow yoghurt yacht onion union cook book
+    bush foot wolf pudding sugar cushion tube tune tool moose goose fruit juice shoe boat bone
+    coat goat nose phone ghost toe snow window boy coin oil voice toy noise point oyster cow
+    cloud house mouse crown flower shower mountain time tide bike knife pie sky fire tyre child
+    island cake face game lake rain train plane plate ear beer deer year bear hair square tour
+    car star garden market arm heart father ball door horse sauce saw thought water cup sun love
+    mud stomach monkey country cat hat map apple bag dance plant bird girl word nurse shirt
+    turtle garlic ghost gift guitar goal eagle tiger frog dog cactus clock cup candle cousin"""
+VERBS: Final = """\
+    buy bring build bake borrow blame bump become believe push pull pick paint publish praise
     promise prepare make move mix meet measure mention remember climb combine compare complete
     improve impress simplify amuse swim dream blame find follow forget fix fetch finish fold
     visit view value leave save believe drive prove love think thank throw teach touch try take
-    tell test deliver decide describe draw drop shout show shake share shape sharpen chase choose
-    check change challenge catch watch judge join juggle see send sing sell solve surprise sew
-    raise use choose close notice know need knit learn like lift lose light look read ride
-    reach remove rescue repair watch want wash wave wear win yell use hold hear hate hide help
-    hunt cook carry call keep kick give guard grow guess greet question quit squeeze copy open
-    cover count enjoy avoid destroy burn learn serve turn measure treasure breathe smooth bathe"""
-ADJECTIVES: Final = """big brown blue brave bright broken beautiful bumpy plain pale purple perfect polite proper
+    tell test deliver decide describe draw drop shout show shake share shape sharpen chase
+    choose check change challenge catch watch judge join juggle see send sing sell solve
+    surprise sew raise use choose close notice know need knit learn like lift lose light look
+    read ride reach remove rescue repair watch want wash wave wear win yell use hold hear hate
+    hide help hunt cook carry call keep kick give guard grow guess greet question quit squeeze
+    copy open cover count enjoy avoid destroy burn learn serve turn measure treasure breathe
+    smooth bathe"""
+ADJECTIVES: Final = """\
+    big brown blue brave bright broken beautiful bumpy plain pale purple perfect polite proper
     popular possible pink mad modern mighty many smooth small simple empty lame humble nimble
     warm calm gloomy famous fresh funny fine foolish fair fierce rough tough safe soft stiff
-    very vivid vague heavy seven clever brave thick thin thirsty thoughtful healthy third
-    smooth other tall tiny tired tidy dark dry dirty dull deep sharp shy short fresh special
-    cheap charming rich much gentle giant strange large huge usual sour sad silly sleepy safe
-    icy nice crazy lazy noisy easy rosy nasty narrow noble new nervous long loud little lonely
-    yellow loyal real rapid round rusty red cruel weird wide wild wet wise white young useful
-    hot happy hungry heavy cold kind cool clean curious good grey green great golden quick quiet
-    odd old awful early urgent empty eager able ugly unusual equal"""
-ADVERBS: Final = """maybe simply probably promptly smoothly slowly perhaps somehow sometimes often never ever
+    very vivid vague heavy seven clever brave thick thin thirsty thoughtful healthy third smooth
+    other tall tiny tired tidy dark dry dirty dull deep sharp shy short fresh special cheap
+    charming rich much gentle giant strange large huge usual sour sad silly sleepy safe icy nice
+    crazy lazy noisy easy rosy nasty narrow noble new nervous long loud little lonely yellow
+    loyal real rapid round rusty red cruel weird wide wild wet wise white young useful hot happy
+    hungry heavy cold kind cool clean curious good grey green great golden quick quiet odd old
+    awful early urgent empty eager able ugly unusual equal"""
+ADVERBS: Final = """\
+    maybe simply probably promptly smoothly slowly perhaps somehow sometimes often never ever
     always finally fully thoroughly truly usually surely mostly badly early gently happily
     quickly quietly carefully loudly bravely nearly barely warmly softly together again today
     tomorrow yesterday tonight immediately"""
-NAMES: Final = """Bob Barbara Pam Peter Paul Mimi Martha Tom Emma Fiona Victor Eve Theo Beth Tina David Daisy
+NAMES: Final = """\
+    Bob Barbara Pam Peter Paul Mimi Martha Tom Emma Fiona Victor Eve Theo Beth Tina David Daisy
     Shaun Charles Joy Jim Susan Zoe Nora Lily Rachel Henry Hugo William Wendy Yolanda Kate Carl
     George Olga Oscar Ursula Philip Bruce Robert Abigail"""
-PLACES: Final = """in the park|by the pump|on the bridge|behind the barn|at the museum|near the map shop|
+PLACES: Final = """\
+    in the park|by the pump|on the bridge|behind the barn|at the museum|near the map shop|
     under the bed|above the kitchen|in the middle of the forest|beside a pile of papers|
     on top of the mountain|across the valley|through the village|around the theatre|
     from the boat house|between two ships|in February|in November|at the end of March|
-    before breakfast|after a month|beyond the lake|within five hours|on the third of September|
-    with a bunch of plums|for a pair of shoes|without a map|upon a big blue pillow|
-    next to the pharmacy|inside the chapel|over the roof|along the coast|past the zoo|
-    during the summer|beneath the oak|against the wall|out of the harbour|off the table"""
-PHRASES: Final = """thank you very much|my pleasure|please repeat that|I am sorry about the problem|of
-    course|let me look it up|one moment please|how may I help you|what a lovely morning|you are
-    welcome|by the way|good evening|could you spell your name for me|that sounds wonderful|no
-    problem at all|see you next week|I beg your pardon|is there anything else|nobody knows|well,
-    I never|oh, that is a shame|yes, absolutely|maybe not|hold the line"""
+    before breakfast|after a month|beyond the lake|within five hours|
+    on the third of September|with a bunch of plums|for a pair of shoes|without a map|
+    upon a big blue pillow|next to the pharmacy|inside the chapel|over the roof|
+    along the coast|past the zoo|during the summer|beneath the oak|against the wall|
+    out of the harbour|off the table"""
+PHRASES: Final = """\
+    thank you very much|my pleasure|please repeat that|I am sorry about the problem|
+    of course|let me look it up|one moment please|how may I help you|what a lovely morning|
+    you are welcome|by the way|good evening|could you spell your name for me|
+    that sounds wonderful|no problem at all|see you next week|I beg your pardon|
+    is there anything else|nobody knows|well, I never|oh, that is a shame|yes, absolutely|
+    maybe not|hold the line"""
 
 ENGLISH: Final[tuple[str, ...]] = (
     "The {a} {n} {p}.",

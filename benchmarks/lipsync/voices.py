@@ -117,7 +117,7 @@ ACCENTS: Final = (
 )  # fmt: skip
 """In which espeak speaks English."""
 
-ESPEAK_CODES: Final = {"pt": "pt-br", "fr": "fr-fr"}
+ESPEAK_CODES: Final = {"pt": "pt-br", "en-gb": "en"}
 """Where espeak's name is not the language's."""
 
 
