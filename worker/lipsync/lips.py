@@ -21,12 +21,12 @@ AHEAD_HOPS: Final = 5
 LOOKAHEAD_S: Final = 0.055
 """From the middle of a hop to the end of the sound that its viseme may depend on."""
 
-KEEP: Final = 0.6
+KEEP: Final = 0.3
 """Share of the filter's belief that stays from one hop to the next."""
-OVERTURN: Final = 1.5
+OVERTURN: Final = 1.2
 """A viseme takes over when it is believed that many times more than the present one."""
 
-PRESSED: Final = (0.15, 0.45)
+PRESSED: Final = (0.4, 0.7)
 """Belief in pressed lips, from where they begin to shut to where they are shut."""
 
 PICTURE_HOPS: Final = 4
