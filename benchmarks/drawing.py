@@ -59,6 +59,7 @@ def measured(character: str, width: int, height: int) -> dict[str, Any]:
     resting = costs_ms(lambda _: face.idle())
     still = costs_ms(lambda _: calm.idle())
     tracemalloc.start()
+    costs_ms(talk)
     before = tracemalloc.get_traced_memory()[0]
     costs_ms(talk)
     grown = tracemalloc.get_traced_memory()[0] - before

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +26,8 @@ from worker.characters.backdrop import backdrop, badge
 from worker.characters.folder import Character, names
 from worker.characters.life import POSTURES, Life, Pose
 from worker.errors import InputError
+from worker.lipsync.lips import LipSync
 from worker.lipsync.shape import SHUT, MouthShape
-from worker.lipsync.spectrum import SpectrumLipSync
 from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, Plane
 from worker.renderer import Renderer
 from worker.settings import Settings
@@ -99,35 +99,6 @@ def _built(
     )
 
 
-class LipSync(Protocol):
-    """Sound to mouths, one for each 40 ms; worker/lipsync has them."""
-
-    def push(self, pcm: Pcm) -> list[MouthShape]: ...
-    def finish(self) -> list[MouthShape]: ...
-    def reset(self) -> None: ...
-
-
-class HeldBack:
-    """Mouths from the spectrum, handed out one block later."""
-
-    def __init__(self) -> None:
-        self._spectrum = SpectrumLipSync()
-        self._held: MouthShape | None = None
-
-    def push(self, pcm: Pcm) -> list[MouthShape]:
-        held, self._held = self._held, self._spectrum.push(pcm)
-        return [] if held is None else [held]
-
-    def finish(self) -> list[MouthShape]:
-        held, self._held = self._held, None
-        self._spectrum.push(NOTHING)
-        return [] if held is None else [held]
-
-    def reset(self) -> None:
-        self._held = None
-        self._spectrum.reset()
-
-
 class CharacterRenderer:
     """Looks ahead by one block: 40 ms are a frame at the next drain after the 40 ms behind them.
 
@@ -140,7 +111,7 @@ class CharacterRenderer:
         self.atlas = built
         self._artist = Artist(built)
         self._life = Life(seed, stillness, character.gestures, character.expressions)
-        self._lips: LipSync = HeldBack()
+        self._lips = LipSync()
         self._waiting: deque[tuple[int, Pcm, bool]] = deque()
         self._mouths: deque[MouthShape] = deque()
         self._rest = NOTHING
