@@ -26,7 +26,7 @@ from worker.settings import Settings
 
 HERE: Final = Path(__file__).parent
 SIZES: Final = ((512, 512), (720, 720), (1280, 720))
-PICTURES: Final = 1000
+PICTURES: Final = 500
 LIMITS_MS: Final = {"talk": 0.5, "still": 0.1}
 """At 512x512, medians."""
 MOST_MB: Final = 40

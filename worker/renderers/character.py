@@ -115,7 +115,7 @@ class CharacterRenderer:
         self._waiting: deque[tuple[int, Pcm, bool]] = deque()
         self._mouths: deque[MouthShape] = deque()
         self._rest = NOTHING
-        self._pose = Pose()
+        self.pose_shown = Pose()
         self.gestures = tuple(character.gestures)
         self.expressions = tuple(name for name in character.expressions if self._artist.shows(name))
         self.postures = POSTURES
@@ -151,8 +151,8 @@ class CharacterRenderer:
             segment, pcm, last = self._waiting.popleft()
             mouth = self._mouths.popleft()
             if len(pcm):
-                self._pose = self._life.step(_level_db(pcm))
-            picture = self._artist.picture(self._pose, mouth)
+                self.pose_shown = self._life.step(_level_db(pcm))
+            picture = self._artist.picture(self.pose_shown, mouth)
             frames.append(AvatarFrame(segment, picture, pcm, last))
         return frames
 
@@ -163,8 +163,8 @@ class CharacterRenderer:
         self._lips.reset()
 
     def idle(self) -> Picture:
-        self._pose = self._life.step()
-        return self._artist.picture(self._pose, None)
+        self.pose_shown = self._life.step()
+        return self._artist.picture(self.pose_shown, None)
 
     def close(self) -> None:
         self._waiting.clear()
