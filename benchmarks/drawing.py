@@ -27,15 +27,17 @@ from worker.settings import Settings
 HERE: Final = Path(__file__).parent
 SIZES: Final = ((512, 512), (720, 720), (1280, 720))
 PICTURES: Final = 500
+TRACED: Final = 60
+"""Pictures while memory is watched, which is slow."""
 LIMITS_MS: Final = {"talk": 0.5, "still": 0.1}
 """At 512x512, medians."""
 MOST_MB: Final = 40
 
 
-def costs_ms(step: Callable[[int], object]) -> list[float]:
-    """CPU time of each of `PICTURES` steps."""
+def costs_ms(step: Callable[[int], object], count: int = PICTURES) -> list[float]:
+    """CPU time of each of so many steps."""
     costs = []
-    for number in range(PICTURES):
+    for number in range(count):
         begin = time.process_time_ns()
         step(number)
         costs.append((time.process_time_ns() - begin) / 1e6)
@@ -66,10 +68,10 @@ def measured(character: str, width: int, height: int) -> dict[str, Any]:
     resting = costs_ms(lambda _: face.idle())
     still = costs_ms(lambda _: calm.idle())
     tracemalloc.start()
-    costs_ms(talk)
+    costs_ms(talk, TRACED)
     lips.clear()
     before = tracemalloc.get_traced_memory()[0]
-    costs_ms(talk)
+    costs_ms(talk, TRACED)
     lips.clear()
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
