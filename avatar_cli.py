@@ -16,6 +16,9 @@ class Command(NamedTuple):
 COMMANDS: Final = {
     "serve": Command("dispatcher", "take join requests over HTTP and keep a face in each meeting"),
     "speak": Command("worker.speak", "film a face that speaks what a sound file says"),
+    "character": Command(
+        "worker.character", "check or preview a character, build one from a photo"
+    ),
     "doctor": Command("worker.doctor", "say what is installed, what is missing and what to do"),
 }
 

@@ -1,10 +1,12 @@
 """The character renderer: the port's promises, a living face, a mouth that shows the sound."""
 
+import gc
 import hashlib
-import json
+import itertools
 import shutil
 import statistics
 import time
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
@@ -16,21 +18,29 @@ import pytest
 from PIL import Image
 
 from worker.characters import atlas
+from worker.characters.acting import Mood, Move
 from worker.characters.atlas import to_planes
-from worker.characters.folder import Box, Character, names
+from worker.characters.folder import SHIPPED, Character, names
 from worker.characters.gauge import mouth_opening
-from worker.characters.life import BLINK, Life, Pose
+from worker.characters.life import Pose
+from worker.characters.parts import Box
 from worker.errors import InputError
+from worker.film import read_sound
 from worker.lipsync.shape import MouthShape
-from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture
+from worker.media import FPS, FRAME_SAMPLES, Pcm, Picture
 from worker.renderer import Renderer
 from worker.renderers.character import Artist, CharacterRenderer, create
 from worker.settings import Settings
 
 SIZES = [(512, 512), (720, 720), (1280, 720), (64, 64), (404, 720), (1024, 64), (66, 130)]
 LARGE_SIZES = [(512, 512), (720, 720), (1280, 720)]
-STILL = Pose(lid=0.0, glance=0, brow=0.0, breath=0.0, sway=(0.0, 0.0))
-RESTLESS = [STILL, Pose(0.0, 0, 1.0, 1.0, (1.0, -1.0)), Pose(1.0, 1, 0.0, 0.5, (-1.0, 1.0))]
+SPEECH = Path(__file__).parents[1] / "benchmarks" / "speech.wav"
+STILL = Pose()
+RESTLESS = [
+    STILL,
+    Pose(Mood(raised=1.0), Move(x=0.4, y=-0.4, turn=0.4, pitch=-0.4), 1.0),
+    Pose(Mood(lid=1.0, gaze_x=-0.6), Move(x=-0.4, y=0.6, turn=-0.4, tilt=1.0), 0.5),
+]
 
 
 @lru_cache(maxsize=len(SIZES))
@@ -38,7 +48,7 @@ def built(width: int, height: int) -> atlas.Atlas:
     return atlas.build(Character.load("ada"), width, height)
 
 
-def renderer(width: int = 64, height: int = 64, seed: int = 1) -> Renderer:
+def renderer(width: int = 64, height: int = 64, seed: int = 1) -> CharacterRenderer:
     return CharacterRenderer(built(width, height), seed)
 
 
@@ -105,14 +115,23 @@ def encoded(pictures: list[Picture]) -> list[Picture]:
 # The port
 
 
-def test_a_full_block_is_a_frame_at_once() -> None:
+def test_a_block_is_a_frame_when_the_next_one_is_there() -> None:
     face = renderer()
-    pcm = speech(1)
-    face.push(7, pcm)
+    pcm = speech(2)
+    face.push(7, pcm[:FRAME_SAMPLES])
+    assert face.drain() == []
+    face.push(7, pcm[FRAME_SAMPLES:])
     (frame,) = face.drain()
     assert (frame.segment, frame.last) == (7, False)
-    assert np.array_equal(frame.pcm, pcm)
+    assert np.array_equal(frame.pcm, pcm[:FRAME_SAMPLES])
     assert face.drain() == []
+
+
+def test_a_finished_segment_holds_nothing_back() -> None:
+    face = renderer()
+    face.push(7, speech(1))
+    face.finish(7)
+    assert [len(frame.pcm) for frame in face.drain()] == [FRAME_SAMPLES, 0]
 
 
 @pytest.mark.parametrize("rest", [0, 1, 500, 959])
@@ -173,7 +192,7 @@ def test_reset_shuts_the_mouth() -> None:
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_pictures_have_the_size_that_was_asked_for(width: int, height: int) -> None:
     face = renderer(width, height)
-    face.push(1, speech(1))
+    feed(face, 1, speech(2))
     for picture in (face.idle(), face.drain()[0].picture):
         assert picture.y.shape == (height, width)
         assert picture.u.shape == picture.v.shape == (height // 2, width // 2)
@@ -189,17 +208,23 @@ def test_a_picture_is_never_written_again() -> None:
     feed(face, 1, speech(20))
     pictures = [frame.picture for frame in face.drain()]
     assert [fingerprint(picture) for picture in kept] == before
-    planes = [plane for p in (*kept, *pictures) for plane in (p.y, p.u, p.v)]
-    for index, plane in enumerate(planes):
-        assert not any(np.shares_memory(plane, other) for other in planes[index + 1 :])
+    different = list({id(p): p for p in (*kept, *pictures)}.values())
+    for index, picture in enumerate(different):
+        assert not any(np.shares_memory(picture.y, other.y) for other in different[index + 1 :])
 
 
-def test_writing_to_a_picture_leaves_the_next_one_alone() -> None:
-    spoilt, clean = renderer(seed=3), renderer(seed=3)
-    first = spoilt.idle()
-    first.y[:] = first.u[:] = first.v[:] = 0
-    clean.idle()
-    assert fingerprint(spoilt.idle()) == fingerprint(clean.idle())
+def test_nobody_can_write_to_a_picture() -> None:
+    picture = renderer().idle()
+    for plane in (picture.y, picture.u, picture.v):
+        with pytest.raises(ValueError, match="read-only"):
+            plane[0, 0] = 0
+
+
+def test_a_face_that_does_not_move_hands_out_the_same_picture() -> None:
+    face = CharacterRenderer(built(512, 512), seed=3, stillness=1.0)
+    pictures = [face.idle() for _ in range(300)]
+    same = sum(a is b for a, b in itertools.pairwise(pictures))
+    assert 150 < same < 299
 
 
 def test_the_same_seed_and_calls_give_the_same_film() -> None:
@@ -222,31 +247,38 @@ def test_another_seed_gives_another_film() -> None:
 def test_only_the_parts_that_change_differ_from_the_figure_at_rest() -> None:
     """No seam around a sprite: at rest, the mouth's and eyes' pictures are the figure."""
     made = built(512, 512)
-    picture = Artist(made).draw(STILL, MouthShape(0.0, 0.0))
-    for plane, rest in zip((picture.y, picture.u, picture.v), made.rest, strict=True):
+    picture = Artist(made).picture(STILL, MouthShape(0.0, 0.0))
+    for plane, rest in zip(
+        (picture.y, picture.u, picture.v), (made.rest[0][0], *made.rest[1]), strict=True
+    ):
         change = np.abs(plane.astype(int) - rest)
-        assert change.max() <= 10
+        assert change.max() <= 24
         assert np.mean(change > 2) < 0.001
 
 
 def test_white_and_black_keep_to_the_limited_range() -> None:
-    y, u, v = to_planes(Image.new("RGB", (4, 4), "white"))
+    (y,), (u, v) = to_planes(Image.new("RGB", (4, 4), "white"))
     assert (y.max(), u.max(), v.max()) == (235, 128, 128)
-    y, u, v = to_planes(Image.new("RGB", (4, 4), "red"))
+    (y,), (u, v) = to_planes(Image.new("RGB", (4, 4), "red"))
     assert (y[0, 0], u[0, 0], v[0, 0]) == (81, 90, 240)
 
 
 # The mouth
 
 
-@pytest.mark.parametrize(("width", "height"), LARGE_SIZES)
-def test_digital_silence_is_a_shut_mouth_in_the_very_same_picture(width: int, height: int) -> None:
-    face = renderer(width, height)
-    feed(face, 1, np.concatenate([speech(5), SILENCE, SILENCE, speech(5)]))
-    seen = [mouth_opening(frame.picture.y) for frame in face.drain()]
-    assert min(seen[2:5]) > 0.05
-    assert max(seen[5:7]) == 0.0
-    assert min(seen[9:]) > 0.05
+def test_the_mouth_is_shut_in_pauses_of_true_silence_and_moves_in_speech() -> None:
+    face = renderer(512, 512)
+    pcm = read_sound(SPEECH)[0][: 200 * FRAME_SAMPLES]
+    feed(face, 1, pcm)
+    face.finish(1)
+    seen = np.array([mouth_opening(frame.picture.y) for frame in face.drain()[:-1]])
+    silent = ~pcm.reshape(-1, FRAME_SAMPLES).any(axis=1)
+    # A pause begins in a block of speech, whose picture may still show its end.
+    settled = silent & np.roll(silent, 1)
+    assert settled.sum() > 20
+    assert seen[settled].max() == 0.0
+    assert (seen[~silent] > 0.002).mean() > 0.4
+    assert seen.max() > 0.1
 
 
 def test_the_mouth_is_shut_at_once_when_speech_ends() -> None:
@@ -261,13 +293,13 @@ def test_the_opening_can_be_read_from_the_pixels(width: int, height: int) -> Non
     artist = Artist(built(width, height))
     character = built(width, height).character
     for pose in RESTLESS:
-        for spread in character.widths:
+        for spread in sorted({state[1] for state in character.mouth.states}):
             seen = [
-                mouth_opening(artist.draw(pose, MouthShape(opening, spread)).y)
-                for opening in character.openings
+                mouth_opening(artist.picture(pose, MouthShape(opening, spread)).y, character)
+                for opening in sorted({state[0] for state in character.mouth.states})
             ]
             assert seen[0] == 0.0
-            assert min(seen[1:]) > 0.002
+            assert min(seen[4:]) > 0.002
             assert seen[-1] > 0.1
             assert seen[-4:] == sorted(seen[-4:])
 
@@ -277,18 +309,20 @@ def test_shut_and_open_stay_apart_after_an_encoder_had_them() -> None:
     shapes = [
         MouthShape(opening, width) for opening in (0.0, 0.5, 0.0, 1.0) for width in (-1, 0, 1)
     ]
-    pictures = encoded([artist.draw(RESTLESS[i % 2], shape) for i, shape in enumerate(shapes)])
+    pictures = encoded([artist.picture(RESTLESS[i % 2], shape) for i, shape in enumerate(shapes)])
     assert len(pictures) == len(shapes)
     seen = [mouth_opening(picture.y) for picture in pictures]
     shut = [value for value, shape in zip(seen, shapes, strict=True) if shape.opening == 0]
     opened = [value for value, shape in zip(seen, shapes, strict=True) if shape.opening > 0]
-    assert max(shut) < 0.5 * min(opened)
+    assert max(shut) < 0.2 * min(opened)
     assert max(shut) < 0.005
 
 
 def test_the_opening_can_be_read_from_a_tiny_picture() -> None:
     artist = Artist(built(64, 64))
-    seen = [mouth_opening(artist.draw(STILL, MouthShape(o, 0.0)).y) for o in (0.0, 0.6, 0.8, 1.0)]
+    seen = [
+        mouth_opening(artist.picture(STILL, MouthShape(o, 0.0)).y) for o in (0.0, 0.6, 0.8, 1.0)
+    ]
     assert seen[0] == 0.0
     assert seen[-1] > 0.05
 
@@ -296,54 +330,14 @@ def test_the_opening_can_be_read_from_a_tiny_picture() -> None:
 # Life
 
 
-def test_blinks_come_at_human_intervals_and_are_short() -> None:
-    life = Life(seed=9, glances=4)
-    lids = [life.step().lid for _ in range(FPS * 300)]
-    shut = [tick for tick, lid in enumerate(lids) if lid == 1.0 and lids[tick - 1] < 1.0]
-    gaps_s = np.diff(shut) / FPS
-    double = gaps_s < 1
-    assert 0.02 < double.mean() < 0.4
-    assert gaps_s[~double].min() > 1.3
-    assert gaps_s[~double].max() < 6.5
-    assert gaps_s[~double].std() > 0.5
-    assert 0.15 <= len(BLINK) / FPS <= 0.2
-
-
-def test_blinking_goes_on_while_speaking() -> None:
-    quiet, talking = Life(seed=4, glances=4), renderer(seed=4)
-    due = [quiet.step().lid > 0 for _ in range(200)]
-    feed(talking, 1, np.tile(SILENCE, 200))
-    pictures = [frame.picture for frame in talking.drain()]
-    idle = renderer(seed=4)
-    assert any(due)
-    assert [fingerprint(p) for p in pictures] == [fingerprint(idle.idle()) for _ in range(200)]
-
-
-def test_life_moves_smoothly_and_within_bounds() -> None:
-    life = Life(seed=2, glances=4)
-    poses = [life.step() for _ in range(FPS * 60)]
-    for values in (
-        [p.breath for p in poses],
-        [p.sway[0] for p in poses],
-        [p.sway[1] for p in poses],
-    ):
-        assert min(values) >= -1.0
-        assert max(values) <= 1.0
-        assert max(values) - min(values) > 0.9
-        assert np.abs(np.diff(values)).max() < 0.08
-    assert {p.glance for p in poses} == {0, 1, 2, 3, 4}
-    assert statistics.mean(p.glance == 0 for p in poses) > 0.7
-
-
 def test_the_head_never_leaves_its_canvas() -> None:
     """The largest movements at every size: nothing is cut short and nothing raises."""
+    ends = (-9.0, 9.0)
     for width, height in SIZES:
         artist = Artist(built(width, height))
-        for x in (-1.0, 1.0):
-            for y in (-1.0, 1.0):
-                for breath in (0.0, 1.0):
-                    pose = Pose(0.0, 0, 0.0, breath, (x, y))
-                    assert artist.draw(pose, MouthShape(1.0, 1.0)).y.shape == (height, width)
+        for x, y, tilt, turn, breath in itertools.product(ends, ends, ends, ends, (0.0, 1.0)):
+            pose = Pose(Mood(), Move(x=x, y=y, tilt=tilt, turn=turn, pitch=turn), breath)
+            assert artist.picture(pose, MouthShape(1.0, 1.0)).y.shape == (height, width)
 
 
 # Cost
@@ -362,44 +356,58 @@ def test_a_picture_costs_less_than_a_millisecond(record_property: Callable[..., 
     assert statistics.median(costs_ms) < 1.0
 
 
+def test_nothing_grows_while_it_speaks_and_rests() -> None:
+    face = renderer(128, 128)
+    speak_and_rest(face, 50)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        speak_and_rest(face, 50)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        speak_and_rest(face, 400)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 60_000
+
+
+def speak_and_rest(face: CharacterRenderer, times: int) -> None:
+    pcm = speech(3, 100)
+    for number in range(times):
+        face.gesture("nod")
+        face.express("surprised" if number % 2 else "neutral", 1.0)
+        feed(face, number + 1, pcm)
+        face.finish(number + 1)
+        face.drain()
+        face.idle()
+
+
 # Folders
 
 
 def test_ada_ships_with_the_worker_and_is_small() -> None:
     assert "ada" in names()
-    folder = Character.load("ada").folder
-    assert sum(path.stat().st_size for path in folder.iterdir()) < 3_000_000
+    folder = SHIPPED / "ada"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 8_000_000
 
 
 @pytest.mark.parametrize(
-    "name", ["bob", "", ".", "..", "../ada", "ada/../ada", "/etc", "ada\n", "Ada"]
+    "name", ["bob", "", ".", "..", "../ada", "ada/../ada", "/etc", "ada\n", "Ada", "./ada", "a.zip"]
 )
-def test_an_unknown_character_is_refused_with_the_list_of_those_there_are(name: str) -> None:
+def test_who_may_only_name_a_character_is_never_led_by_a_path(name: str) -> None:
     with pytest.raises(InputError, match=r"choose one of: .*ada"):
-        create(Settings(character=name))
+        Character.load(name)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"frame": [0, 0, 10]},
-        {"frame": [10, 0, 0, 10]},
-        {"mouth": 5},
-        {"figure_height": "tall"},
-        {"figure_height": float("nan")},
-        {"eyes": {}},
-        {"head": {"box": [0, 0, 1, 1], "fade": []}},
-    ],
-)
-def test_a_manifest_that_cannot_be_used_is_named(tmp_path: Path, damage: dict[str, object]) -> None:
-    manifest = json.loads((Character.load("ada").folder / "manifest.json").read_text())
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest | damage))
-    with pytest.raises(InputError, match="manifest of the character"):
-        Character.read(tmp_path)
+def test_an_unknown_character_is_refused_with_the_list_of_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"choose one of: .*ada"):
+        create(Settings(character="bob"))
 
 
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
-    shutil.copytree(Character.load("ada").folder, tmp_path / "eve")
+    shutil.copytree(SHIPPED / "ada", tmp_path / "eve")
     (tmp_path / "eve" / "mouths.webp").write_bytes(b"not a picture")
     with pytest.raises(InputError, match=r"mouths\.webp"):
         atlas.build(Character.read(tmp_path / "eve"), 64, 64)

@@ -43,9 +43,8 @@ def test_version_is_one_line() -> None:
 def test_an_unknown_command_gets_one_line() -> None:
     done = avatar("spaek", "in.wav")
     assert (done.returncode, done.stdout) == (2, "")
-    assert (
-        done.stderr == "avatar: there is no command 'spaek'; choose one of: serve, speak, doctor.\n"
-    )
+    known = "serve, speak, character, doctor"
+    assert done.stderr == f"avatar: there is no command 'spaek'; choose one of: {known}.\n"
 
 
 def test_speak_makes_a_film(tmp_path: Path) -> None:
@@ -59,6 +58,15 @@ def test_speak_makes_a_film(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"{target}: 1.8 s, made in ")
     assert sorted(tmp_path.iterdir()) == [source, target]
+
+
+def test_character_lists_what_it_can_do_and_checks_one() -> None:
+    done = avatar("character", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f"  {name} " in done.stdout for name in ("check", "preview", "build"))
+    done = avatar("character", "check", ROOT / "worker" / "characters" / "ada")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ada can be used" in done.stdout
 
 
 def test_a_program_s_refusal_is_the_command_s() -> None:

@@ -109,6 +109,8 @@ def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
         ({"AVATAR_SIZE": "3x3"}, "AVATAR_SIZE is '3x3'"),
         ({"AVATAR_CHARACTER": "nobody"}, "no character 'nobody'"),
         ({"AVATAR_RENDERER": "nowhere"}, "nowhere"),
+        ({"AVATAR_CHARACTERS": "/nowhere"}, "AVATAR_CHARACTERS is '/nowhere', no folder"),
+        ({"AVATAR_BADGE": "yes"}, "AVATAR_BADGE is 'yes'; it has to be on or off"),
         ({"AVATAR_RENDERER": "plain_renderer:broken"}, "fails (ZeroDivisionError: "),
     ],
 )
@@ -119,6 +121,13 @@ def test_settings_that_cannot_be_used_are_named(
     (line,) = missing(done)
     assert said in line
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_an_operators_own_characters_are_listed(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "eve").mkdir()
+    (tmp_path / "eve" / "manifest.json").write_text("{}")
+    done = doctor(installed, AVATAR_CHARACTERS=str(tmp_path))
+    assert f"characters in {tmp_path}: eve\n" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,10 @@ def test_everything_can_be_set() -> None:
         {
             "AVATAR_RENDERER": "house.faces:create",
             "AVATAR_CHARACTER": "bob",
+            "AVATAR_CHARACTERS": "/srv/faces",
+            "AVATAR_BACKGROUND": "#20404f",
+            "AVATAR_BADGE": "on",
+            "AVATAR_STILLNESS": "0.75",
             "AVATAR_SIZE": "1280x720",
             "AVATAR_SEED": "0",
             "AVATAR_INPUT_RATE": "16000",
@@ -32,6 +36,10 @@ def test_everything_can_be_set() -> None:
     assert settings == Settings(
         renderer="house.faces:create",
         character="bob",
+        characters="/srv/faces",
+        background="#20404f",
+        badge=True,
+        stillness=0.75,
         width=1280,
         height=720,
         seed=0,
@@ -77,6 +85,11 @@ SECONDS = "it has to be seconds, above 0 and up to 604800."
             for name in ["AVATAR_JOIN_TIMEOUT_S", "AVATAR_FINISH_S"]
             for value in ["", "0", "-1", "soon", "nan", "inf", "-inf", "1e9", "604800.1"]
         ),
+        *(
+            ("AVATAR_STILLNESS", value, "it has to be a number from 0 to 1.")
+            for value in ["", "-0.1", "1.1", "calm", "nan", "inf"]
+        ),
+        *(("AVATAR_BADGE", value, "it has to be on or off.") for value in ["", "yes", "1", "ON"]),
         *(
             ("AVATAR_LOG_LEVEL", value, "it has to be DEBUG, INFO, WARNING or ERROR.")
             for value in ["", "debug", "TRACE", "10"]

@@ -12,11 +12,16 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from drawn_character import draw
 from plain_renderer import REST, luma
 
 from worker import speak
+from worker.characters.folder import Character
 from worker.film import read_film
 from worker.media import FPS, FRAME_SAMPLES, SAMPLE_RATE, Pcm
+from worker.renderers.character import create_for
+from worker.script import Script, parse_act
+from worker.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 SPEECH = ROOT / "benchmarks" / "speech.wav"
@@ -26,7 +31,8 @@ REST_SAMPLES = speak.REST_TICKS * FRAME_SAMPLES
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A renderer whose pictures can be told from one another, and no other setting."""
-    for name in ("CHARACTER", "SIZE", "SEED", "INPUT_RATE", "LOG_LEVEL"):
+    for name in ("CHARACTER", "CHARACTERS", "SIZE", "SEED", "INPUT_RATE", "LOG_LEVEL",
+                 "BACKGROUND", "BADGE", "STILLNESS"):  # fmt: skip
         monkeypatch.delenv(f"AVATAR_{name}", raising=False)
     monkeypatch.setenv("AVATAR_RENDERER", "plain_renderer:create")
 
@@ -181,6 +187,18 @@ def bad_inputs(folder: Path) -> dict[str, list[object]]:
         "'0x0'": [speech, "-o", film, "--size", "0x0"],
         "'99999x99999'": [speech, "-o", film, "--size", "99999x99999"],
         "'65x64'": [speech, "-o", film, "--size", "65x64"],
+        "no expressions; leave --expression out": [speech, "-o", film, "--expression", "happy"],
+        "--gesture is 'nod:1'; it has to be NAME[@SECONDS]": [
+            speech,
+            "-o",
+            film,
+            "--gesture",
+            "nod:1",
+        ],
+        "--expression is 'happy:2'": [speech, "-o", film, "--expression", "happy:2"],
+        "--expression is 'happy@-1'": [speech, "-o", film, "--expression", "happy@-1"],
+        "--posture is ''": [speech, "-o", film, "--posture", ""],
+        "--stillness is '2'": [speech, "-o", film, "--stillness", "2"],
         "'large'": [speech, "-o", film, "--size", "large"],
         "''": [speech, "-o", film, "--size", ""],
         "is not a folder": [speech, "-o", folder / "nowhere" / "film.mp4"],
@@ -281,3 +299,84 @@ def test_the_demo_speech_is_long_clean_and_has_pauses_of_true_silence() -> None:
     assert all(0.3 <= length <= 0.91 for _, length in silences)
     begins = [round(begin * SAMPLE_RATE) for begin, _ in silences[1:]]
     assert all(np.abs(pcm[begin - 3 : begin]).max() <= 3 for begin in begins)
+
+
+# Acting
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A character in a folder of its own, and the renderer that draws it."""
+    monkeypatch.setenv("AVATAR_RENDERER", "character")
+    return draw(tmp_path / "dot")
+
+
+def filmed(folder: Path, *options: object) -> list[float]:
+    """The mean luma of each picture of a film of a second, between rests."""
+    return [float(luma.mean()) for luma in film(folder, *options)]
+
+
+def film(folder: Path, *options: object) -> np.ndarray:
+    """Its pictures' luma, shape (pictures, 128, 128)."""
+    source = write_wav(folder.parent / "in.wav", np.zeros(SAMPLE_RATE, np.int16))
+    target = folder.parent / "out.mp4"
+    calm = ["--size", "128x128", "--stillness", "1", "--character", folder]
+    assert run(source, "-o", target, *calm, *options) == 0
+    return read_film(target).luma.astype(np.float32)
+
+
+def test_a_character_in_a_folder_speaks(drawn: Path) -> None:
+    assert len(filmed(drawn)) == FPS + 2 * speak.REST_TICKS
+
+
+def test_a_gesture_comes_when_it_is_asked_for(drawn: Path) -> None:
+    change = np.abs(film(drawn, "--gesture", "wave_hello@0.6") - film(drawn)).max(axis=(1, 2))
+    assert change[:12].max() < 30
+    assert change[20:35].max() > 60
+
+
+def test_a_posture_is_taken(drawn: Path) -> None:
+    lively = ["--stillness", "0"]
+    assert filmed(drawn, *lively, "--posture", "listening@0.1") != filmed(drawn, *lively)
+
+
+def test_background_and_badge_are_seen(drawn: Path) -> None:
+    dark, light = (filmed(drawn, "--background", colour)[0] for colour in ("#000000", "#ffffff"))
+    assert light - dark > 50
+    assert filmed(drawn, "--badge")[0] != pytest.approx(filmed(drawn)[0], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--gesture", "jump@1", "There is no gesture 'jump'; choose one of: nod, shake, laugh, "),
+        ("--expression", "angry", "There is no expression 'angry'; choose one of: neutral, happy"),
+        ("--posture", "flying", "There is no posture 'flying'; choose one of: resting, listening,"),
+        ("--background", "#12", "The background '#12' cannot be used"),
+        ("--background", "no.png", "The background 'no.png' cannot be used"),
+        ("--character", "./nowhere", "There is no character at nowhere; give a folder"),
+    ],
+)
+def test_what_a_character_has_not_is_one_line_with_the_list_of_what_it_has(
+    drawn: Path, capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    source = write_wav(drawn.parent / "in.wav", short_speech(0.2))
+    arguments = ["--character", drawn, option, value]
+    assert run(source, "-o", drawn.parent / "out.mp4", *arguments) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"avatar speak: {said}"), err
+    assert (out, err.count("\n")) == ("", 1)
+    assert not (drawn.parent / "out.mp4").exists()
+
+
+def test_a_script_tells_the_face_what_is_due_and_no_earlier(drawn: Path) -> None:
+    face = create_for(Character.read(drawn), Settings(width=128, height=128, stillness=1.0))
+    acts = [parse_act("expression", "happy:0.5@0.4"), parse_act("gesture", "nod@0.2")]
+    script = Script(acts, face)
+    smiles = []
+    for picture in range(30):
+        script.perform(picture)
+        face.idle()
+        smiles.append(face.pose_shown.mood.smile)
+    assert max(smiles[:10]) == 0
+    assert smiles[-1] == pytest.approx(0.5)

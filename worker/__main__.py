@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from typing import BinaryIO, Final
 from agent_side.join import JoinInfo
 from worker import logs
 from worker.arguments import REFUSED, Parser
-from worker.errors import AvatarError, Dismissed, Refused, SettingsError
+from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
 from worker.leash import Leash
 from worker.loading import MakeMeeting, load_meeting, load_renderer
 from worker.rejoining import Rejoining
@@ -33,13 +34,20 @@ EXIT_FAILED: Final = 1
 MAX_REQUEST: Final = 1024 * 1024
 """The longest join request (bytes)."""
 
+NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
+"""A character in a join request: never a path."""
+
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 HELP: Final = """\
 settings, from the environment:
   AVATAR_RENDERER        a file of worker/renderers, or package.module:create (character)
   AVATAR_MEETING         a file of worker/meetings, or package.module:create (videosdk)
-  AVATAR_CHARACTER       which face the character renderer draws (ada)
+  AVATAR_CHARACTER       which face the character renderer draws: a name, a folder or a .zip (ada)
+  AVATAR_CHARACTERS      a folder of your own characters, which join requests may name too
+  AVATAR_BACKGROUND      behind it, a colour such as #20404f or a picture file (its own wall)
+  AVATAR_BADGE           on or off: whether a corner says that it is an AI (off)
+  AVATAR_STILLNESS       from 0, lively, to 1, only blinks and breath (0.3)
   AVATAR_SIZE            of the picture, in pixels (512x512)
   AVATAR_SEED            of blinks and other small movements (1)
   AVATAR_INPUT_RATE      sample rate of speech that does not say its own, in Hz (24000)
@@ -136,9 +144,17 @@ def read_join(stream: BinaryIO) -> JoinInfo:
 
 
 def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Settings, Renderer]:
-    """`settings` and a renderer for the character that the join request asks for, if any."""
+    """`settings` and a renderer for the character that the join request asks for, if any.
+
+    Only an operator may give a path; a request has to name one that is there. Raises InputError.
+    """
     if join.character is None or join.character == settings.character:
         return settings, renderer
+    if NAME.fullmatch(join.character) is None:
+        raise InputError(
+            f"`character` in the join request is {join.character!r}; "
+            "it has to be a name in small letters, digits, - and _."
+        )
     renderer.close()
     settings = replace(settings, character=join.character)
     return settings, load_renderer(settings)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from worker.arguments import Parser
@@ -84,7 +85,7 @@ def findings() -> Iterator[Finding]:
     for encoder, purpose in ENCODERS.items():
         yield _encoder(encoder, purpose)
     yield _resampler()
-    yield _characters()
+    yield from _characters()
     yield from _settings_and_face()
     yield Finding(f"{_cpus()} CPUs")
 
@@ -212,13 +213,25 @@ def _face(settings: Settings) -> Finding:
     return Finding(f"a face is drawn, {picture.width}x{picture.height}")
 
 
-def _characters() -> Finding:
-    """The faces that ship with the character renderer, one folder each."""
+def _characters() -> Iterator[Finding]:
+    """The faces that ship with the character renderer, and an operator's own."""
     folders = files("worker.characters").iterdir()
     names = sorted(each.name for each in folders if each.joinpath("manifest.json").is_file())
-    if not names:
-        return Finding("no character came with the package", "install it anew")
-    return Finding(f"characters: {', '.join(names)}")
+    if names:
+        yield Finding(f"characters: {', '.join(names)}")
+    else:
+        yield Finding("no character came with the package", "install it anew")
+    own = os.environ.get("AVATAR_CHARACTERS")
+    if not own:
+        return
+    place = Path(own)
+    if not place.is_dir():
+        yield Finding(f"AVATAR_CHARACTERS is {own!r}, no folder", "make it or unset that variable")
+        return
+    found = {each.parent.name for each in place.glob("*/manifest.json")}
+    found |= {each.stem for each in place.glob("*.zip")}
+    told = ", ".join(sorted(found)) or "none; put folders or .zip files there"
+    yield Finding(f"characters in {own}: {told}")
 
 
 def _settings_and_face() -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from worker.renderer import Renderer
 from worker.settings import Settings
 
 FACTORY: Final = "create"
+PRELOAD: Final = "preload"
 METHODS: Final = ("push", "finish", "drain", "reset", "idle", "close")
 
 MakeMeeting = Callable[[JoinInfo, Settings], Meeting]
@@ -72,6 +73,18 @@ def load_renderer(settings: Settings) -> Renderer:
         )
     made: Renderer = renderer
     return made
+
+
+def preload(settings: Settings) -> None:
+    """Let the renderer that `settings` name make ready what other join requests may ask of it.
+
+    Called before workers are forked, who then share it. It does so where its module has a
+    function ``preload(settings)`` beside its ``create``.
+    """
+    create = _factory(RENDERER, settings.renderer)
+    prepare = getattr(importlib.import_module(create.__module__), PRELOAD, None)
+    if callable(prepare):
+        prepare(settings)
 
 
 def load_meeting(settings: Settings) -> MakeMeeting:

@@ -20,7 +20,11 @@ class Settings:
 
     - `renderer`: a file of ``worker/renderers``, or ``package.module:create``.
     - `meeting`: a file of ``worker/meetings``, or ``package.module:create``.
-    - `character`: which face the character renderer draws.
+    - `character`: which face the character renderer draws: a name, or a folder's or .zip's path.
+    - `characters`: an operator's folder of characters, whose names join requests may have too.
+    - `background`: behind it instead of its wall, a colour such as #20404f or a picture file.
+    - `badge`: whether a corner says that this is an AI (``on`` or ``off``).
+    - `stillness`: 0 for a lively face, 1 for one that only blinks and breathes.
     - `width`, `height`: of the picture, in pixels (``AVATAR_SIZE=512x512``).
     - `seed`: of blinks and other small movements; the same seed gives the same film.
     - `input_rate`: sample rate of version-1 speech, which does not say its own (Hz).
@@ -34,6 +38,10 @@ class Settings:
     renderer: str = "character"
     meeting: str = "videosdk"
     character: str = "ada"
+    characters: str = ""
+    background: str = ""
+    badge: bool = False
+    stillness: float = 0.3
     width: int = 512
     height: int = 512
     seed: int = 1
@@ -55,6 +63,10 @@ class Settings:
             renderer=get("AVATAR_RENDERER", default.renderer),
             meeting=get("AVATAR_MEETING", default.meeting),
             character=get("AVATAR_CHARACTER", default.character),
+            characters=get("AVATAR_CHARACTERS", default.characters),
+            background=get("AVATAR_BACKGROUND", default.background),
+            badge=_switch(get("AVATAR_BADGE", "off"), "AVATAR_BADGE"),
+            stillness=parse_share(get("AVATAR_STILLNESS", "0.3"), "AVATAR_STILLNESS"),
             width=width,
             height=height,
             seed=_whole(environ, "AVATAR_SEED", default.seed, range(2**32)),
@@ -81,6 +93,23 @@ def parse_size(text: str, name: str) -> tuple[int, int]:
                 f"from {SIZES.start} to {SIZES.stop - 1}."
             )
     return width, height
+
+
+def parse_share(text: str, name: str) -> float:
+    """A number from 0 to 1. Raises SettingsError; `name` says whose it is."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise SettingsError(f"{name} is {text!r}; it has to be a number from 0 to 1.")
+    return share
+
+
+def _switch(text: str, name: str) -> bool:
+    if text not in ("on", "off"):
+        raise SettingsError(f"{name} is {text!r}; it has to be on or off.")
+    return text == "on"
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, allowed: range) -> int:

@@ -38,7 +38,8 @@ from worker.media import (
     Resampler,
 )
 from worker.renderer import Renderer
-from worker.settings import Settings, parse_size
+from worker.script import Act, Kind, Script, parse_act
+from worker.settings import Settings, parse_share, parse_size
 
 REST_TICKS: Final = 10
 """0.4 s of the face at rest before the first word and after the last."""
@@ -47,6 +48,7 @@ RATES: Final = range(1_000, 768_001)
 """Sample rates that a recording may have (Hz)."""
 
 SEGMENT: Final = 1
+KINDS: Final[tuple[Kind, ...]] = ("expression", "gesture", "posture")
 READABLE: Final = "give a sound file, such as WAV, MP3, OGG or FLAC"
 
 INTERRUPTED: Final = 128 + signal.SIGINT
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(given)
         began = time.perf_counter()
-        film_s, skipped = speak(given.speech, given.film, settings, quiet=given.quiet)
+        film_s, skipped = speak(given.speech, given.film, settings, _acts(given), given.quiet)
         took_s = time.perf_counter() - began
     except AvatarError as error:
         sys.stderr.write(f"avatar speak: {' '.join(str(error).split())}\n")
@@ -75,14 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def speak(source: Path, target: Path, settings: Settings, *, quiet: bool) -> tuple[float, int]:
-    """Film the face speaking `source` into `target`.
+def speak(
+    source: Path, target: Path, settings: Settings, acts: Sequence[Act], quiet: bool
+) -> tuple[float, int]:
+    """Film the face speaking `source` into `target`, and acting meanwhile.
 
     Returns the film's length in seconds and how many damaged packets were skipped. Raises
     InputError or RendererError, and then `target` is as it was.
     """
     _check(source, target)
-    with _opened(source) as speech, closing(load_renderer(settings)) as renderer:
+    with opened(source) as speech, closing(load_renderer(settings)) as renderer:
+        script = Script(acts, renderer)
+        script.perform(0)
         rest = renderer.idle()
         with (
             FilmWriter(target, rest.width, rest.height) as film,
@@ -93,7 +99,7 @@ def speak(source: Path, target: Path, settings: Settings, *, quiet: bool) -> tup
                 disable=True if quiet else None,
             ) as progress,
         ):
-            for picture, pcm in _shots(renderer, rest, speech.blocks()):
+            for picture, pcm in shots(renderer, script, rest, speech.blocks()):
                 film.add_picture(picture)
                 film.add_sound(pcm)
                 progress.update()
@@ -163,20 +169,35 @@ class Speech:
             ) from error
 
 
-def _shots(
-    renderer: Renderer, rest: Picture, blocks: Iterator[Pcm]
+def shots(
+    renderer: Renderer, script: Script, rest: Picture, blocks: Iterator[Pcm]
 ) -> Iterator[tuple[Picture, Pcm]]:
     """Every picture of the film with its 40 ms of sound: rest, the speech, rest."""
     yield rest, SILENCE
-    for _ in range(REST_TICKS - 1):
+    shown = 1
+
+    def resting() -> Iterator[tuple[Picture, Pcm]]:
+        nonlocal shown
+        script.perform(shown)
+        shown += 1
         yield renderer.idle(), SILENCE
+
+    def speaking() -> Iterator[tuple[Picture, Pcm]]:
+        nonlocal shown
+        script.perform(shown)
+        for picture, pcm in _sounding(renderer.drain()):
+            shown += 1
+            yield picture, pcm
+
+    for _ in range(REST_TICKS - 1):
+        yield from resting()
     for block in blocks:
         renderer.push(SEGMENT, block)
-        yield from _sounding(renderer.drain())
+        yield from speaking()
     renderer.finish(SEGMENT)
-    yield from _sounding(renderer.drain())
+    yield from speaking()
     for _ in range(REST_TICKS):
-        yield renderer.idle(), SILENCE
+        yield from resting()
 
 
 def _sounding(frames: list[AvatarFrame]) -> Iterator[tuple[Picture, Pcm]]:
@@ -186,7 +207,8 @@ def _sounding(frames: list[AvatarFrame]) -> Iterator[tuple[Picture, Pcm]]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Speech]:
+def opened(path: Path) -> Iterator[Speech]:
+    """The sound in a file. Raises InputError where there is none that can be read."""
     try:
         file = av.open(os.path.realpath(path))
     except av.InvalidDataError as error:
@@ -228,24 +250,41 @@ def _check(source: Path, target: Path) -> None:
 
 def _settings(given: argparse.Namespace) -> Settings:
     settings = Settings.from_env(os.environ)
-    if given.character is not None:
-        settings = replace(settings, character=given.character)
+    for name in ("character", "background"):
+        if getattr(given, name) is not None:
+            settings = replace(settings, **{name: getattr(given, name)})
     if given.size is not None:
         width, height = parse_size(given.size, "--size")
         settings = replace(settings, width=width, height=height)
+    if given.stillness is not None:
+        settings = replace(settings, stillness=parse_share(given.stillness, "--stillness"))
+    if given.badge:
+        settings = replace(settings, badge=True)
     return settings
+
+
+def _acts(given: argparse.Namespace) -> list[Act]:
+    return [parse_act(kind, text) for kind in KINDS for text in getattr(given, kind)]
 
 
 def _parser() -> Parser:
     parser = Parser("avatar speak", "Films a face that speaks what a sound file says.")
-    parser.add_argument("speech", metavar="IN.wav", type=Path, help="WAV, MP3, OGG, FLAC, ...")
-    parser.add_argument(
-        "-o", "--output", metavar="OUT.mp4", dest="film", type=Path, required=True,
-        help="the film: H.264 and AAC, 25 pictures per second",
-    )  # fmt: skip
-    parser.add_argument("--character", metavar="NAME", help="which face speaks")
-    parser.add_argument("--size", metavar="WIDTHxHEIGHT", help="of the picture, such as 512x512")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
+    add = parser.add_argument
+    add("speech", metavar="IN.wav", type=Path, help="WAV, MP3, OGG, FLAC, ...")
+    add("-o", "--output", metavar="OUT.mp4", dest="film", type=Path, required=True,
+        help="the film: H.264 and AAC, 25 pictures per second")  # fmt: skip
+    add("--character", metavar="NAME", help="which face speaks: a name, a folder or a .zip")
+    add("--size", metavar="WIDTHxHEIGHT", help="of the picture, such as 512x512")
+    add("--background", metavar="COLOUR", help="such as #20404f, or a picture file")
+    add("--badge", action="store_true", help="say AI in a corner")
+    add("--stillness", metavar="0..1", help="0 is lively, 1 only blinks and breathes")
+    add("--expression", metavar="NAME[:INTENSITY][@SECONDS]", action="append", default=[],
+        help="worn from then on, such as happy:0.6@2; may be given again")  # fmt: skip
+    add("--gesture", metavar="NAME[@SECONDS]", action="append", default=[],
+        help="such as nod@3.5; may be given again")  # fmt: skip
+    add("--posture", metavar="NAME[@SECONDS]", action="append", default=[],
+        help="how it waits: resting, listening, thinking; may be given again")  # fmt: skip
+    add("-q", "--quiet", action="store_true", help="no progress bar")
     return parser
 
 

@@ -172,7 +172,7 @@ def main() -> int:
     from worker.arguments import REFUSED
     from worker.errors import AvatarError
     from worker.leash import Leash
-    from worker.loading import load_meeting, load_renderer
+    from worker.loading import load_meeting, load_renderer, preload
     from worker.settings import Settings
 
     try:
@@ -181,6 +181,7 @@ def main() -> int:
         make = load_meeting(settings)
         warm_up(load_renderer(settings))
         renderer = load_renderer(settings)
+        preload(settings)
     except AvatarError as error:
         return program.give_up(error, REFUSED)
     warn_of_threads()

@@ -1,7 +1,7 @@
 """A character at one size, ready to be copied: YUV planes of the whole and of every state."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,11 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from worker.characters.folder import Box, Character, Placement, Sheet, even_pixels
+from worker.characters.folder import Character, Placement
+from worker.characters.parts import Box, Overlay, Part, Sheet, even_pixels
+from worker.errors import InputError
 from worker.media import Plane
 
-Planes = tuple[Plane, Plane, Plane]
-"""Luma and the two chroma planes of half its width and height."""
+Planes = tuple[Plane, Plane]
+"""Luma of shape (1, rows, columns), and both chroma planes of half its size in one array, of
+shape (2, rows / 2, columns / 2). One of them is drawn as the other, with a step of 1 or 2."""
+
+Rect = tuple[int, int, int, int]
+"""Left, top, right, bottom in even pixels of the picture."""
 
 Words = npt.NDArray[np.uint16]
 Floats = npt.NDArray[np.float32]
@@ -24,14 +30,26 @@ FILTER_REACH: Final = 3
 
 # Movements, in parts of the frame's height.
 BREATH: Final = 3.0 / 1024
-SWAY_X: Final = 4.5 / 1024
-SWAY_Y: Final = 3.0 / 1024
-NOD: Final = 2.4 / 1024
+BREATH_HEAD: Final = 2.4 / 1024
 """How much of the breath lifts the head too."""
-BREATH_STEP_PX: Final = 0.125
+REACH: Final = 1.0 / 64
+"""One unit of a pose's x and y."""
+TURN: Final = 5.0 / 1024
+"""How much further the face goes than the head when it turns all the way."""
 
+FARTHEST: Final = 2.0
+"""Units that a pose's x and y may have, whatever gestures and life add up to."""
+MOST_TILT: Final = 3.0
+"""Degrees."""
+
+BREATH_STEP_PX: Final = 0.125
+STEPS: Final = 8
+"""The head stands on an eighth of a pixel: finer is not seen, and between the steps nothing has
+to be drawn."""
+TILT_STEPS: Final = 10
+"""Per degree: a fifth of a pixel at the crown, at 512 pixels."""
 SUBPIXELS: Final = 16
-"""The head stands on a sixteenth of a pixel; finer is not seen."""
+"""Shares in which two neighbours are mixed; an eighth of luma is a sixteenth of chroma."""
 
 # BT.601, limited range; rows are y, u, v, columns are r, g, b of 0..255.
 RGB_TO_YUV: Final = (
@@ -44,28 +62,53 @@ RGB_TO_YUV: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the face in all its states: `left`, `top` in luma pixels of the head's canvas."""
+class Sprites:
+    """A part of the face in all its states, at `box` of the picture when the head is at rest.
 
-    left: int
-    top: int
-    states: list[tuple[Words, Words, Words]]
+    `states` are planes of which there is one more dimension, the first, that counts states.
+    """
+
+    box: Rect
+    states: Planes
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the picture, `box`, in which a canvas is drawn faded at its edges.
+
+    `mask` is how much of the canvas is drawn at each place, 0..256, for luma and for chroma;
+    `still` is 256 - mask. All of it is drawn within `core`, a part of `box`.
+    """
+
+    box: Rect
+    core: Rect
+    mask: tuple[Words, Words]
+    still: tuple[Words, Words]
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The part of the picture that moves as one, in pixels of the picture.
+    """The part of the picture that moves as one, and the face, which moves a little more.
 
-    `canvas` is the head at rest with `pad` luma pixels more on every side, `mask` how much of
-    it is drawn at each place of `box`, 0..256.
+    `canvas` is the head at rest with `pad` luma pixels more on every side, around
+    `region.box`. It leans about the height `pivot_y` of the picture.
     """
 
-    box: tuple[int, int, int, int]
+    region: Region
+    face: Region | None
     pad: int
-    canvas: tuple[Words, Words, Words]
-    mask: tuple[Words, Words, Words]
-    still: tuple[Words, Words, Words]
-    """256 - mask."""
+    canvas: Planes
+    pivot_y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One picture of an overlay: what is drawn in `box` and how much of it, 0..255."""
+
+    box: Rect
+    colour: Planes
+    alpha: tuple[Plane, Plane]
+    """For luma and for chroma, of two dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +124,67 @@ class Atlas:
     breaths: list[Planes]
     """What is below `breath_top`, from breathed out to breathed in."""
     head: Head
-    mouth: Part
-    eyes: Part
-    brows: Part
+    mouth: Sprites
+    eyes: Sprites
+    brows: Sprites
+    overlays: Mapping[str, list[Film]]
+    badge: Film | None
+
+    @property
+    def whole(self) -> Rect:
+        return (0, 0, self.width, self.height)
+
+    @property
+    def frame_px(self) -> float:
+        """The frame's height in the picture."""
+        return self.character.frame.height * self.placement.scale
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all its planes."""
+        planes: list[Plane] = [*self.rest, *self.head.canvas]
+        for breath in self.breaths:
+            planes += breath
+        for sprites in (self.mouth, self.eyes, self.brows):
+            planes += sprites.states
+        for film in (*(f for films in self.overlays.values() for f in films), self.badge):
+            if film is not None:
+                planes += [*film.colour, *film.alpha]
+        words = [
+            each
+            for region in (self.head.region, self.head.face)
+            if region is not None
+            for each in (*region.mask, *region.still)
+        ]
+        return sum(plane.nbytes for plane in planes) + sum(each.nbytes for each in words)
 
 
-def build(character: Character, width: int, height: int) -> Atlas:
-    """Scale `character` to a picture of width x height. Raises InputError for unusable files."""
+def build(
+    character: Character,
+    width: int,
+    height: int,
+    backdrop: Image.Image | None = None,
+    badge: Image.Image | None = None,
+) -> Atlas:
+    """Scale `character` to a picture of width x height, before `backdrop` or its own wall.
+
+    `badge` is drawn over the picture's lower right corner. Raises InputError for unusable files.
+    """
     placement = character.place(width, height)
     figure = character.image(character.figure)
-    wall = character.image(character.wall).resize((width, height), Image.Resampling.BICUBIC)
+    wall = backdrop or character.image(character.wall)
+    wall = wall.convert("RGBA").resize((width, height), Image.Resampling.BICUBIC)
     stage = _Stage(figure, wall, placement)
-    rest = stage.planes(figure, (0, 0, width, height))
+    rest = stage.planes(figure, (0, 0), (0, 0, width, height))
     head = _head(character, placement, rest)
-
-    def part(sheet: Sheet) -> Part:
-        left, top, right, bottom = even_pixels(placement.to_picture(sheet.box))
-        states = [
-            _words(stage.planes(state, (left, top, right, bottom)))
-            for state in stage.states(sheet, character.image(sheet.file))
-        ]
-        return Part(left - head.box[0] + head.pad, top - head.box[1] + head.pad, states)
-
     breath_top, breaths = _breaths(character, placement, rest)
+
+    def sprites(part: Part) -> Sprites:
+        box = even_pixels(placement.to_picture(part.box))
+        states = list(stage.states(character, part, box))
+        luma, chroma = (np.stack(each) for each in zip(*states, strict=True))
+        return Sprites(box, (luma, chroma))
+
     return Atlas(
         character=character,
         placement=placement,
@@ -113,9 +194,14 @@ def build(character: Character, width: int, height: int) -> Atlas:
         breath_top=breath_top,
         breaths=breaths,
         head=head,
-        mouth=part(character.mouth),
-        eyes=part(character.eyes),
-        brows=part(character.brows),
+        mouth=sprites(character.mouth),
+        eyes=sprites(character.eyes),
+        brows=sprites(character.brows),
+        overlays={
+            name: _films(character, overlay, placement, width, height)
+            for name, overlay in character.overlays.items()
+        },
+        badge=None if badge is None else _badge(badge, width, height),
     )
 
 
@@ -127,32 +213,40 @@ class _Stage:
         self._wall = wall
         self._placement = placement
 
-    def planes(self, figure: Image.Image, box: tuple[int, int, int, int]) -> Planes:
-        """What is seen of `figure` within `box` of the picture."""
+    def planes(
+        self, figure: Image.Image, origin: tuple[int, int], box: tuple[int, int, int, int]
+    ) -> Planes:
+        """What is seen within `box` of `figure`, whose top left corner stands at `origin`."""
         source = self._placement.to_figure(Box(*box))
         near = self._near(source)
-        offset = Box(
-            source.left - near[0],
-            source.top - near[1],
-            source.right - near[0],
-            source.bottom - near[1],
-        )
-        size = (box[2] - box[0], box[3] - box[1])
-        seen = figure.crop(near).resize(
-            size, FILTER, box=(offset.left, offset.top, offset.right, offset.bottom)
+        seen = figure.crop(
+            (near[0] - origin[0], near[1] - origin[1], near[2] - origin[0], near[3] - origin[1])
+        ).resize(
+            (box[2] - box[0], box[3] - box[1]),
+            FILTER,
+            box=(
+                source.left - near[0],
+                source.top - near[1],
+                source.right - near[0],
+                source.bottom - near[1],
+            ),
         )
         picture = self._wall.crop(box)
         picture.alpha_composite(seen)
         return to_planes(picture)
 
-    def states(self, sheet: Sheet, images: Image.Image) -> Iterator[Image.Image]:
-        """The figure in each state of a sheet."""
-        left, top = round(sheet.box.left), round(sheet.box.top)
-        width, height = round(sheet.box.width), round(sheet.box.height)
-        figure = self._figure.copy()
-        for row in range(sheet.states):
-            figure.paste(images.crop((0, row * height, width, (row + 1) * height)), (left, top))
-            yield figure
+    def states(
+        self, character: Character, part: Part, box: tuple[int, int, int, int]
+    ) -> Iterator[Planes]:
+        """What is seen within `box` of the figure in each state of a part."""
+        near = self._near(self._placement.to_figure(Box(*box)))
+        rest = self._figure.crop(near)
+        place = (round(part.box.left) - near[0], round(part.box.top) - near[1])
+        for sheet in part.sheets:
+            for sprite in sprites(character, part, sheet):
+                figure = rest.copy()
+                figure.alpha_composite(sprite, place)
+                yield self.planes(figure, near[:2], box)
 
     def _near(self, source: Box) -> tuple[int, int, int, int]:
         reach = source.grown(1 + FILTER_REACH * max(1.0, 1 / self._placement.scale))
@@ -164,23 +258,43 @@ class _Stage:
         )
 
 
+def sprites(character: Character, part: Part, sheet: Sheet) -> Iterator[Image.Image]:
+    """The pictures of a sheet. Raises InputError where it has another size than it should."""
+    width, height = round(part.box.width), round(part.box.height)
+    yield from _rows(character, sheet.file, width, height, len(sheet.states))
+
+
+def _rows(
+    character: Character, file: str, width: int, height: int, rows: int
+) -> Iterator[Image.Image]:
+    image = character.image(file)
+    if image.size != (width, height * rows):
+        raise InputError(
+            f"The character {character.source} cannot be used: {file} is "
+            f"{image.width}x{image.height}, not {width}x{height * rows}; "
+            "see `avatar character check`."
+        )
+    for row in range(rows):
+        yield image.crop((0, row * height, width, (row + 1) * height))
+
+
 def to_planes(picture: Image.Image) -> Planes:
     """An RGB picture of even size as YUV 4:2:0, BT.601, limited range."""
     rgb = np.asarray(picture.convert("RGB"), np.float32)
     luma: Floats = np.asarray(rgb @ RGB_TO_YUV[0] + 16, np.float32)
-    rows, columns = luma.shape
-    quads = rgb.reshape(rows // 2, 2, columns // 2, 2, 3).mean(axis=(1, 3))
-    chroma: Floats = np.asarray(quads @ RGB_TO_YUV[1:].T + 128, np.float32)
-    return _bytes(luma), _bytes(chroma[..., 0]), _bytes(chroma[..., 1])
+    chroma: Floats = np.asarray(_halved(rgb) @ RGB_TO_YUV[1:].T + 128, np.float32)
+    return _bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0))
+
+
+def _halved(values: Floats) -> Floats:
+    """Means of squares of two by two pixels."""
+    rows, columns, *rest = values.shape
+    quads = values.reshape(rows // 2, 2, columns // 2, 2, *rest)
+    return np.asarray(quads.mean(axis=(1, 3)), np.float32)
 
 
 def _bytes(values: Floats) -> Plane:
     return np.ascontiguousarray(np.rint(values), np.uint8)
-
-
-def _words(planes: Planes) -> tuple[Words, Words, Words]:
-    y, u, v = (plane.astype(np.uint16) for plane in planes)
-    return y, u, v
 
 
 def _smooth(values: Floats) -> Floats:
@@ -194,14 +308,13 @@ def _centres(first: int, last: int, step: int) -> Floats:
     return np.arange(first, last, step).astype(np.float32) + np.float32(step / 2)
 
 
-def _head(character: Character, placement: Placement, rest: Planes) -> Head:
-    height, width = rest[0].shape
-    whole = placement.to_picture(character.head)
+def _region(
+    whole: Box, fade_px: tuple[float, float, float, float], width: int, height: int
+) -> Region:
+    """`whole`, a rectangle of the picture that may reach beyond it, faded over `fade_px`."""
     box = even_pixels(whole.within(Box(0, 0, width, height)))
     left, top, right, bottom = box
-    frame = character.frame.height * placement.scale
-    pad = 2 * math.ceil(frame * max(SWAY_X, SWAY_Y + NOD) / 2) + 2
-    fade = [max(length * placement.scale, 1.0) for length in character.head_fade]
+    fade = [max(length, 1.0) for length in fade_px]
 
     def mask(step: int) -> Words:
         x, y = _centres(left, right, step), _centres(top, bottom, step)
@@ -209,26 +322,61 @@ def _head(character: Character, placement: Placement, rest: Planes) -> Head:
         down = _smooth((y - whole.top) / fade[1]) * _smooth((whole.bottom - y) / fade[3])
         return np.asarray(np.rint(256 * np.outer(down, across)), np.uint16)
 
-    def canvas(plane: Plane, step: int) -> Words:
-        more = pad // step
-        wide = np.pad(plane, more, mode="edge").astype(np.uint16)
-        return np.ascontiguousarray(
-            wide[top // step : bottom // step + 2 * more, left // step : right // step + 2 * more]
-        )
-
     luma, chroma = mask(1), mask(2)
+    rows, columns = (np.flatnonzero(chroma.max(axis=axis) == 256) for axis in (1, 0))
+    core = (left, top, left, top)
+    if len(rows) and len(columns):
+        core = (
+            left + 2 * int(columns[0]),
+            top + 2 * int(rows[0]),
+            left + 2 * int(columns[-1]) + 2,
+            top + 2 * int(rows[-1]) + 2,
+        )
+        # Where chroma is drawn whole, a pixel of luma may lack a 256th: nobody sees that.
+        luma[core[1] - top : core[3] - top, core[0] - left : core[2] - left] = 256
+    return Region(box, core, (luma, chroma), (256 - luma, 256 - chroma))
+
+
+def _head(character: Character, placement: Placement, rest: Planes) -> Head:
+    _, height, width = rest[0].shape
+    scale = placement.scale
+    whole = placement.to_picture(character.head)
+    region = _region(whole, _scaled(character.head_fade, scale), width, height)
+    face = None
+    if character.face is not None:
+        face = _region(
+            placement.to_picture(character.face), _scaled(character.face_fade, scale), width, height
+        )
+    left, top, right, bottom = region.box
+    frame = character.frame.height * scale
+    lean = math.tan(math.radians(MOST_TILT)) * max(bottom - top, right - left)
+    pad = 2 * math.ceil((frame * (FARTHEST * REACH + BREATH_HEAD + TURN) + lean) / 2) + 4
+
+    def canvas(plane: Plane, step: int) -> Plane:
+        more = pad // step
+        wide = np.pad(plane, ((0, 0), (more, more), (more, more)), mode="edge")
+        rows = slice(top // step, bottom // step + 2 * more)
+        return np.ascontiguousarray(wide[:, rows, left // step : right // step + 2 * more])
+
     return Head(
-        box=box,
+        region=region,
+        face=face,
         pad=pad,
-        canvas=(canvas(rest[0], 1), canvas(rest[1], 2), canvas(rest[2], 2)),
-        mask=(luma, chroma, chroma),
-        still=(256 - luma, 256 - chroma, 256 - chroma),
+        canvas=(canvas(rest[0], 1), canvas(rest[1], 2)),
+        pivot_y=whole.bottom - character.head_fade[3] * scale / 2,
     )
+
+
+def _scaled(
+    lengths: tuple[float, float, float, float], scale: float
+) -> tuple[float, float, float, float]:
+    left, top, right, bottom = (length * scale for length in lengths)
+    return left, top, right, bottom
 
 
 def _breaths(character: Character, placement: Placement, rest: Planes) -> tuple[int, list[Planes]]:
     """The body from breathed out to breathed in: shoulders rise, neck and elbows stay."""
-    height = rest[0].shape[0]
+    height = rest[0].shape[1]
     reach = BREATH * character.frame.height * placement.scale
     low, high = ((y - placement.top) * placement.scale for y in character.shoulders)
     top = min(max(0, 2 * math.floor(low / 2)), height)
@@ -236,15 +384,69 @@ def _breaths(character: Character, placement: Placement, rest: Planes) -> tuple[
     def risen(plane: Plane, step: int, rise: float) -> Plane:
         y = _centres(top, height, step)
         lift = _smooth((y - low) / (high - low)) * _smooth((height - y) / max(height - high, 1.0))
-        place = np.clip((y + rise * lift) / step - 0.5, 0, len(plane) - 1)
+        last = plane.shape[1] - 1
+        place = np.clip((y + rise * lift) / step - 0.5, 0, last)
         row = np.floor(place).astype(np.intp)
         share = (place - row).astype(np.float32)[:, None]
-        below = np.minimum(row + 1, len(plane) - 1)
-        return _bytes(plane[row] * (1 - share) + plane[below] * share)
+        below = np.minimum(row + 1, last)
+        return _bytes(plane[:, row] * (1 - share) + plane[:, below] * share)
 
     count = math.ceil(reach / BREATH_STEP_PX) + 1
     rises = np.linspace(0, reach, count)
-    return top, [
-        (risen(rest[0], 1, rise), risen(rest[1], 2, rise), risen(rest[2], 2, rise))
-        for rise in rises
-    ]
+    return top, [(risen(rest[0], 1, rise), risen(rest[1], 2, rise)) for rise in rises]
+
+
+def _films(
+    character: Character, overlay: Overlay, placement: Placement, width: int, height: int
+) -> list[Film]:
+    """An overlay's pictures, each cut to what is seen of it."""
+    columns, rows = round(overlay.box.width), round(overlay.box.height)
+    placed = placement.to_picture(overlay.box)
+    box = even_pixels(placed.within(Box(0, 0, width, height)))
+    left, top, right, bottom = box
+    films = []
+    for image in _rows(character, overlay.file, columns, rows, overlay.frames):
+        if right <= left or bottom <= top:
+            films.append(_film(Image.new("RGBA", (2, 2)), 0, 0))
+            continue
+        source = placement.to_figure(Box(*box))
+        near = source.grown(2 + FILTER_REACH * max(1.0, 1 / placement.scale)).whole
+        origin = (near[0] - round(overlay.box.left), near[1] - round(overlay.box.top))
+        size = (near[2] - near[0], near[3] - near[1])
+        wide = image.crop((*origin, origin[0] + size[0], origin[1] + size[1]))
+        seen = wide.resize(
+            (right - left, bottom - top),
+            FILTER,
+            box=(
+                source.left - near[0],
+                source.top - near[1],
+                source.right - near[0],
+                source.bottom - near[1],
+            ),
+        )
+        films.append(_film(seen, left, top))
+    return films
+
+
+def _film(image: Image.Image, left: int, top: int) -> Film:
+    """`image` at (left, top), cut to the smallest even rectangle that has something in it."""
+    bounds = image.getchannel("A").point(lambda value: 255 if value > 1 else 0).getbbox()
+    cut = even_pixels(Box(*(bounds or (0, 0, 2, 2))))
+    rgba = np.asarray(image.crop(cut), np.float32)
+    alpha = rgba[..., 3]
+    # Colours of the half-sized planes are means weighted by how much of each is seen.
+    seen = _halved(rgba[..., :3] * alpha[..., None])
+    weight = _halved(alpha)
+    chroma = (seen / np.maximum(weight, 1e-6)[..., None]) @ RGB_TO_YUV[1:].T + 128
+    chroma[weight <= 0] = 128
+    luma = rgba[..., :3] @ RGB_TO_YUV[0] + 16
+    colour = (_bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0)))
+    box = (left + cut[0], top + cut[1], left + cut[2], top + cut[3])
+    return Film(box, colour, (_bytes(alpha), _bytes(weight)))
+
+
+def _badge(image: Image.Image, width: int, height: int) -> Film:
+    margin = 2 * round(min(width, height) * 0.0156)
+    left = max(0, width - margin - image.width) // 2 * 2
+    top = max(0, height - margin - image.height) // 2 * 2
+    return _film(image, left, top)

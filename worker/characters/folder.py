@@ -1,52 +1,26 @@
-"""A character's folder: its manifest, its pictures, and where they stand in a picture's frame."""
+"""A character: what its manifest says, and where it stands in a picture's frame."""
 
-import json
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from PIL import Image
 
+from worker.characters.acting import Gesture, Mood
+from worker.characters.manifest import NAME, Reader, parse
+from worker.characters.parts import Box, Overlay, Part
+from worker.characters.source import MANIFEST, Source, open_source, picture
 from worker.errors import InputError
 
 SHIPPED: Final = Path(__file__).parent
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-MANIFEST: Final = "manifest.json"
 
 LOW_SHARE: Final = 0.35
 """Of the height that a tall picture has to spare, how much goes above the head."""
 
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in pixels: left and top are inside, right and bottom are not."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
-
-    def grown(self, margin: float) -> "Box":
-        return Box(self.left - margin, self.top - margin, self.right + margin, self.bottom + margin)
-
-    def within(self, other: "Box") -> "Box":
-        return Box(
-            max(self.left, other.left),
-            max(self.top, other.top),
-            min(self.right, other.right),
-            min(self.bottom, other.bottom),
-        )
+IS_PATH: Final = re.compile(r"[/\\]|\.zip$|^[.~]")
+"""What tells a path from a name in AVATAR_CHARACTER and --character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,96 +50,144 @@ class Placement:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
-    """One part of the face in all its states, each a picture of `box`, one below the other."""
-
-    file: str
-    box: Box
-    states: int
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Character:
     """What a manifest says. All boxes and lengths are in pixels of the figure's picture."""
 
-    folder: Path
+    source: Source = field(repr=False)
+    title: str
+    licence: str
+    made_by: str
     figure: str
     figure_height: float
     wall: str
     frame: Box
     head: Box
     head_fade: tuple[float, float, float, float]
+    face: Box | None
+    face_fade: tuple[float, float, float, float]
     shoulders: tuple[float, float]
-    mouth: Sheet
-    openings: tuple[float, ...]
-    widths: tuple[float, ...]
+    mouth: Part
     inside_mouth: Box
-    eyes: Sheet
-    lids: tuple[float, ...]
-    gazes: tuple[tuple[float, float], ...]
-    brows: Sheet
-    raised: tuple[float, ...]
+    eyes: Part
+    brows: Part
+    overlays: Mapping[str, Overlay]
+    gestures: Mapping[str, Gesture]
+    expressions: Mapping[str, Mood]
 
     @classmethod
-    def load(cls, name: str) -> Self:
-        """The character of that name among those shipped. Raises InputError listing them."""
-        folder = SHIPPED / name
-        if NAME.fullmatch(name) is None or not (folder / MANIFEST).is_file():
-            raise InputError(
-                f"There is no character {name!r}; choose one of: {', '.join(names())}."
-            )
-        return cls.read(folder)
+    def load(cls, name: str, folder: str = "") -> Self:
+        """The character of that name among those shipped, or of `folder`, an operator's.
 
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """The character in `folder`. Raises InputError when its manifest cannot be used."""
-        try:
-            return cls._parse(folder, json.loads((folder / MANIFEST).read_text()))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"The manifest of the character in {folder} cannot be used ({error!r}); "
-                "docs/characters.md says what it has to hold."
-            ) from error
-
-    @classmethod
-    def _parse(cls, folder: Path, manifest: Mapping[str, object]) -> Self:
-        head, shoulders = _group(manifest, "head"), _group(manifest, "shoulders")
-        mouth, eyes, brows = (_group(manifest, part) for part in ("mouth", "eyes", "brows"))
-        openings, widths = _numbers(mouth["openings"]), _numbers(mouth["widths"])
-        lids, raised = _numbers(eyes["lids"]), _numbers(brows["raised"])
-        gazes = tuple((x, y) for x, y in map(_numbers, _list(eyes["gazes"])))
-        left, top, right, bottom = _numbers(head["fade"])
-        rise_from, rise_to = _numbers([shoulders["from"], shoulders["to"]])
-        return cls(
-            folder=folder,
-            figure=str(manifest["figure"]),
-            figure_height=_numbers([manifest["figure_height"]])[0],
-            wall=str(manifest["wall"]),
-            frame=_box(manifest["frame"]),
-            head=_box(head["box"]),
-            head_fade=(left, top, right, bottom),
-            shoulders=(rise_from, rise_to),
-            mouth=Sheet(str(mouth["file"]), _box(mouth["box"]), len(openings) * len(widths)),
-            openings=openings,
-            widths=widths,
-            inside_mouth=_box(mouth["inside"]),
-            eyes=Sheet(str(eyes["file"]), _box(eyes["box"]), len(lids) * len(gazes)),
-            lids=lids,
-            gazes=gazes,
-            brows=Sheet(str(brows["file"]), _box(brows["box"]), len(raised)),
-            raised=raised,
+        Raises InputError listing them. A path is never followed: whoever may only choose a
+        name comes here.
+        """
+        if NAME.fullmatch(name) is not None:
+            for place in places(folder):
+                for path in (place / name, place / f"{name}.zip"):
+                    if (path / MANIFEST).is_file() or path.is_file():
+                        return cls.read(path)
+        raise InputError(
+            f"There is no character {name!r}; choose one of: {', '.join(names(folder))}."
         )
+
+    @classmethod
+    def find(cls, name_or_path: str, folder: str = "") -> Self:
+        """The character that an operator names, who may also give a folder's or .zip's path."""
+        if IS_PATH.search(name_or_path):
+            return cls.read(Path(name_or_path).expanduser())
+        return cls.load(name_or_path, folder)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The character in the folder or .zip `path`. Raises InputError with the first fault."""
+        source = open_source(path)
+        character, faults, _ = cls.parse(source)
+        if character is None:
+            more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+            raise InputError(
+                f"The character {source} cannot be used: {faults[0]}{more} "
+                f"`avatar character check {source}` says all."
+            )
+        return character
+
+    @classmethod
+    def parse(cls, source: Source) -> tuple[Self | None, list[str], list[str]]:
+        """The character, or None and all that is wrong with its manifest; and mere oddities."""
+        try:
+            reader = Reader(parse(source.read(MANIFEST)))
+        except InputError as error:
+            return None, [str(error)], []
+        character = cls._from(source, reader)
+        return None if reader.faults else character, reader.faults, reader.strangers
+
+    @classmethod
+    def _from(cls, source: Source, reader: Reader) -> Self:
+        reader.version()
+        overlays, expressions = reader.overlays(), reader.expressions()
+        has_face = reader.has("face")
+        rise_from, rise_to = reader.number("shoulders.from"), reader.number("shoulders.to")
+        if rise_from >= rise_to:
+            reader.fault("shoulders", "`from` has to be above `to`, so a smaller number.")
+        character = cls(
+            source=source,
+            title=reader.text("title"),
+            licence=reader.text("licence"),
+            made_by=reader.text("made_by"),
+            figure=reader.file("figure"),
+            figure_height=reader.number("figure_height", 16, 20_000),
+            wall=reader.file("wall"),
+            frame=reader.box("frame"),
+            head=reader.box("head.box"),
+            head_fade=reader.fade("head.fade"),
+            face=reader.box("face.box") if has_face else None,
+            face_fade=reader.fade("face.fade") if has_face else (1, 1, 1, 1),
+            shoulders=(rise_from, rise_to),
+            mouth=reader.part("mouth"),
+            inside_mouth=reader.box("mouth.inside"),
+            eyes=reader.part("eyes"),
+            brows=reader.part("brows"),
+            overlays=overlays,
+            gestures=reader.gestures(overlays, expressions),
+            expressions=expressions,
+        )
+        character._fit(reader)
+        return character
+
+    def _fit(self, reader: Reader) -> None:
+        """What holds between entries."""
+        if reader.faults:
+            return
+        if abs(self.frame.width - self.frame.height) > 1:
+            reader.fault("frame", "has to be a square: what a square picture shows.")
+        inner = {
+            "mouth.box": self.mouth.box,
+            "eyes.box": self.eyes.box,
+            "brows.box": self.brows.box,
+        }
+        if self.face is not None and not self.head.contains(self.face):
+            reader.fault("face.box", "has to lie within head.box.")
+        for name, box in inner.items():
+            if not self.head.contains(box):
+                reader.fault(name, "has to lie within head.box.")
+        if not self.mouth.box.contains(self.inside_mouth):
+            reader.fault("mouth.inside", "has to lie within mouth.box.")
+        names = list(inner)
+        for place, name in enumerate(names):
+            for other in names[place + 1 :]:
+                if inner[name].overlaps(inner[other]):
+                    reader.fault(name, f"overlaps {other}; draw each pixel in one of them only.")
+
+    @property
+    def name(self) -> str:
+        return self.source.name
 
     def image(self, file: str) -> Image.Image:
         """One of its pictures, RGBA. Raises InputError when it is missing or no picture."""
         try:
-            with Image.open(self.folder / file) as image:
-                return image.convert("RGBA")
-        except OSError as error:
-            raise InputError(
-                f"The character in {self.folder} has no usable picture {file!r}; restore the file."
-            ) from error
+            return picture(self.source, file)
+        except InputError as error:
+            raise InputError(f"The character {self.source} cannot be used: {error}") from error
 
     def place(self, width: int, height: int) -> Placement:
         """The frame fills the picture's shorter side; it never leaves a gap at the bottom."""
@@ -176,45 +198,15 @@ class Character:
         return Placement(scale, left, min(top, self.figure_height - height / scale))
 
 
-def names() -> list[str]:
-    """The characters that are shipped."""
-    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{MANIFEST}"))
+def places(folder: str) -> list[Path]:
+    """Where characters are looked for by name, an operator's first."""
+    return [*([Path(folder)] if folder else []), SHIPPED]
 
 
-def even_pixels(box: Box) -> tuple[int, int, int, int]:
-    """The smallest rectangle around `box` whose sides are even, as 4:2:0 chroma needs."""
-    return (
-        2 * math.floor(box.left / 2),
-        2 * math.floor(box.top / 2),
-        2 * math.ceil(box.right / 2),
-        2 * math.ceil(box.bottom / 2),
-    )
-
-
-def _group(manifest: Mapping[str, object], name: str) -> Mapping[str, object]:
-    group = manifest[name]
-    if not isinstance(group, dict):
-        raise TypeError(f"{name} is not an object")
-    return group
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list) or not value:
-        raise TypeError(f"{value!r} is not a list with something in it")
-    return value
-
-
-def _numbers(value: object) -> tuple[float, ...]:
-    numbers = []
-    for number in _list(value):
-        if not isinstance(number, int | float) or not math.isfinite(number):
-            raise TypeError(f"{number!r} is not a number")
-        numbers.append(float(number))
-    return tuple(numbers)
-
-
-def _box(value: object) -> Box:
-    left, top, right, bottom = _numbers(value)
-    if left >= right or top >= bottom:
-        raise ValueError(f"{value!r} is no box: left, top, right, bottom")
-    return Box(left, top, right, bottom)
+def names(folder: str = "") -> list[str]:
+    """The characters that are shipped, and those in `folder`, an operator's."""
+    found = set()
+    for place in places(folder):
+        found |= {path.parent.name for path in place.glob(f"*/{MANIFEST}")}
+        found |= {path.stem for path in place.glob("*.zip")}
+    return sorted(name for name in found if NAME.fullmatch(name))

@@ -1,0 +1,172 @@
+"""Where a character's files lie: a folder or one .zip, read with bounds and never left."""
+
+import stat
+import zipfile
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Final, Protocol
+
+from PIL import Image
+
+from worker.errors import InputError
+
+MANIFEST: Final = "manifest.json"
+FORMATS: Final = ("WEBP", "PNG", "JPEG")
+
+MAX_FILE: Final = 32 * 1024 * 1024
+"""The longest file of a character (bytes), as it is when unpacked."""
+MAX_ENTRIES: Final = 256
+MAX_TOTAL: Final = 128 * 1024 * 1024
+MAX_PIXELS: Final = 40_000_000
+"""Of one picture: 160 MB while it is unpacked, and five times what a sheet needs."""
+
+
+class Source(Protocol):
+    """The files of one character."""
+
+    name: str
+    """What people call it: the folder's or the archive's name."""
+
+    def __str__(self) -> str: ...
+
+    def read(self, file: str) -> bytes:
+        """The content of `file`. Raises InputError that names it."""
+
+
+def open_source(path: Path) -> Source:
+    """The folder or archive at `path`. Raises InputError where it is neither."""
+    try:
+        if path.is_dir():
+            return Folder(path)
+        if path.is_file() and zipfile.is_zipfile(path):
+            return Archive(path)
+    except OSError as error:
+        raise InputError(
+            f"The character {path} cannot be read ({error.strerror}); name another."
+        ) from error
+    if path.exists():
+        raise InputError(f"{path} is no character: give a folder with a {MANIFEST}, or a .zip.")
+    raise InputError(
+        f"There is no character at {path}; give a folder with a {MANIFEST}, or a .zip."
+    )
+
+
+class Folder:
+    """A character's files in a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.resolve().name
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self, file: str) -> bytes:
+        place = self.path / plain(file)
+        try:
+            if not place.resolve().is_relative_to(self.path.resolve()):
+                raise InputError(f"{file}: leads out of the folder; put the file itself there.")
+            if not place.is_file():
+                raise InputError(f"{file}: is missing in {self.path}; put it there.")
+            if place.stat().st_size > MAX_FILE:
+                raise InputError(_too_long(file))
+            return place.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{file}: cannot be read ({error.strerror}); restore the file."
+            ) from error
+
+
+class Archive:
+    """A character's files in a .zip, at its top or in its only folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.stem
+        with self._opened() as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_TOTAL:
+            raise InputError(
+                f"{path} holds more than {MAX_ENTRIES} files or {MAX_TOTAL // 2**20} MB; "
+                "keep only what the manifest names."
+            )
+        manifests = [e.filename for e in entries if PurePosixPath(e.filename).name == MANIFEST]
+        nearest = min(manifests, key=lambda name: name.count("/"), default=MANIFEST)
+        self._top = nearest.removesuffix(MANIFEST) if nearest.count("/") <= 1 else ""
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def read(self, file: str) -> bytes:
+        name = self._top + plain(file)
+        with self._opened() as archive:
+            try:
+                entry = archive.getinfo(name)
+            except KeyError:
+                raise InputError(f"{file}: is missing in {self.path}; put it there.") from None
+            if stat.S_ISLNK(entry.external_attr >> 16):
+                raise InputError(f"{file}: is a link in {self.path}; pack the file itself.")
+            try:
+                with archive.open(entry) as opened:
+                    content = opened.read(MAX_FILE + 1)
+            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
+                raise InputError(f"{file}: cannot be unpacked ({error}); pack it anew.") from error
+        if len(content) > MAX_FILE:
+            raise InputError(_too_long(file))
+        return content
+
+    def _opened(self) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(self.path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise InputError(f"{self.path} cannot be unpacked ({error}); pack it anew.") from error
+
+
+def plain(file: str) -> str:
+    """`file` if it is a plain path that stays in the folder. Raises InputError otherwise."""
+    path = PurePosixPath(file)
+    simple = file == str(path) and "\\" not in file and file.isprintable() and ":" not in file
+    if not simple or path.is_absolute() or ".." in path.parts or file in ("", "."):
+        raise InputError(f"{file!r} is no name of a file in the folder; name it as it lies there.")
+    return file
+
+
+def picture(source: Source, file: str) -> Image.Image:
+    """One of a character's pictures, RGBA. Raises InputError when it is missing or no picture."""
+    try:
+        with Image.open(BytesIO(source.read(file)), formats=FORMATS) as image:
+            bounded(image.size, file)
+            return image.convert("RGBA")
+    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
+        raise InputError(
+            f"{file}: is no picture that can be used ({_line(error)}); save it anew as WebP or PNG."
+        ) from error
+
+
+def picture_size(source: Source, file: str) -> tuple[int, int]:
+    """(width, height) of one of its pictures, which is not unpacked. Raises InputError."""
+    try:
+        with Image.open(BytesIO(source.read(file)), formats=FORMATS) as image:
+            bounded(image.size, file)
+            return image.size
+    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
+        raise InputError(
+            f"{file}: is no picture that can be used ({_line(error)}); save it anew as WebP or PNG."
+        ) from error
+
+
+def bounded(size: tuple[int, int], file: str) -> None:
+    """Refuse a picture that would take too much memory. Raises InputError."""
+    if size[0] * size[1] > MAX_PIXELS:
+        raise InputError(
+            f"{file}: has {size[0]}x{size[1]} pixels; make it smaller, "
+            f"at most {MAX_PIXELS // 1_000_000} million."
+        )
+
+
+def _too_long(file: str) -> str:
+    return f"{file}: is longer than {MAX_FILE // 2**20} MB; make it smaller."
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -1,0 +1,130 @@
+"""Sound to log-mel features: causal, 40 ms at a time, normalised to the speaker as it goes.
+
+Each group of four hops goes through arrays of one fixed shape, so that the results do not
+depend on how the sound was cut: sums of another shape may round differently.
+"""
+
+import math
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.lipsync.shape import Floats
+from worker.media import SAMPLE_RATE
+
+HOP: Final = SAMPLE_RATE // 100
+GROUP: Final = 4
+"""Hops that are worked on at once: 40 ms, what a renderer pushes."""
+GROUP_SAMPLES: Final = GROUP * HOP
+WINDOW: Final = 600
+"""25 ms: the spectrum of hop i is that of the sound from 10 i - 15 to 10 i + 10 ms."""
+FFT: Final = 1024
+
+BANDS: Final = 40
+LOWEST_HZ: Final = 60.0
+HIGHEST_HZ: Final = 7600.0
+"""The training voices have no more."""
+FEATURES: Final = BANDS + 1
+
+FLOOR_POWER: Final = 1e-9
+"""Added to a band's power, full scale being 1: about the noise of 16-bit rounding."""
+DEEPEST_DB: Final = -65.0
+"""Below the speaker's loudest; what is less is nothing."""
+
+FIRST_PEAK_DB: Final = -50.0
+QUIETEST_PEAK_DB: Final = -62.0
+"""Of vowels whose samples reach -45 dB of full scale, with some margin."""
+PEAK_RISE: Final = 0.5
+PEAK_FALL_DB: Final = 0.02
+"""Per hop of speech, 2 dB a second."""
+SPEECH_RANGE_DB: Final = 28.0
+"""A hop this far below the peak, or more, tells nothing of the speaker."""
+
+MEAN_HOPS: Final = 300
+FIRST_HOPS: Final = 40
+"""What the mean of all speakers counts for at the start of a session, in hops."""
+TENS_OF_DB: Final = 0.1
+"""Features come in tens of decibels: near 1, as nets like it."""
+
+
+def mel_edges() -> npt.NDArray[np.float64]:
+    """BANDS + 2 frequencies in Hz, evenly spaced in mel: where the triangles meet."""
+    lowest, highest = (2595.0 * math.log10(1.0 + hz / 700.0) for hz in (LOWEST_HZ, HIGHEST_HZ))
+    mel = np.linspace(lowest, highest, BANDS + 2)
+    return np.asarray(700.0 * (10.0 ** (mel / 2595.0) - 1.0))
+
+
+def mel_filters(edges: npt.NDArray[np.float64]) -> Floats:
+    """Triangles between those edges, shape (BINS, BANDS)."""
+    hz = np.arange(BINS)[:, None] * (SAMPLE_RATE / FFT)
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (hz - low) / (middle - low), (high - hz) / (high - middle)
+    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+
+
+BINS: Final = int(HIGHEST_HZ * FFT / SAMPLE_RATE) + 1
+FILTERS: Final = mel_filters(mel_edges())
+
+_WINDOW: Final = np.hanning(WINDOW).astype(np.float32)
+_SCALE: Final = np.float32(1.0 / (32768.0**2 * float(np.square(_WINDOW).sum())))
+
+
+def _first_mean() -> Floats:
+    """Levels of the bands of speech below its peak, in dB, averaged over many voices."""
+    return np.interp(
+        np.arange(BANDS), [0, 3, 12, 20, 28, BANDS - 1], [-22, -14, -20, -26, -30, -33]
+    ).astype(np.float32)
+
+
+class Features:
+    """One session's ear: keeps the end of the sound, the speaker's peak and mean spectrum."""
+
+    def __init__(self, filters: Floats = FILTERS) -> None:
+        self._filters = filters
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the sound and the speaker."""
+        self._sound = np.zeros(WINDOW - HOP + GROUP_SAMPLES, np.float32)
+        self._frames = np.lib.stride_tricks.sliding_window_view(self._sound, WINDOW)[::HOP]
+        self._peak_db = FIRST_PEAK_DB
+        self._mean = _first_mean().copy()
+        self._heard = FIRST_HOPS
+
+    def push(self, pcm: npt.NDArray[np.int16]) -> Floats:
+        """The features, (GROUP, FEATURES), of the next GROUP_SAMPLES samples."""
+        self._sound[:-GROUP_SAMPLES] = self._sound[GROUP_SAMPLES:]
+        self._sound[-GROUP_SAMPLES:] = pcm
+        spectrum = np.fft.rfft(self._frames * _WINDOW, FFT)[:, :BINS]
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        bands = np.matmul(power.astype(np.float32), self._filters)
+        bands *= _SCALE
+        bands += np.float32(FLOOR_POWER)
+        levels_db = (10.0 * np.log10(bands.sum(axis=1))).tolist()
+        np.log10(bands, out=bands)
+        bands *= np.float32(10.0)
+        peaks_db, shares = zip(*map(self._follow, levels_db), strict=True)
+        bands -= np.array(peaks_db, np.float32)[:, None]
+        np.maximum(bands, np.float32(DEEPEST_DB), out=bands)
+        features = np.empty((GROUP, FEATURES), np.float32)
+        mean = self._mean
+        for hop, share in enumerate(shares):
+            if share:
+                mean += (bands[hop] - mean) * share
+            np.subtract(bands[hop], mean, out=features[hop, :BANDS])
+        features[:, BANDS] = np.subtract(levels_db, peaks_db)
+        np.maximum(features[:, BANDS], np.float32(DEEPEST_DB), out=features[:, BANDS])
+        features *= np.float32(TENS_OF_DB)
+        return features
+
+    def _follow(self, level_db: float) -> tuple[float, np.float32]:
+        """Peak of the speaker after this hop, in dB, and the hop's share of the mean spectrum."""
+        if level_db > self._peak_db:
+            self._peak_db += PEAK_RISE * (level_db - self._peak_db)
+        if level_db <= self._peak_db - SPEECH_RANGE_DB:
+            return self._peak_db, np.float32(0.0)
+        if self._peak_db > QUIETEST_PEAK_DB:
+            self._peak_db -= PEAK_FALL_DB
+        self._heard = min(self._heard + 1, MEAN_HOPS)
+        return self._peak_db, np.float32(1.0 / self._heard)

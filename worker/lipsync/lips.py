@@ -1,0 +1,234 @@
+"""Sound to mouth: visemes at 100 Hz (`Reader`), mouth shapes at 25 pictures a second (`LipSync`).
+
+Causal, with a look-ahead of 55 ms, state per session. What the net says of a hop is steadied
+twice: its visemes by a sticky filter and a decision that only a better viseme overturns, its
+opening by lips that shut when they are pressed together, however short that is.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from worker.lipsync import net
+from worker.lipsync.features import GROUP, GROUP_SAMPLES, HOP, Features
+from worker.lipsync.shape import SHUT, VISEMES, Floats, MouthShape, Track
+from worker.media import Pcm
+
+AHEAD_HOPS: Final = 5
+"""The net, at hop i, speaks of hop i - 5."""
+LOOKAHEAD_S: Final = 0.055
+"""From the middle of a hop to the end of the sound that its viseme may depend on."""
+
+KEEP: Final = 0.3
+"""Share of the filter's belief that stays from one hop to the next."""
+OVERTURN: Final = 1.2
+"""A viseme takes over when it is believed that many times more than the present one."""
+
+PRESSED: Final = (0.4, 0.7)
+"""Belief in pressed lips, from where they begin to shut to where they are shut."""
+
+PICTURE_HOPS: Final = 4
+OPEN_SPEED: Final = 0.75
+"""Share of the way that the mouth opens in one picture; it shuts all the way in one."""
+WIDTH_SPEED: Final = 0.6
+SHUT_BELOW: Final = 0.15
+TONGUE_ABOVE: Final = 0.3
+"""Opening at which the tongue of n, t, d and l shows."""
+
+_SIL: Final = VISEMES.index("sil")
+_PP: Final = VISEMES.index("PP")
+_FF: Final = VISEMES.index("FF")
+_TH: Final = VISEMES.index("TH")
+_ALVEOLAR: Final = (VISEMES.index("DD"), VISEMES.index("nn"))
+_SPREAD: Final = np.array(
+    [0.0, 0.0, 0.15, 0.3, 0.3, 0.3, 0.0, 0.55, 0.3, 0.0, 0.25, 0.7, 1.0, 0.0, 0.0], np.float32
+)
+"""How far each viseme draws the corners of the mouth apart."""
+
+
+class Reader:
+    """One session's sound as visemes. Streamed and whole sound give the same, bit for bit."""
+
+    def __init__(self, weights: net.Weights | None = None) -> None:
+        self._weights = weights or net.shipped()
+        self._features = Features()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the sound and the speaker."""
+        self._features.reset()
+        self._net = net.Net(self._weights)
+        self._rest = np.zeros(0, np.int16)
+        self._samples = 0
+        self._hops = -AHEAD_HOPS
+        self._belief = np.zeros(len(VISEMES), np.float32)
+        self._belief[_SIL] = 1.0
+        self._viseme = _SIL
+
+    def push(self, pcm: Pcm) -> Track:
+        """The hops that are ready now that `pcm`, any number of samples at 24 kHz, came."""
+        self._samples += len(pcm)
+        sound = np.concatenate([self._rest, pcm]) if len(self._rest) else pcm
+        whole = len(sound) - len(sound) % GROUP_SAMPLES
+        self._rest = sound[whole:].copy()
+        starts = range(0, whole, GROUP_SAMPLES)
+        return _joined(self._group(sound[start : start + GROUP_SAMPLES]) for start in starts)
+
+    def finish(self) -> Track:
+        """The hops up to the end of the sound, behind which is silence; begins anew."""
+        hops = -(-self._samples // HOP)
+        missing = hops - max(0, self._hops)
+        silence = np.zeros(GROUP_SAMPLES - len(self._rest) + 2 * GROUP_SAMPLES, np.int16)
+        track = self.push(silence)
+        self.reset()
+        return Track(
+            track.visemes[:missing],
+            track.opening[:missing],
+            track.rounding[:missing],
+            track.closed[:missing],
+        )
+
+    def _group(self, pcm: Pcm) -> Track:
+        out = self._net.push(self._features.push(pcm))
+        likely = out[:, : len(VISEMES)]
+        likely -= likely.max(axis=1, keepdims=True)
+        np.exp(likely, out=likely)
+        likely /= likely.sum(axis=1, keepdims=True)
+        pressed = 1.0 / (1.0 + np.exp(-out[:, -1]))
+        shut = np.maximum(pressed, likely[:, _SIL] + likely[:, _PP])
+        shut = np.clip((shut - PRESSED[0]) / (PRESSED[1] - PRESSED[0]), 0.0, 1.0)
+        opening = np.clip(out[:, -3], 0.0, 1.0) * (1.0 - shut)
+        rounding = np.clip(out[:, -2], 0.0, 1.0)
+        visemes = np.stack([self._steadied(hop) for hop in likely])
+        skipped = min(GROUP, max(0, -self._hops))
+        self._hops += GROUP
+        return Track(visemes[skipped:], opening[skipped:], rounding[skipped:], pressed[skipped:])
+
+    def _steadied(self, likely: Floats) -> Floats:
+        """The filter's belief after this hop, its greatest the viseme that is decided on."""
+        belief = self._belief
+        belief *= np.float32(KEEP)
+        belief += np.float32((1.0 - KEEP) / len(VISEMES))
+        belief *= likely
+        belief /= belief.sum()
+        best = int(belief.argmax())
+        if belief[best] > OVERTURN * belief[self._viseme]:
+            self._viseme = best
+        shown = belief.copy()
+        shown[self._viseme] = max(belief[best], belief[self._viseme])
+        if best != self._viseme:
+            shown[best] = belief[self._viseme]
+        return shown
+
+
+def read(pcm: Pcm, weights: net.Weights | None = None) -> Track:
+    """The track of a whole sound."""
+    reader = Reader(weights)
+    return _joined([reader.push(pcm), reader.finish()])
+
+
+def _joined(tracks: Iterable[Track]) -> Track:
+    parts = list(tracks)
+    if not parts:
+        nothing = np.zeros(0, np.float32)
+        return Track(np.zeros((0, len(VISEMES)), np.float32), nothing, nothing, nothing)
+    return Track(
+        np.concatenate([part.visemes for part in parts]),
+        np.concatenate([part.opening for part in parts]),
+        np.concatenate([part.rounding for part in parts]),
+        np.concatenate([part.closed for part in parts]),
+    )
+
+
+class LipSync:
+    """One session's mouth at 25 pictures a second; picture k shows the mouth of 40 k + 20 ms.
+
+    It is made of hops 4 k - 1 to 4 k + 2, so it is ready once the sound up to 40 k + 80 ms is.
+    Lips that are pressed together in any of them are shut in the picture.
+    """
+
+    def __init__(self, weights: net.Weights | None = None) -> None:
+        self._reader = Reader(weights)
+        self._forget()
+
+    def reset(self) -> None:
+        """Forget the sound and the speaker, and shut the mouth."""
+        self._reader.reset()
+        self._forget()
+
+    def push(self, pcm: Pcm) -> list[MouthShape]:
+        """The shapes of the pictures that are ready now, in order."""
+        self._samples += len(pcm)
+        return self._shapes(self._reader.push(pcm))
+
+    def finish(self) -> list[MouthShape]:
+        """The shapes of the rest, one for each 40 ms begun; the mouth ends shut."""
+        pictures = -(-self._samples // GROUP_SAMPLES)
+        shapes = self._shapes(self._reader.finish())
+        while self._shown < pictures:
+            shapes += self._shapes(_SILENT)
+        self._forget()
+        return shapes
+
+    def _forget(self) -> None:
+        self._hops: list[_Hop] = [_SHUT_HOP]
+        self._samples = 0
+        self._shown = 0
+        self._shape = SHUT
+
+    def _shapes(self, track: Track) -> list[MouthShape]:
+        self._hops += _hops(track)
+        shapes = []
+        while len(self._hops) >= PICTURE_HOPS:
+            shapes.append(self._picture(self._hops[:PICTURE_HOPS]))
+            del self._hops[:PICTURE_HOPS]
+        return shapes
+
+    def _picture(self, hops: "list[_Hop]") -> MouthShape:
+        self._shown += 1
+        visemes = [hop.viseme for hop in hops]
+        middle = hops[-2:]
+        target = sum(hop.opening for hop in middle) / len(middle)
+        if visemes.count(_SIL) >= PICTURE_HOPS - 1 or all(v == _SIL for v in visemes[-2:]):
+            self._shape = SHUT
+            return SHUT
+        if any(hop.shut for hop in hops):
+            target = 0.0
+        opening, width = self._shape.opening, self._shape.width
+        opening += (target - opening) * (OPEN_SPEED if target > opening else 1.0)
+        wanted = sum(hop.width for hop in middle) / len(middle)
+        width += WIDTH_SPEED * (wanted - width)
+        teeth = visemes.count(_FF) >= 2
+        tip = visemes.count(_TH) >= 2
+        tip |= opening > TONGUE_ABOVE and sum(visemes.count(v) for v in _ALVEOLAR) >= 2
+        self._shape = MouthShape(opening, width, float(teeth), float(tip and not teeth))
+        return self._shape
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """What a picture asks of a hop."""
+
+    viseme: int
+    opening: float
+    width: float
+    shut: bool
+
+
+def _hops(track: Track) -> list[_Hop]:
+    widths = np.clip((track.visemes * _SPREAD).sum(axis=1) - track.rounding, -1.0, 1.0)
+    visemes = track.visemes.argmax(axis=1)
+    shut = (track.opening < SHUT_BELOW) & (track.closed > PRESSED[1])
+    columns = (visemes.tolist(), track.opening.tolist(), widths.tolist(), shut.tolist())
+    return [_Hop(*row) for row in zip(*columns, strict=True)]
+
+
+_SHUT_HOP: Final = _Hop(_SIL, 0.0, 0.0, shut=False)
+_SILENT: Final = Track(
+    np.eye(len(VISEMES), dtype=np.float32)[[_SIL] * PICTURE_HOPS],
+    np.zeros(PICTURE_HOPS, np.float32),
+    np.zeros(PICTURE_HOPS, np.float32),
+    np.zeros(PICTURE_HOPS, np.float32),
+)

@@ -1,0 +1,113 @@
+"""A small causal convolutional net in numpy, four hops at a time.
+
+Layers of dilated convolutions, each adding to what the one before it said; every layer keeps
+as much of its past as its taps reach back. All arrays of a step have fixed shapes, so what a
+hop gets does not depend on how its sound was cut. `benchmarks/lipsync/nets.py` is the same net
+to be trained.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.lipsync.features import GROUP
+from worker.lipsync.shape import VISEMES, Floats
+
+NAME: Final = "weights.npz"
+OUTPUTS: Final = len(VISEMES) + 3
+"""Logits of the visemes, then opening, rounding and the logit of lips pressed together."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """Taps `dilation` hops apart: `weight` (taps * inputs, outputs), oldest tap first."""
+
+    weight: Floats
+    bias: Floats
+    taps: int
+    dilation: int
+
+    @property
+    def inputs(self) -> int:
+        return len(self.weight) // self.taps
+
+    @property
+    def history(self) -> int:
+        """Hops before the present one that the layer sees."""
+        return (self.taps - 1) * self.dilation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """What was learnt; shared by all sessions, so nobody can write to it."""
+
+    layers: tuple[Layer, ...]
+    head: Layer
+
+
+@cache
+def shipped() -> Weights:
+    """The weights of this package, loaded once."""
+    with files(__package__).joinpath(NAME).open("rb") as file, np.load(file) as arrays:
+        return from_arrays(dict(arrays))
+
+
+def from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> Weights:
+    """The weights in an .npz: `w0 b0 w1 b1 ..`, the last being the head; `taps`, `dilations`."""
+
+    def fixed(name: str) -> Floats:
+        array = np.ascontiguousarray(arrays[name], np.float32)
+        array.flags.writeable = False
+        return array
+
+    shapes = zip(arrays["taps"].tolist(), arrays["dilations"].tolist(), strict=True)
+    layers = [
+        Layer(fixed(f"w{index}"), fixed(f"b{index}"), taps, dilation)
+        for index, (taps, dilation) in enumerate(shapes)
+    ]
+    return Weights(tuple(layers[:-1]), layers[-1])
+
+
+class _Memory:
+    """A layer and the past of what goes into it; silent before a session begins."""
+
+    def __init__(self, layer: Layer) -> None:
+        self._layer = layer
+        self._past = np.zeros((layer.history + GROUP, layer.inputs), np.float32)
+        row, item = self._past.strides
+        self._taps = np.lib.stride_tricks.as_strided(
+            self._past,
+            (GROUP, layer.taps, layer.inputs),
+            (row, row * layer.dilation, item),
+            writeable=False,
+        )
+
+    def step(self, values: Floats) -> Floats:
+        past, layer = self._past, self._layer
+        past[:-GROUP] = past[GROUP:]
+        past[-GROUP:] = values
+        out: Floats = np.matmul(self._taps.reshape(GROUP, -1), layer.weight)
+        out += layer.bias
+        return out
+
+
+class Net:
+    """One session's run through the net."""
+
+    def __init__(self, weights: Weights) -> None:
+        self._first, *self._middle = [_Memory(layer) for layer in weights.layers]
+        self._head = _Memory(weights.head)
+
+    def push(self, features: Floats) -> Floats:
+        """From (GROUP, FEATURES) to (GROUP, OUTPUTS)."""
+        values = self._first.step(features)
+        np.maximum(values, 0.0, out=values)
+        for memory in self._middle:
+            change = memory.step(values)
+            np.maximum(change, 0.0, out=change)
+            values += change
+        return self._head.step(values)
