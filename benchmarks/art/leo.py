@@ -79,10 +79,10 @@ PALM: Final = Finish(
 WOOL: Final = Finish(
     ramp=(
         (0.00, "#2A1207"),
-        (0.25, "#5E300E"),
-        (0.50, "#955A18"),
-        (0.75, "#BF8128"),
-        (1.00, "#EDBE62"),
+        (0.25, "#54290D"),
+        (0.50, "#875016"),
+        (0.75, "#AE7321"),
+        (1.00, "#DCA648"),
     ),
     rim="#FFD59A",
     rim_strength=1.1,
@@ -112,8 +112,8 @@ OPENINGS: Final = (0.0, 0.08, 0.18, 0.3, 0.45, 0.62, 0.8, 1.0)
 WIDTHS: Final = (-1.0, -0.5, 0.0, 0.5, 1.0)
 MOOD_OPENINGS: Final = (0.0, 0.1, 0.25, 0.45, 0.7, 1.0)
 MOOD_WIDTHS: Final = (-1.0, 0.0, 1.0)
-LIDS: Final = (-0.3, 0.0, 0.35, 0.7, 1.0)
-SQUINT_LIDS: Final = (0.0, 0.35, 0.7, 1.0)
+LIDS: Final = (-0.3, 0.0, 0.2, 0.45, 0.75, 1.0)
+SQUINT_LIDS: Final = (0.0, 0.35, 0.7)
 GAZES: Final = (
     (0.0, 0.0),
     (-0.6, 0.05),
@@ -125,7 +125,34 @@ GAZES: Final = (
 SQUINT_GAZES: Final = GAZES[:3]
 RAISED: Final = (-0.5, 0.0, 0.5, 1.0)
 SLANTS: Final = (-1.0, 0.0, 1.0)
-WAVE_FRAMES: Final = 16
+SKEW_RAISED: Final = (-0.3, 0.3, 0.8)
+CONTACTS: Final = (
+    # Opening, width, teeth on the lower lip (f, v), tongue: between the teeth (th) below an
+    # opening of .19, behind the upper teeth (l, d, n) above.
+    (0.05, 0.0, 1, 0),
+    (0.05, -0.5, 1, 0),
+    (0.05, 0.6, 1, 0),
+    (0.2, 0.0, 1, 0),
+    (0.12, 0.0, 0, 1),
+    (0.12, 0.6, 0, 1),
+    (0.2, 0.0, 0, 1),
+    (0.2, 0.6, 0, 1),
+    (0.3, 0.0, 0, 1),
+    (0.3, 0.6, 0, 1),
+    (0.3, -0.5, 0, 1),
+    (0.45, 0.0, 0, 1),
+)
+RISING: Final = 7
+SWINGING: Final = 9
+WAVE_FRAMES: Final = RISING + SWINGING
+SWINGS: Final = 2.5
+WAVE_SECONDS: Final = 2.4
+WAVE_SHOWN: Final = round(WAVE_SECONDS * 25)
+WAVE_KEYS: Final = (
+    (0.3, {"x": 0.15, "y": -0.15, "turn": 0.3, "tilt": 1.2, "raised": 0.7}),
+    (0.9, {"x": 0.3, "y": 0.1, "turn": 0.4, "tilt": 2.0, "raised": 0.5}),
+    (1.6, {"x": 0.2, "turn": 0.3, "tilt": 1.5, "raised": 0.3}),
+)
 
 # Where the face changes: left, top, right, bottom. Nothing outside differs between sprites.
 MOUTH_BOX: Final = (-166, 496, 166, 764)
@@ -135,7 +162,7 @@ LIPS_BOX: Final = (-78, 586, 78, 672)
 """Where the inside of the mouth may show, and nothing else is as dark."""
 FACE_BOX: Final = (-172, 280, 172, 764)
 FACE_FADE: Final = (56, 60, 56, 56)
-WAVE_BOX: Final = (190, 440, 560, 1290)
+WAVE_BOX: Final = (110, 440, 530, 1290)
 
 # The head moves whole within its box; over `fade` (left, top, right, bottom) it comes to rest.
 HEAD_BOX: Final = (-312, 24, 312, 820)
@@ -191,7 +218,7 @@ def sunk(y: float, drop: float) -> float:
 
 def face_points(drop: float) -> list[Point]:
     right = dots(
-        "0,168 62,172 112,192 146,242 160,316 167,390 168,450 162,515 148,578 122,634 84,677 44,699"
+        "0,168 62,172 108,192 140,242 157,316 166,390 168,450 162,515 148,578 122,634 84,677 44,699"
         " 0,704"
     )
     return mirrored([(x, y + sunk(y, drop)) for x, y in right])
@@ -212,7 +239,7 @@ def face_relief(mouth: Face) -> tuple[skia.Image, Point]:
     under = 0.30 * smooth((ground.y - (CHIN_Y - 26 + drop)) / 40)
     hairline = 0.34 * np.clip(1 - (ground.y - 196) / 62, 0, 1) ** 1.6
     shade = np.clip(temple + under + hairline, 0, 0.75).astype(np.float32)
-    red = 0.22 * (ground.bump(-98, 522, 46, 32) + ground.bump(98, 522, 46, 32))
+    red = 0.20 * ground.bump(-98, 522, 46, 32) + 0.12 * ground.bump(98, 522, 46, 32)
     red = red + 0.20 * ground.bump(0, 536, 34, 20)
     return lit(ground, heights, SKIN, shade=shade, blush=(("#C0523A", red),)), (box[0], box[1])
 
@@ -240,7 +267,7 @@ def _features(ground: Ground, mouth: Face, drop: float) -> Field:
         heights = heights + 13 * bump(side * (31 + 2 * smile), 541, 14, 13)
         heights = heights - 5 * bump(side * 48, 546, 9, 14)
         lift = 9 * smile
-        heights = heights + (13 + 9 * smile) * bump(side * 100, 514 - 0.5 * lift, 40, 27)
+        heights = heights + (9 + 6 * smile) * bump(side * 100, 512 - 0.5 * lift, 46, 34)
         fold = [
             (side * (40 + 3 * smile), 548),
             (side * (62 + 8 * smile), 572 - 0.3 * lift),
@@ -249,7 +276,7 @@ def _features(ground: Ground, mouth: Face, drop: float) -> Field:
         heights = heights - (3.5 + 5 * smile + 2 * sad) * ground.ridge(fold, 8)
         down = [(side * 78, 618 + 0.6 * drop), (side * 90, 650 + 0.8 * drop)]
         heights = heights - 4 * sad * ground.ridge(down, 7)
-        heights = heights - 7 * low.bump(side * 126, 580, 26, 46)
+        heights = heights - 4 * low.bump(side * 126, 580, 30, 46)
         heights = heights - 9 * bump(side * 150, 340, 22, 54)
     pout = mouth.rounded
     heights = heights + (13 + 6 * pout) * low.bump(0, 600, 62 - 10 * pout, 40)
@@ -274,6 +301,14 @@ def draw_skin(brush: Brush, face: Face) -> None:
                 brush.canvas.restore()
 
 
+def draw_rim(brush: Brush, face: Face) -> None:
+    """The light from behind, along the far cheek and jaw."""
+    edge = [(x - 1, y) for x, y in face_points(jaw_drop(face))[6:11]]
+    with brush.inside(shape(face_points(jaw_drop(face)))):
+        brush.line(curve(edge), "#FFB784", 8, 0.34, 4)
+        brush.line(curve(edge), "#FFD2A6", 2.6, 0.40, 1.2)
+
+
 def draw_neck(brush: Brush) -> None:
     image, corner, outline = neck_relief()
     with brush.inside(outline):
@@ -289,9 +324,9 @@ def neck_relief() -> tuple[skia.Image, Point, skia.Path]:
     ground = Ground.over(box)
     heights = 80 * ground.pillow(outline, 56) + 20 * ground.pillow(outline, 14)
     for side in (-1, 1):
-        heights = heights + 7 * ground.ridge([(side * 84, 700), (side * 22, 846)], 13)
-        heights = heights + 9 * ground.ridge([(side * 170, 838), (side * 34, 850)], 12)
-    heights = heights - 9 * ground.bump(0, 856, 20, 16) + 6 * ground.bump(0, 752, 16, 20)
+        heights = heights + 4 * ground.ridge([(side * 92, 690), (side * 20, 836)], 17)
+        heights = heights + 9 * ground.ridge([(side * 170, 824), (side * 34, 836)], 12)
+    heights = heights - 9 * ground.bump(0, 842, 20, 16) + 6 * ground.bump(0, 752, 16, 20)
     cast = shape(dots("-150,540 150,540 140,690 108,752 34,782 -30,776 -84,742 -128,680"))
     shade = 0.62 * blurred(ground.mask(cast), 13) + 0.22 * ground.bump(120, 720, 50, 190)
     image = lit(
@@ -330,7 +365,7 @@ NECKLINE: Final = "-140,760 -124,790 -92,822 -48,843 0,849 48,843 92,822 124,790
 
 def body_outline() -> skia.Path:
     right = dots(
-        "0,780 60,780 118,754 150,756 200,780 268,806 344,838 410,886 452,954 478,1060 498,1200"
+        "0,790 70,790 116,768 146,760 168,766 206,782 268,806 344,838 410,886 452,954 478,1060 498,1200"
         " 512,1340 524,1580 0,1620"
     )
     return shape(mirrored(right))
@@ -342,7 +377,8 @@ def body_relief() -> tuple[skia.Image, Point]:
     ground = Ground.over(box)
     outline = body_outline()
     x, y = ground.x, ground.y
-    heights = 330 * ground.pillow(outline, 150) + 30 * ground.pillow(outline, 20)
+    heights = 110 * ground.pillow(outline, 52) + 26 * ground.pillow(outline, 18)
+    heights = heights + 90 * ground.bump(0, 960, 300, 330)
     for side in (-1, 1):
         arm = [(side * px, py) for px, py in dots("338,1040 348,1130 362,1270 376,1540")]
         start = smooth((y - 980) / 150)
@@ -371,7 +407,7 @@ def body_relief() -> tuple[skia.Image, Point]:
     heights = blurred(heights, 3) + 0.5 * ribs
     neck = ground.distance(dots(NECKLINE))
     shade = 0.40 * np.exp(-(((neck - 12) / 26) ** 2)) * smooth((neck - 8) / 20)
-    shade = shade + 0.20 * ground.bump(330, 1150, 190, 360) + 0.34 * smooth((y - 860) / 560)
+    shade = shade + 0.13 + 0.20 * ground.bump(330, 1150, 190, 360) + 0.34 * smooth((y - 860) / 560)
     return lit(ground, heights, WOOL, shade=np.clip(shade, 0, 0.8).astype(np.float32)), (
         box[0],
         box[1],
@@ -419,33 +455,37 @@ def _above(line: skia.Path) -> skia.Path:
 
 def hair_outline() -> skia.Path:
     right = dots(
-        "0,104 56,107 106,120 144,150 166,194 174,244 172,292 162,300 152,272 140,248 116,230"
-        " 92,216 48,206 0,203"
+        "0,100 46,103 90,116 124,142 147,180 160,226 165,276 158,290 149,270 138,252 118,238"
+        " 92,226 48,216 0,213"
     )
     return shape(mirrored(right))
 
 
-def draw_fade(brush: Brush) -> None:
-    """The sides, cut short: hair that thins out into the skin before the ear."""
-    outline = shape(face_points(0))
-    for side in (-1, 1):
-        over = [
-            (side * x, y)
-            for x, y in dots("120,170 190,200 196,440 166,474 152,456 151,400 146,340 134,256")
-        ]
-        thinning = slope((0, 250), (0, 470), (0, HAIR, 1), (0.4, HAIR, 0.85), (1, HAIR, 0.3))
-        with brush.inside(outline):
-            brush.fill(shape(over), thinning, 0.9, 7)
+SIDES: Final = "100,214 146,220 159,240 166,290 169,344 168,420 158,446 152,456 149,400 143,340 128,254"
 
 
 def draw_sides(brush: Brush) -> None:
-    """The short hair beyond the face's outline, between crown and ears."""
+    """The sides, cut short: hair that thins out into the skin before the ears."""
+    dice = random.Random(8)
+    thinning = slope(
+        (0, 236), (0, 452), (0, HAIR, 1), (0.25, HAIR, 0.96), (0.7, HAIR, 0.55), (1, HAIR, 0.0)
+    )
     for side in (-1, 1):
-        beyond = [(side * x, y) for x, y in dots("120,220 172,250 175,300 172,370 168,430 150,440")]
-        brush.fill(
-            shape(beyond),
-            slope((0, 260), (0, 440), (0, HAIR, 1), (0.5, "#2A1913", 1), (1, SKIN_DEEP, 1)),
-        )
+        whole = shape([(side * x, y) for x, y in dots(SIDES)])
+        with brush.inside(whole):
+            brush.fill(whole, slope((0, 230), (0, 450), (0, "#33190F", 1), (1, "#6A3A26", 1)))
+        brush.fill(whole, thinning, 1.0, 1.5)
+        with brush.inside(shape(face_points(0))):
+            brush.fill(whole, thinning, 0.75, 9)
+        for _ in range(620):
+            x, y = dice.uniform(118, 174), dice.uniform(236, 456)
+            if whole.contains(side * x, y) and dice.random() < 1.15 - (y - 236) / 230:
+                lit_ = side < 0 and dice.random() < 0.35
+                ink = HAIR_LIGHT if lit_ else "#0B0605"
+                brush.fill(oval(side * x, y, 1.3, 1.3), ink, 0.5)
+        if side > 0:
+            rim = curve([(x, y) for x, y in dots("158,240 165,290 168,344 167,410")])
+            brush.line(rim, "#FFB784", 3, 0.30, 2)
 
 
 @lru_cache(maxsize=1)
@@ -460,47 +500,65 @@ def draw_hair(brush: Brush) -> None:
     brush.canvas.drawPicture(hair_picture())
 
 
+def ragged(path: skia.Path, dice: random.Random) -> skia.Path:
+    """`path` with the small unevenness of curls along it."""
+    measure = skia.PathMeasure(path, True)
+    count = round(measure.getLength() / 4.5)
+    points = []
+    for step in range(count):
+        place, along = measure.getPosTan(measure.getLength() * step / count)
+        out = dice.uniform(-2.0, 2.0)
+        points.append((place.x() + along.y() * out, place.y() - along.x() * out))
+    return shape(points)
+
+
+HAIR_FINISH: Final = Finish(
+    ramp=((0.0, "#0C0706"), (0.45, HAIR), (0.75, "#33231B"), (1.0, HAIR_LIGHT)),
+    rim="#FFB784",
+    rim_strength=2.2,
+)
+
+
 def _paint_hair(brush: Brush) -> None:
-    mass = hair_outline()
+    """Tight curls on a dome: each a small arc, dark in the depth, lit where the dome is."""
     dice = random.Random(4)
+    mass = ragged(hair_outline(), dice)
+    whole = skia.Op(hair_outline(), shape(face_points(0)), skia.PathOp.kUnion_PathOp)
     with brush.inside(shape(face_points(0))):
         brush.fill(mass, SKIN_DEEP, 0.55, 8)
-    brush.fill(mass, HAIR, 1.0, 1.5)
-    ground = Ground.over((-220, 60, 220, 380), 0.5)
-    dome = 90 * ground.pillow(mass, 40)
-    slope_y, slope_x = np.gradient(blurred(dome, 3), 2.0)
-    facing = (0.52 * slope_x + 0.62 * slope_y + 0.62) / np.sqrt(slope_x**2 + slope_y**2 + 1)
-    inside = blurred(ground.mask(mass), 1)
+    box = (-220.0, 60.0, 220.0, 340.0)
+    ground = Ground.over(box)
+    dome = blurred(70 * ground.pillow(whole, 24) + 80 * ground.pillow(whole, 50), 4)
+    dome = dome + 14 * ground.bump(0, 165, 150, 40)
+    slope_y, slope_x = np.gradient(dome)
+    facing = (0.50 * slope_x + 0.56 * slope_y + 0.66) / np.sqrt(slope_x**2 + slope_y**2 + 1)
+    inside = blurred(ground.mask(mass), 2.5)
+    brush.fill(mass, HAIR, 1.0, 1.2)
+    with brush.inside(mass):
+        brush.relief(lit(ground, dome, HAIR_FINISH), box[0], box[1])
     spots = []
-    step = 8.2
-    for row in range(40):
-        for column in range(56):
-            x = -225 + column * step + (step / 2 if row % 2 else 0) + dice.uniform(-2.5, 2.5)
-            y = 84 + row * step * 0.9 + dice.uniform(-2.5, 2.5)
-            cell = (int((y - 60) * 0.5), int((x + 220) * 0.5))
-            if not (0 <= cell[0] < inside.shape[0] and 0 <= cell[1] < inside.shape[1]):
-                continue
-            if inside[cell] > 0.45 and y < 288:
+    step = 6.0
+    for row in range(46):
+        for column in range(72):
+            x = -214 + column * step + (step / 2 if row % 2 else 0) + dice.uniform(-2.2, 2.2)
+            y = 92 + row * step * 0.9 + dice.uniform(-2.2, 2.2)
+            cell = (int(y - 60), int(x + 220))
+            if inside[cell] > 0.44:
                 spots.append((y, x, float(facing[cell])))
     dice.shuffle(spots)
     for y, x, light in spots:
-        radius = dice.uniform(4.0, 6.5)
-        start = dice.uniform(0, 360)
-        side = 0.5 - x / 420
-        tone = min(1.0, max(0.0, (light * 1.05 - 0.10) * side * 1.7 + dice.uniform(-0.2, 0.14)))
-        if y > 226:
-            tone *= 0.6
+        radius, start = dice.uniform(2.8, 4.8), dice.uniform(0, 360)
+        tone = min(1.0, max(0.0, (light - 0.15) * 1.1 + dice.uniform(-0.28, 0.2)))
         curl = skia.PathBuilder()
-        curl.addArc(skia.Rect.MakeLTRB(x - radius, y - radius, x + radius, y + radius), start, 250)
+        curl.addArc(skia.Rect.MakeLTRB(x - radius, y - radius, x + radius, y + radius), start, 215)
         path = curl.detach()
-        brush.line(path, "#0E0807", 4.4, 0.6, 0.8)
-        ink = mix(HAIR, HAIR_LIGHT, min(1.0, tone * 1.25))
-        if tone > 0.72:
-            ink = mix(HAIR_LIGHT, HAIR_CREST, 0.7 * (tone - 0.72) / 0.28)
-        brush.line(path, ink, 2.8, 0.85, 0.35)
-    for side, warm in ((1, 0.65),):
-        rim = curve([(side * px, py) for px, py in dots("70,108 112,122 148,152 169,196 175,250")])
-        brush.line(rim, "#FFB784", 5, warm * 0.55, 4)
+        if dice.random() < 0.5:
+            brush.line(path, "#0B0605", 2.6, 0.55, 0.4)
+        else:
+            ink = mix(HAIR, HAIR_LIGHT, tone) if tone < 0.8 else mix(HAIR_LIGHT, HAIR_CREST, 0.5)
+            brush.line(path, ink, 2.0, 0.35 + 0.5 * tone, 0.3)
+    rim = curve(dots("60,106 94,118 126,144 149,182 161,230"))
+    brush.line(rim, "#FFB784", 4, 0.32, 3)
 
 
 BEARD_RIGHT: Final = (
@@ -539,7 +597,7 @@ def beard_roots() -> tuple[tuple[float, float, float, float], ...]:
     dice = random.Random(21)
     outline = beard_outline(Face())
     roots = []
-    while len(roots) < 1500:
+    while len(roots) < 2100:
         x, y = dice.uniform(-176, 176), dice.uniform(420, 742)
         if outline.contains(x, y):
             roots.append((x, y, dice.uniform(5, 10), dice.random()))
@@ -559,7 +617,7 @@ def draw_beard(brush: Brush, face: Face) -> None:
             light = 0.5 - px / 400 - (py - 600) / 600
             ink = mix("#120907", "#6B4634", max(0.0, tone * 1.4 - 0.6) * light * 2)
             brush.line(
-                curve([(px, py), (px + lean * length, py + length)]), ink, 1.3, 0.42
+                curve([(px, py), (px + lean * length, py + length)]), ink, 1.15, 0.42
             )
 
 
@@ -629,22 +687,26 @@ def lip_line(reach: float, ends: float, height: float, ease: float, bow: float =
 def lips_of(face: Face) -> Lips:
     opening, spread, round_ = face.opening, face.spread, face.rounded
     smile, sad = max(face.smile, 0.0), max(-face.smile, 0.0)
-    gap = 74 * opening * (1 - 0.34 * spread - 0.22 * round_)
+    gap = 74 * opening + 4.5 * min(1.0, opening / 0.08) * (1 - opening)
+    gap *= 1 - 0.34 * spread - 0.22 * round_
     wide_open = min(1.0, gap / 40)
     corner = 66 + 10 * spread - 27 * round_ + (11 * smile - 2 * sad) * (1 - 0.7 * round_)
-    corner -= 5 * wide_open * (1 - spread)
+    corner -= 2.5 * wide_open * (1 - spread)
     upper = (19.0 + 3.0 * round_ - 4 * smile) * (1 - 0.12 * wide_open - 0.14 * spread)
     lower = (24.0 + 3.5 * round_ - 4 * smile) * (1 - 0.12 * wide_open - 0.14 * spread)
-    lift = (6.5 + 2.5 * spread + 11 * smile - 8 * sad) * (1 - 0.8 * round_)
+    lift = (8 + 2.5 * spread + 11 * smile - 13 * sad) * (1 - 0.8 * round_)
     top = LIPS_Y - 0.12 * gap - (4 * smile if gap > 2 else 0) - 2 * sad
     bottom = top + gap
     ends = LIPS_Y - lift * (1 - 0.35 * wide_open) + 0.34 * gap
+    if between_teeth(face):
+        bottom = top + 14
     if face.teeth:
         # The lower lip is drawn in under the upper teeth.
         top, bottom, lower, upper = top - 3, top + 7, lower * 0.62, upper * 0.92
         ends = LIPS_Y - 1
     inner = corner * (0.96 - 0.05 * wide_open - 0.07 * round_)
-    ease = min(1.0, 0.35 * round_ + 0.8 * wide_open)
+    ease = 0.35 * round_ + 0.8 * wide_open + 0.22 * spread * min(1.0, gap / 8)
+    ease = min(1.0, ease + 0.2 * opening)
     bow = 1.8 * (1 - wide_open)
     return Lips(
         corner=corner,
@@ -659,7 +721,7 @@ def lips_of(face: Face) -> Lips:
         outer_top=lip_line(
             corner, ends, top - upper - ends, 0.16 + 0.55 * ease, 0.30 * upper * (1 - 0.4 * round_)
         ),
-        outer_bottom=lip_line(corner, ends, bottom + lower - ends, 0.6 + 0.32 * ease),
+        outer_bottom=lip_line(corner, ends, bottom + lower - ends, 0.6 + 0.4 * ease),
     )
 
 
@@ -712,7 +774,9 @@ def draw_mouth(brush: Brush, face: Face) -> None:
     if lips.gap > 0.5:
         with brush.inside(hole):
             draw_inner_mouth(brush, hole, face, lips)
-        brush.line(curve(lips.below), "#4A1B1C", 1.8, 0.6, 0.8)
+        if between_teeth(face):
+            draw_tip(brush, lips)
+        brush.line(curve(lips.below), "#4A1B1C", 1.8, 0.0 if between_teeth(face) else 0.6, 0.8)
         brush.line(curve(lips.above), "#3A1113", 2.0, 0.7, 0.8)
     else:
         brush.line(curve(lips.above), "#2E0E0D", 5.0, 0.5, 2.0)
@@ -729,17 +793,14 @@ def draw_inner_mouth(brush: Brush, hole: skia.Path, face: Face, lips: Lips) -> N
     )
     if gap > 15 and not face.tongue:
         draw_tongue(brush, lips, min(gap * 0.40, 24), inner * 0.70)
-    elif face.tongue and gap > 12:
+    elif face.tongue and not between_teeth(face):
         # The tip is up behind the upper teeth.
-        draw_tongue(brush, lips, gap - 4, inner * 0.52)
+        draw_raised_tongue(brush, lips, upper_teeth(face, lips), inner * 0.44)
     length = upper_teeth(face, lips)
     if length > 3:
         reach = inner * (0.90 - 0.06 * face.rounded)
         draw_teeth(brush, lips, reach, length)
     draw_lower_teeth(brush, face, lips)
-    if face.tongue and gap <= 12:
-        # The tip lies between the teeth.
-        draw_tip(brush, lips)
     with brush.inside(hole):
         brush.line(curve(lips.above), "#0E0204", 6, 0.75, 2.2)
 
@@ -748,7 +809,7 @@ def upper_teeth(face: Face, lips: Lips) -> float:
     """How much of the upper teeth shows: they stand still while the lip is drawn up."""
     if face.teeth:
         return lips.gap + 1.5
-    edge = LIPS_Y + 9 + 3 * face.spread - 6 * face.rounded + 2 * max(face.smile, 0.0)
+    edge = LIPS_Y + 9 + 3 * face.spread - 11 * face.rounded + 2 * max(face.smile, 0.0)
     return min(edge - lips.top, 20.0)
 
 
@@ -795,8 +856,8 @@ def draw_teeth(brush: Brush, lips: Lips, reach: float, length: float) -> None:
 
 def draw_lower_teeth(brush: Brush, face: Face, lips: Lips) -> None:
     seen = (2.5 + 6.5 * face.spread + 2.0 * max(face.smile, 0.0)) * (1 - 1.4 * face.rounded)
-    seen = min(seen, 0.36 * lips.gap) * (1 if lips.gap < 30 else 0.8)
-    if seen < 2 or face.teeth or (face.tongue and lips.gap <= 12):
+    seen = min(seen, 0.36 * lips.gap) * min(1.0, max(0.0, 1.9 - lips.gap / 34 + 0.5 * face.spread))
+    if seen < 2 or face.teeth or face.tongue:
         return
     edge = lips.bottom - seen
     reach = lips.inner * 0.72
@@ -853,16 +914,76 @@ def draw_tongue(brush: Brush, lips: Lips, height: float, reach: float) -> None:
         )
 
 
-def draw_tip(brush: Brush, lips: Lips) -> None:
-    reach = lips.inner * 0.56
-    top, low = lips.top + 5.5, lips.bottom + 6
-    tip = shape(
-        [(-reach, top + 2), (0, top), (reach, top + 2), (reach * 0.8, low), (-reach * 0.8, low)]
+def draw_raised_tongue(brush: Brush, lips: Lips, teeth: float, reach: float) -> None:
+    """Its tip behind the upper teeth, its underside to the viewer."""
+    top, low = lips.top + max(teeth, 4) - 6, lips.bottom
+    half = (top + low) / 2
+    tongue = shape(
+        [
+            (-reach * 0.92, low + 14),
+            (-reach, half + 4),
+            (-reach * 0.82, top + 3),
+            (-reach * 0.4, top),
+            (reach * 0.4, top),
+            (reach * 0.82, top + 3),
+            (reach, half + 4),
+            (reach * 0.92, low + 14),
+        ]
     )
     brush.fill(
-        tip,
-        slope((0, top), (0, low), (0, mix(TONGUE, MOUTH, 0.3), 1), (0.6, "#DD8580", 1)),
+        tongue,
+        slope(
+            (-5, top),
+            (5, low + 2),
+            (0, mix(TONGUE, MOUTH, 0.2), 1),
+            (0.45, mix(TONGUE, "#E08A86", 0.3), 1),
+            (1, mix(TONGUE, MOUTH, 0.5), 1),
+        ),
+        blur=0.8,
     )
+    with brush.inside(tongue):
+        for side in (-1, 1):
+            edge = curve([(side * reach, top), (side * reach, low + 6)])
+            brush.line(edge, MOUTH, reach * 0.5, 0.5, reach * 0.2)
+        brush.line(curve([(0, half), (0, low + 6)]), MOUTH, 2.6, 0.4, 1.6)
+        brush.fill(oval(-reach * 0.25, half, reach * 0.22, 2.2), "#FFC0B8", 0.5, 1.8)
+
+
+def between_teeth(face: Face) -> bool:
+    """Whether the tongue's tip shows between the teeth (th), not behind the upper ones (l)."""
+    return face.tongue > 0 and face.opening < 0.19
+
+
+def draw_tip(brush: Brush, lips: Lips) -> None:
+    reach = lips.inner * 0.46
+    top, low = lips.top + 4.5, lips.bottom + 4.5
+    tip = shape(
+        [
+            (-reach, top + 3),
+            (-reach * 0.5, top + 0.5),
+            (0, top),
+            (reach * 0.5, top + 0.5),
+            (reach, top + 3),
+            (reach * 0.86, low - 3),
+            (reach * 0.4, low),
+            (-reach * 0.4, low),
+            (-reach * 0.86, low - 3),
+        ]
+    )
+    brush.fill(tip, "#2E0E0D", 0.5, 3)
+    brush.fill(
+        tip,
+        slope(
+            (-4, top),
+            (4, low),
+            (0, mix(TONGUE, MOUTH, 0.35), 1),
+            (0.5, "#DE8A84", 1),
+            (1, "#C4646A", 1),
+        ),
+    )
+    with brush.inside(tip):
+        brush.line(curve([(0, top), (0, low - 3)]), "#8E3A40", 2.4, 0.4, 1.4)
+        brush.fill(oval(-reach * 0.34, (top + low) / 2 + 2, 4, 1.3), "#FFD9D0", 0.55, 1.0)
 
 
 # Eyes and brows.
@@ -880,21 +1001,21 @@ def draw_eye(brush: Brush, side: int, face: Face) -> None:
         return opened + (shut - opened) * lid
 
     look = face.gaze[1] * 4.0 * (1 - max(lid, 0))
-    low = -5.5 * squint * (1 - max(lid, 0))
-    dip = 3.0 * squint * (1 - max(lid, 0))
+    low = -7.0 * squint * (1 - max(lid, 0))
+    dip = 1.5 * squint * (1 - max(lid, 0))
     inner, outer = (-41.0, 6.0), (42.0, -3.0)
     upper = [
         inner,
         (-33, lidded(-7 + 0.4 * look + dip * 0.5, 9.5)),
-        (-16, lidded(-18.5 + look + dip, 13.5)),
-        (5, lidded(-21.5 + look + dip, 14.5)),
-        (26, lidded(-16 + look + dip, 10)),
+        (-16, lidded(-17 + look + dip, 13.5)),
+        (5, lidded(-19.8 + look + dip, 14.5)),
+        (26, lidded(-14.5 + look + dip, 10)),
         outer,
     ]
     lower = [
         (29, lidded(9.5 + low, 10.5)),
-        (8, lidded(17 + low, 16)),
-        (-15, lidded(16.5 + low, 15)),
+        (8, lidded(16 + low, 16)),
+        (-15, lidded(15.5 + low, 15)),
         (-31, lidded(12 + low * 0.6, 11)),
     ]
     opening = shape([at(p) for p in (*upper, *lower)])
@@ -980,7 +1101,7 @@ def draw_eyeball(brush: Brush, opening: skia.Path, side: int, face: Face, centre
         brush.fill(oval(x + 8.5, y + 9, 3.0, 3.0), "#FFE7C8", 0.45, 1.0)
 
 
-BROW: Final = ((-46, 3), (-26, -1), (4, -5), (32, -4), (56, 8))
+BROW: Final = ((-50, 5), (-30, 0), (2, -5), (32, -4), (57, 8))
 """A brow's middle line, from its inner end to the temple."""
 
 
@@ -989,20 +1110,20 @@ def draw_brow(brush: Brush, side: int, face: Face) -> None:
 
     def at(x: float, y: float) -> Point:
         share = (x + 48) / 110
-        rise = up * (9 + 8 * math.sin(math.pi * min(1.0, max(0.0, 0.15 + 0.75 * share))))
+        rise = up * (11 + 9 * math.sin(math.pi * min(1.0, max(0.0, 0.15 + 0.75 * share))))
         rise += face.slant * (9 * (1 - share) - 4 * share)
         pinch = 4.0 * max(-face.slant, 0.0) * (1 - share)
         return side * (EYE[0] + x - pinch), 371 + y - rise
 
-    brow = taper([at(*p) for p in BROW], [11.0, 17.0, 16.5, 12.0, 1.5])
+    brow = taper([at(*p) for p in BROW], [6.0, 14.5, 16.0, 12.0, 1.5])
     brush.fill(brow, HAIR, 0.30, 4)
     brush.fill(brow, mix(HAIR, HAIR_LIGHT, 0.12), 0.72, 1.8)
     dice = random.Random(11)
     for index in range(80):
-        x = -49 + index * 1.36 + dice.uniform(-1, 1)
+        x = -51 + index * 1.36 + dice.uniform(-1, 1)
         share = (x + 48) / 110
         spine_y = float(np.interp(x, [p[0] for p in BROW], [p[1] for p in BROW]))
-        half = 7.0 * math.sin(math.pi * min(1.0, max(0.1, share * 0.85 + 0.2))) ** 0.6
+        half = 6.6 * math.sin(math.pi * min(1.0, max(0.1, share * 0.85 + 0.2))) ** 0.6
         tilt = 3 + 8 * share
         hair = [
             at(x, spine_y + half),
@@ -1073,37 +1194,40 @@ def draw_glasses(brush: Brush) -> None:
 
 # The hand that waves.
 
-PALM_CENTRE: Final = (376.0, 694.0)
-ELBOW: Final = (432.0, 1240.0)
-WRIST: Final = (388.0, 812.0)
+ELBOW: Final = (404.0, 1240.0)
+WRIST: Final = (340.0, 838.0)
 FINGERS: Final = (
-    # root, middle, tip, radii: index, middle, ring, little finger, then the thumb.
-    ((328, 640), (316, 574), (308, 520), (19.5, 17.5, 14.5)),
-    ((364, 628), (360, 550), (356, 492), (20.5, 18.0, 15.0)),
-    ((400, 634), (406, 562), (410, 508), (19.5, 17.0, 14.0)),
-    ((432, 656), (448, 602), (458, 562), (17.0, 14.5, 12.0)),
-    ((322, 742), (276, 690), (250, 640), (25.0, 20.0, 15.5)),
+    # Root, middle, tip, radii: index, middle, ring and little finger, then the thumb.
+    ((280, 642), (268, 576), (260, 522), (19.5, 17.5, 14.5)),
+    ((316, 630), (312, 552), (308, 494), (20.5, 18.0, 15.0)),
+    ((352, 636), (358, 564), (362, 510), (19.5, 17.0, 14.0)),
+    ((384, 658), (400, 604), (410, 564), (17.0, 14.5, 12.0)),
+    ((296, 766), (236, 702), (204, 650), (33.0, 21.0, 15.0)),
 )
+HAND_SCALE: Final = 2.0
+"""Pixels of the hand's relief per unit: it is turned, so finer than it is shown."""
 
 
 @lru_cache(maxsize=1)
-def hand_image() -> tuple[skia.Image, Point, float]:
-    """Hand and sleeve, upright: the image, its corner and its pixels per unit."""
-    scale = 2.0
-    box = (200.0, 450.0, 560.0, 1300.0)
-    ground = Ground.over(box, scale)
-    heights, alpha = _hand(ground)
-    skin = _pixels(lit(ground, heights, PALM, shade=_hand_shade(ground), blush=_palm(ground)))
-    sleeve_heights, sleeve = _sleeve(ground)
-    wool = _pixels(lit(ground, sleeve_heights, WOOL, shade=0.25 * ground.bump(480, 1060, 60, 260)))
-    cuff = ground.mask(_cuff())
-    share = np.clip(sleeve, 0, 1)[..., None]
+def hand_image() -> tuple[skia.Image, Point]:
+    """The hand, upright, its palm to the viewer."""
+    box = (150.0, 450.0, 450.0, 920.0)
+    ground = Ground.over(box, HAND_SCALE)
+    heights, cover = _hand(ground)
+    skin = _pixels(lit(ground, heights, PALM, shade=_hand_shade(ground, cover), blush=_palm(ground)))
     # The cuff's shadow on the wrist.
-    dark = 1 - 0.45 * np.exp(-(((ground.y - 846) / 20) ** 2))[..., None] * (ground.y < 850)[..., None]
-    rgb = skin * dark * (1 - share) + wool * share
-    cover = np.maximum(alpha, np.maximum(sleeve, 0 * cuff))
-    cover = cover * smooth((1280 - ground.y) / 70)
-    return image_of(rgb, cover.astype(np.float32)), (box[0], box[1]), 1 / scale
+    dark = 1 - 0.5 * np.exp(-(((ground.y - 852) / 22) ** 2))[..., None]
+    return image_of(skin * dark, cover), (box[0], box[1])
+
+
+@lru_cache(maxsize=1)
+def sleeve_image() -> tuple[skia.Image, Point]:
+    """The forearm in its sleeve, from the cuff to the elbow."""
+    box = (250.0, 810.0, 540.0, 1400.0)
+    ground = Ground.over(box, HAND_SCALE)
+    heights, cover = _sleeve(ground)
+    shade = 0.15 + 0.22 * ground.bump(470, 1080, 70, 280) + 0.30 * smooth((ground.y - 900) / 420)
+    return image_of(_pixels(lit(ground, heights, WOOL, shade=shade)), cover), (box[0], box[1])
 
 
 def _pixels(image: skia.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -1128,142 +1252,164 @@ def _capsule(ground: Ground, points: Sequence[Point], radii: Sequence[float]) ->
 def _palm_outline() -> skia.Path:
     return shape(
         dots(
-            "312,640 330,622 364,612 400,616 430,634 452,662 456,706 446,756 430,796 426,850 420,900"
-            " 356,900 350,850 342,806 318,766 306,720 306,676"
+            "262,646 282,626 316,614 352,620 382,636 404,664 410,708 402,756 388,800 380,850 384,910"
+            " 298,910 300,850 286,812 262,782 248,744 250,706 256,676"
         )
     )
 
 
 def _hand(ground: Ground) -> tuple[Field, Field]:
     palm = _palm_outline()
-    base = 26 * ground.pillow(palm, 13)
-    heights, cover = base, ground.mask(palm)
+    heights, cover = 26 * ground.pillow(palm, 13), ground.mask(palm)
     for index, (root, middle, tip, radii) in enumerate(FINGERS):
         limb, seen = _capsule(ground, (root, middle, tip), radii)
-        deep = 0.92 if index < 4 else 1.0
-        heights = np.maximum(heights, limb * deep)
+        heights = np.maximum(heights, limb * (0.92 if index < 4 else 0.85))
         cover = np.maximum(cover, seen)
-    heights = blurred(heights.astype(np.float32), 1.6 * ground.scale)
-    heights = heights + 9 * ground.bump(338, 742, 34, 42, -0.5) + 7 * ground.bump(428, 740, 20, 52)
-    for x, y in ((334, 650), (366, 640), (400, 644), (430, 664)):
-        heights = heights + 4.5 * ground.bump(x, y, 15, 13)
-    heights = heights - 7 * ground.bump(384, 716, 26, 34)
+    heights = blurred(heights.astype(np.float32), 2.4 * ground.scale)
+    heights = heights + 10 * ground.bump(286, 752, 36, 46, -0.5)
+    heights = heights + 7 * ground.bump(380, 744, 20, 52)
+    for x, y in ((286, 652), (318, 642), (352, 646), (382, 666)):
+        heights = heights + 4.0 * ground.bump(x, y, 16, 14)
+    heights = heights - 7 * ground.bump(338, 718, 26, 34)
+    for text, wide, deep in CREASES:
+        heights = heights - deep * ground.ridge(bent(dots(text)), wide)
     return heights.astype(np.float32), cover.astype(np.float32)
 
 
 CREASES: Final = (
-    ("316,694 336,694 356,712 366,744 368,782", 1.9, 5.0),
-    ("312,682 348,690 384,706 412,734", 1.6, 4.0),
-    ("450,690 424,680 396,672 376,654 370,642", 1.6, 4.0),
+    ("258,690 280,692 300,708 314,736 320,772 316,796", 3.4, 1.3),
+    ("256,680 288,688 322,702 350,724 366,744", 3.0, 1.1),
+    ("404,694 380,686 350,676 328,662 318,648", 3.0, 1.1),
 )
+"""The lines of the palm, how wide and how deep."""
+
+
+def bent(points: Sequence[Point]) -> list[Point]:
+    """A smooth line through `points`, in short steps."""
+    measure = skia.PathMeasure(curve(points), False)
+    count = 24
+    places = [
+        measure.getPosTan(measure.getLength() * step / count)[0] for step in range(count + 1)
+    ]
+    return [(place.x(), place.y()) for place in places]
 
 
 def _palm(ground: Ground) -> tuple[tuple[str, Field], ...]:
     creases = np.zeros(ground.x.shape, np.float32)
     for text, wide, _ in CREASES:
-        creases = np.maximum(creases, ground.ridge(dots(text), wide))
+        creases = np.maximum(creases, ground.ridge(bent(dots(text)), wide * 0.6))
     for root, middle, tip, radii in FINGERS:
-        for a, b, share, strength in ((root, middle, 0.62, 0.5), (middle, tip, 0.05, 0.7)):
+        for a, b, share, strength in ((root, middle, 0.55, 0.6), (middle, tip, 0.1, 0.75)):
             x, y = a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
             dx, dy = tip[0] - root[0], tip[1] - root[1]
             size = math.hypot(dx, dy)
-            half = radii[1] * 0.62
+            half = radii[1] * 0.55
             line = [
                 (x - dy / size * half, y + dx / size * half),
+                (x + dx / size * 1.5, y + dy / size * 1.5),
                 (x + dy / size * half, y - dx / size * half),
             ]
-            creases = np.maximum(creases, strength * ground.ridge(line, 1.5))
+            creases = np.maximum(creases, strength * ground.ridge(bent(line), 1.6))
     warm = np.zeros(ground.x.shape, np.float32)
     for _, _, tip, radii in FINGERS:
         warm = np.maximum(warm, ground.bump(tip[0], tip[1], radii[2], radii[2] * 1.3))
-    warm = np.maximum(warm, 0.8 * ground.bump(340, 742, 30, 34))
-    warm = np.maximum(warm, 0.7 * ground.bump(384, 652, 60, 14))
-    return (("#D9705A", 0.26 * warm), ("#6B2F20", 0.55 * creases))
+    warm = np.maximum(warm, 0.8 * ground.bump(288, 752, 32, 38))
+    warm = np.maximum(warm, 0.7 * ground.bump(336, 654, 60, 14))
+    return (("#D9705A", 0.24 * warm), ("#7A3A28", 0.42 * creases))
 
 
-def _hand_shade(ground: Ground) -> Field:
-    """The back's darker skin shows at the edges; fingers and wrist lie in a little shade."""
-    _, cover = _hand(ground)
-    inward = blurred(cover, 4.5 * ground.scale)
-    edge = np.clip(1 - (inward - 0.5) / 0.34, 0, 1)
-    shade = 0.42 * edge + 0.30 * smooth((ground.y - 790) / 70)
+def _hand_shade(ground: Ground, cover: Field) -> Field:
+    """The back's darker skin shows at the edges; the wrist lies in a little shade."""
+    inward = blurred(cover, 4.0 * ground.scale)
+    edge = np.clip(1 - (inward - 0.5) / 0.36, 0, 1)
+    shade = 0.06 + 0.50 * edge + 0.26 * smooth((ground.y - 790) / 70)
     return np.clip(shade, 0, 0.8).astype(np.float32)
 
 
 def _cuff() -> skia.Path:
-    return shape(dots("340,842 388,834 436,842 446,860 446,914 390,924 336,914 334,862"))
+    return shape(dots("294,846 340,838 386,846 392,866 390,914 341,922 292,914 290,866"))
 
 
 def _sleeve(ground: Ground) -> tuple[Field, Field]:
     outline = shape(
         dots(
-            "336,900 388,906 446,900 458,960 478,1060 500,1180 512,1290 512,1400 350,1400 350,1290"
-            " 342,1180 334,1060 330,960"
+            "294,896 341,902 390,896 406,960 432,1060 458,1180 474,1290 474,1420 320,1420 318,1290"
+            " 306,1180 296,1060 290,960"
         )
     )
-    heights = 62 * ground.pillow(outline, 26) + 20 * ground.pillow(outline, 8)
+    heights = 66 * ground.pillow(outline, 26) + 16 * ground.pillow(outline, 8)
     cuff = _cuff()
-    heights = np.maximum(heights, 34 * ground.pillow(cuff, 10) + 30 * ground.pillow(cuff, 22))
+    heights = np.maximum(heights, 30 * ground.pillow(cuff, 10) + 34 * ground.pillow(cuff, 22))
     for text, high in (
-        ("352,950 390,972 440,968", 6),
-        ("470,1050 430,1084 390,1090", 7),
-        ("346,1110 400,1146 450,1150", 7),
-        ("496,1190 440,1220 400,1224", 7),
+        ("424,1060 384,1092 340,1096", 6),
+        ("304,1120 352,1154 400,1158", 6),
+        ("452,1196 400,1226 360,1230", 6),
     ):
-        heights = heights - high * ground.ridge(dots(text), 10)
-    heights = heights - 8 * ground.ridge(dots("336,918 390,926 446,918"), 4)
-    heights = blurred(heights.astype(np.float32), 1.6 * ground.scale)
+        heights = heights - high * ground.ridge(dots(text), 16)
+    heights = heights - 6 * ground.ridge(bent(dots("290,917 341,925 392,917")), 4)
+    heights = blurred(heights.astype(np.float32), 2.2 * ground.scale)
     run = (ground.y - 840) / 400
-    ribs = np.cos(2 * math.pi * (ground.x - 388 - 38 * run) / (8 + 3 * run))
-    heights = heights + 0.55 * ribs
+    ribs = np.cos(2 * math.pi * (ground.x - 341 - 44 * run) / (8 + 3 * run))
     cover = np.maximum(ground.mask(outline), ground.mask(cuff))
-    return heights.astype(np.float32), cover
+    return (heights + 0.5 * ribs).astype(np.float32), cover.astype(np.float32)
 
 
-def wave_pose(time: float) -> tuple[float, float]:
-    """How far down (units) and how far turned (degrees, clockwise) at 0..1 of the wave."""
-    rise = float(smooth(np.float32(time / 0.20))) * float(smooth(np.float32((1 - time) / 0.20)))
-    swing = 14 * math.sin(2 * math.pi * (time - 0.16) / 0.31)
-    return 640 * (1 - rise), -4 + swing * min(1.0, rise * 1.2)
+def wave_pose(index: int) -> tuple[float, float, float]:
+    """A frame's way down, and how far forearm and hand are turned (degrees, clockwise).
+
+    The first frames raise the arm, the others swing it from one side to the other.
+    """
+    if index < RISING:
+        rise = float(smooth(np.float32((index + 1) / (RISING + 1))))
+        return 620 * (1 - rise), 10 - 5.5 * rise, 4.0 * rise
+    swing = 1 - 2 * (index - RISING) / (SWINGING - 1)
+    return 0.0, 4.5 * swing, 9.0 * swing
 
 
-BLUR_STEPS: Final = 5
-"""Moments that one frame of the wave is the mean of, so that few frames a second look fluid."""
+def wave_order() -> list[int]:
+    """The frames as they are shown, 25 a second: up, to and fro, down."""
+    swings = WAVE_SHOWN - 2 * RISING
+    middle = (SWINGING - 1) / 2
+    to_and_fro = [
+        RISING + round(middle - middle * math.cos(2 * math.pi * SWINGS * step / (swings - 1)))
+        for step in range(swings)
+    ]
+    return [*range(RISING), *to_and_fro, *reversed(range(RISING))]
 
 
-def wave_frame(index: int) -> Image.Image:
-    moments = []
-    for step in range(BLUR_STEPS):
-        time = (index + 0.5 + 0.55 * (step / (BLUR_STEPS - 1) - 0.5)) / WAVE_FRAMES
-        image = render(partial(draw_wave, time=min(max(time, 0.0), 1.0)), WAVE_BOX)
-        moments.append(np.asarray(image.convert("RGBa"), np.float32))
-    mean = np.rint(np.mean(moments, axis=0)).astype(np.uint8)
-    return Image.fromarray(mean, "RGBa").convert("RGBA")
-
-
-def draw_wave(brush: Brush, time: float) -> None:
-    down, turn = wave_pose(time)
-    image, corner, scale = hand_image()
+def draw_wave(brush: Brush, index: int) -> None:
+    down, forearm, hand = wave_pose(index)
     left, top, right, bottom = WAVE_BOX
     with brush.layer():
-        with brush.turned(turn, ELBOW[0], ELBOW[1] + down):
-            brush.relief(image, corner[0], corner[1] + down, scale)
+        brush.canvas.translate(0, down)
+        with brush.turned(forearm, *ELBOW):
+            with brush.turned(hand, *WRIST):
+                image, corner = hand_image()
+                brush.relief(image, *corner, 1 / HAND_SCALE)
+            image, corner = sleeve_image()
+            brush.relief(image, *corner, 1 / HAND_SCALE)
+        brush.canvas.translate(0, -down)
+        # It ends softly on the sleeve of the arm that hangs down behind it.
         paint = skia.Paint(BlendMode=skia.BlendMode.kDstIn)
-        paint.setShader(slope((0, bottom - 70), (0, bottom - 6), (0, "#FFFFFF", 1), (1, "#FFFFFF", 0)))
-        brush.canvas.drawRect(skia.Rect.MakeLTRB(left - 99, top - 99, right + 99, bottom + 99), paint)
+        paint.setShader(
+            slope((0, bottom - 90), (0, bottom - 6), (0, "#FFFFFF", 1), (1, "#FFFFFF", 0))
+        )
+        brush.canvas.drawRect(
+            skia.Rect.MakeLTRB(left - 99, top - 99, right + 99, bottom + 99), paint
+        )
 
 
 # The whole of him.
 
 
 def draw_figure(brush: Brush, face: Face) -> None:
-    draw_sides(brush)
     draw_ears(brush)
     draw_neck(brush)
     draw_clothes(brush)
     draw_skin(brush, face)
-    draw_fade(brush)
+    draw_sides(brush)
     draw_beard(brush, face)
+    draw_rim(brush, face)
     draw_nose(brush, face)
     draw_mouth(brush, face)
     for side in (-1, 1):
@@ -1291,3 +1437,142 @@ def on_figure(box: tuple[int, int, int, int]) -> list[int]:
     """`box` in the figure's pixels, which are counted from its left edge."""
     left, top, right, bottom = box
     return [left + LEFT, top, right + LEFT, bottom]
+
+
+def states() -> dict[str, tuple[tuple[int, int, int, int], list[Face]]]:
+    """The faces of every sheet, in its order, and the box that it shows."""
+
+    def mouths(openings: Sequence[float], widths: Sequence[float], smile: float) -> list[Face]:
+        return [Face(opening=o, width=w, smile=smile) for o in openings for w in widths]
+
+    return {
+        "mouths.webp": (MOUTH_BOX, mouths(OPENINGS, WIDTHS, 0)),
+        "mouths_happy.webp": (MOUTH_BOX, mouths(MOOD_OPENINGS, MOOD_WIDTHS, 1)),
+        "mouths_sad.webp": (MOUTH_BOX, mouths(MOOD_OPENINGS, MOOD_WIDTHS, -1)),
+        "mouths_contact.webp": (
+            MOUTH_BOX,
+            [Face(opening=o, width=w, teeth=t, tongue=g) for o, w, t, g in CONTACTS],
+        ),
+        "eyes.webp": (EYES_BOX, [Face(lid=lid, gaze=gaze) for lid in LIDS for gaze in GAZES]),
+        "eyes_squint.webp": (
+            EYES_BOX,
+            [Face(lid=lid, gaze=g, squint=1) for lid in SQUINT_LIDS for g in SQUINT_GAZES],
+        ),
+        "brows.webp": (BROWS_BOX, [Face(raised=r, slant=s) for r in RAISED for s in SLANTS]),
+        "brows_skew.webp": (BROWS_BOX, [Face(raised=r, skew=1) for r in SKEW_RAISED]),
+    }
+
+
+SOFT: Final = (
+    "mouths.webp",
+    "mouths_happy.webp",
+    "mouths_sad.webp",
+    "mouths_contact.webp",
+    "wave.webp",
+)
+"""Large sheets that are written with a loss that nobody sees: a fifth of the size."""
+SOFT_QUALITY: Final = 96
+
+
+def wave_sheet() -> Image.Image:
+    left, top, right, bottom = WAVE_BOX
+    column = Image.new("RGBA", (right - left, (bottom - top) * WAVE_FRAMES))
+    for index in range(WAVE_FRAMES):
+        column.paste(render(partial(draw_wave, index=index), WAVE_BOX), (0, index * (bottom - top)))
+    return column
+
+
+def manifest() -> dict[str, object]:
+    return {
+        "version": 2,
+        "title": "Leo",
+        "licence": "Apache-2.0",
+        "made_by": "benchmarks/art/leo.py",
+        "figure": "figure.webp",
+        "figure_height": HEIGHT,
+        "wall": "wall.webp",
+        "frame": on_figure((-FRAME // 2, 0, FRAME // 2, FRAME)),
+        "head": {"box": on_figure(HEAD_BOX), "fade": list(HEAD_FADE)},
+        "face": {"box": on_figure(FACE_BOX), "fade": list(FACE_FADE)},
+        "shoulders": {"from": NECK_Y, "to": SHOULDER_Y},
+        "mouth": {
+            "box": on_figure(MOUTH_BOX),
+            "inside": on_figure(LIPS_BOX),
+            "sheets": [
+                {"file": "mouths.webp", "axes": {"opening": OPENINGS, "width": WIDTHS}},
+                *(
+                    {
+                        "file": file,
+                        "axes": {"opening": MOOD_OPENINGS, "width": MOOD_WIDTHS},
+                        "always": {"smile": smile},
+                    }
+                    for file, smile in (("mouths_happy.webp", 1), ("mouths_sad.webp", -1))
+                ),
+                {
+                    "file": "mouths_contact.webp",
+                    "states": [
+                        {"opening": o, "width": w, **({"teeth": t} if t else {"tongue": g})}
+                        for o, w, t, g in CONTACTS
+                    ],
+                },
+            ],
+        },
+        "eyes": {
+            "box": on_figure(EYES_BOX),
+            "sheets": [
+                {"file": "eyes.webp", "axes": {"lid": LIDS, "gaze": GAZES}},
+                {
+                    "file": "eyes_squint.webp",
+                    "axes": {"lid": SQUINT_LIDS, "gaze": SQUINT_GAZES},
+                    "always": {"squint": 1},
+                },
+            ],
+        },
+        "brows": {
+            "box": on_figure(BROWS_BOX),
+            "sheets": [
+                {"file": "brows.webp", "axes": {"raised": RAISED, "slant": SLANTS}},
+                {
+                    "file": "brows_skew.webp",
+                    "states": [{"raised": raised, "skew": 1} for raised in SKEW_RAISED],
+                },
+            ],
+        },
+        "overlays": {
+            "wave": {"file": "wave.webp", "box": on_figure(WAVE_BOX), "frames": WAVE_FRAMES}
+        },
+        "gestures": {
+            "wave_hello": {
+                "seconds": WAVE_SECONDS,
+                "keys": WAVE_KEYS,
+                "overlay": "wave",
+                "frames": wave_order(),
+                "expression": ["happy", 0.7],
+            }
+        },
+    }
+
+
+def write(folder: Path) -> None:
+    """Every file of the character, and the manifest that says what they are."""
+    rest = partial(draw_figure, face=Face())
+    images = {
+        "figure.webp": render(rest, (-LEFT, 0, WIDTH - LEFT, HEIGHT)),
+        "wall.webp": render(draw_wall, (0, 0, FRAME, FRAME)).convert("RGB").resize((256, 256)),
+        "wave.webp": wave_sheet(),
+    }
+    for file, (box, faces) in states().items():
+        images[file] = sheet([partial(draw_figure, face=face) for face in faces], box, rest)
+    save(folder, {name: images[name] for name in images if name not in SOFT}, manifest())
+    for name in SOFT:
+        images[name].save(folder / name, quality=SOFT_QUALITY, alpha_quality=100, method=6)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw Leo into a character folder.")
+    parser.add_argument("folder", type=Path)
+    write(parser.parse_args().folder)
+
+
+if __name__ == "__main__":
+    main()
