@@ -14,7 +14,7 @@ that `sculpt` lights; eyes, lips, teeth, hair and glasses are painted on them.
 import argparse
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from benchmarks.art.brush import (
     slope,
     taper,
 )
-from benchmarks.art.sculpt import Field, Finish, Ground, blurred, coloured, image_of, lit, smooth
+from benchmarks.art.sculpt import Field, Finish, Ground, blurred, image_of, lit, smooth
 from benchmarks.art.sheets import save, sheet
 
 # The figure's canvas: wider and taller than the frame, so that no shape of picture cuts it.
@@ -158,7 +158,7 @@ WAVE_KEYS: Final = (
 MOUTH_BOX: Final = (-166, 496, 166, 764)
 EYES_BOX: Final = (-150, 398, 150, 496)
 BROWS_BOX: Final = (-156, 296, 156, 398)
-LIPS_BOX: Final = (-78, 586, 78, 672)
+LIPS_BOX: Final = (-70, 580, 70, 668)
 """Where the inside of the mouth may show, and nothing else is as dark."""
 FACE_BOX: Final = (-172, 280, 172, 764)
 FACE_FADE: Final = (56, 60, 56, 56)
@@ -329,9 +329,7 @@ def neck_relief() -> tuple[skia.Image, Point, skia.Path]:
     heights = heights - 9 * ground.bump(0, 842, 20, 16) + 6 * ground.bump(0, 752, 16, 20)
     cast = shape(dots("-150,540 150,540 140,690 108,752 34,782 -30,776 -84,742 -128,680"))
     shade = 0.62 * blurred(ground.mask(cast), 13) + 0.22 * ground.bump(120, 720, 50, 190)
-    image = lit(
-        ground, blurred(heights, 2), SKIN, shade=np.clip(shade, 0, 0.8).astype(np.float32)
-    )
+    image = lit(ground, blurred(heights, 2), SKIN, shade=np.clip(shade, 0, 0.8).astype(np.float32))
     return image, (box[0], box[1]), outline
 
 
@@ -365,8 +363,8 @@ NECKLINE: Final = "-140,760 -124,790 -92,822 -48,843 0,849 48,843 92,822 124,790
 
 def body_outline() -> skia.Path:
     right = dots(
-        "0,790 70,790 116,768 146,760 168,766 206,782 268,806 344,838 410,886 452,954 478,1060 498,1200"
-        " 512,1340 524,1580 0,1620"
+        "0,790 70,790 116,768 146,760 168,766 206,782 268,806 344,838 410,886 452,954 478,1060"
+        " 498,1200 512,1340 524,1580 0,1620"
     )
     return shape(mirrored(right))
 
@@ -461,14 +459,16 @@ def hair_outline() -> skia.Path:
     return shape(mirrored(right))
 
 
-SIDES: Final = "100,214 146,220 159,240 166,290 169,344 168,420 158,446 152,456 149,400 143,340 128,254"
+SIDES: Final = (
+    "100,214 146,220 159,240 166,290 169,344 168,420 158,446 152,456 149,400 143,340 128,254"
+)
 
 
 def draw_sides(brush: Brush) -> None:
     """The sides, cut short: hair that thins out into the skin before the ears."""
     dice = random.Random(8)
     thinning = slope(
-        (0, 236), (0, 452), (0, HAIR, 1), (0.25, HAIR, 0.96), (0.7, HAIR, 0.55), (1, HAIR, 0.0)
+        (0, 236), (0, 452), (0, HAIR, 1), (0.25, HAIR, 0.94), (0.7, HAIR, 0.42), (1, HAIR, 0.0)
     )
     for side in (-1, 1):
         whole = shape([(side * x, y) for x, y in dots(SIDES)])
@@ -479,7 +479,7 @@ def draw_sides(brush: Brush) -> None:
             brush.fill(whole, thinning, 0.75, 9)
         for _ in range(620):
             x, y = dice.uniform(118, 174), dice.uniform(236, 456)
-            if whole.contains(side * x, y) and dice.random() < 1.15 - (y - 236) / 230:
+            if whole.contains(side * x, y) and dice.random() < 1.1 - (y - 236) / 200:
                 lit_ = side < 0 and dice.random() < 0.35
                 ink = HAIR_LIGHT if lit_ else "#0B0605"
                 brush.fill(oval(side * x, y, 1.3, 1.3), ink, 0.5)
@@ -515,7 +515,7 @@ def ragged(path: skia.Path, dice: random.Random) -> skia.Path:
 HAIR_FINISH: Final = Finish(
     ramp=((0.0, "#0C0706"), (0.45, HAIR), (0.75, "#33231B"), (1.0, HAIR_LIGHT)),
     rim="#FFB784",
-    rim_strength=2.2,
+    rim_strength=0.8,
 )
 
 
@@ -608,17 +608,15 @@ def draw_beard(brush: Brush, face: Face) -> None:
     drop = jaw_drop(face)
     outline = beard_outline(face)
     with brush.inside(shape(face_points(drop))):
-        brush.fill(outline, BEARD, 0.34, 9)
-        brush.fill(outline, BEARD, 0.40, 4)
+        brush.fill(outline, BEARD, 0.32, 9)
+        brush.fill(outline, BEARD, 0.34, 4)
         for x, y, length, tone in beard_roots():
             px, py = _beard_place(x, y, face, drop)
             # Hair grows down, outward on the cheeks and inward below the chin.
             lean = math.copysign(0.35, x) if y < 660 else -x / 260
             light = 0.5 - px / 400 - (py - 600) / 600
-            ink = mix("#120907", "#6B4634", max(0.0, tone * 1.4 - 0.6) * light * 2)
-            brush.line(
-                curve([(px, py), (px + lean * length, py + length)]), ink, 1.15, 0.42
-            )
+            ink = mix("#1E110C", "#6B4634", max(0.0, tone * 1.4 - 0.6) * light * 2)
+            brush.line(curve([(px, py), (px + lean * length, py + length)]), ink, 1.15, 0.40)
 
 
 # Nose.
@@ -779,10 +777,10 @@ def draw_mouth(brush: Brush, face: Face) -> None:
         brush.line(curve(lips.below), "#4A1B1C", 1.8, 0.0 if between_teeth(face) else 0.6, 0.8)
         brush.line(curve(lips.above), "#3A1113", 2.0, 0.7, 0.8)
     else:
-        brush.line(curve(lips.above), "#2E0E0D", 5.0, 0.5, 2.0)
-        brush.line(curve(lips.above), "#250A0A", 2.8, 0.95, 0.6)
+        brush.line(curve(lips.above), "#3E1A17", 5.0, 0.5, 2.0)
+        brush.line(curve(lips.above), "#4C2420", 2.8, 1.0, 0.5)
     for side in (-1, 1):
-        brush.fill(oval(side * (corner - 1.5), lips.ends, 3.6, 2.4), "#2E0E0D", 0.65, 1.8)
+        brush.fill(oval(side * (corner - 1.5), lips.ends, 3.6, 2.4), "#45201C", 0.65, 1.8)
 
 
 def draw_inner_mouth(brush: Brush, hole: skia.Path, face: Face, lips: Lips) -> None:
@@ -809,7 +807,13 @@ def upper_teeth(face: Face, lips: Lips) -> float:
     """How much of the upper teeth shows: they stand still while the lip is drawn up."""
     if face.teeth:
         return lips.gap + 1.5
-    edge = LIPS_Y + 9 + 3 * face.spread - 11 * face.rounded + 2 * max(face.smile, 0.0)
+    edge = (
+        LIPS_Y
+        + 9
+        + 3 * face.spread
+        - (3 + 8 * face.rounded) * face.rounded
+        + 2 * max(face.smile, 0.0)
+    )
     return min(edge - lips.top, 20.0)
 
 
@@ -830,13 +834,15 @@ def draw_teeth(brush: Brush, lips: Lips, reach: float, length: float) -> None:
         (0.84, "#93796E", 1),
         (1, "#2E1213", 1),
     )
+    gums = skia.Path.Rect(skia.Rect.MakeLTRB(-reach, lips.top - 12, reach, lips.top + length - 3.5))
+    brush.fill(gums, shade, 0.6)
     for side in (-1, 1):
         x = 0.0
         for index, wide in enumerate(TOOTH_WIDTHS):
             wide *= scale
             share = min(1.0, x / reach)
             edge = lips.top + length - (1.2 if index == 1 else 0.0) - 5 * share**2
-            left, right = sorted((side * (x + 0.35), side * (x + wide - 0.35)))
+            left, right = sorted((side * (x + 0.12), side * (x + wide - 0.12)))
             tooth = skia.RRect.MakeRectXY(
                 skia.Rect.MakeLTRB(left, edge - 34, right, edge), 2.6, 3.2
             )
@@ -878,7 +884,7 @@ def draw_lower_teeth(brush: Brush, face: Face, lips: Lips) -> None:
         for wide in widths:
             wide *= scale
             y = edge - 3.5 * (x / reach) ** 2 * (lips.gap / 20)
-            left, right = sorted((side * (x + 0.4), side * (x + wide - 0.4)))
+            left, right = sorted((side * (x + 0.15), side * (x + wide - 0.15)))
             tooth = skia.RRect.MakeRectXY(skia.Rect.MakeLTRB(left, y, right, y + 30), 1.8, 2)
             brush.fill(skia.Path.RRect(tooth), shade, 0.95)
             x += wide
@@ -933,8 +939,8 @@ def draw_raised_tongue(brush: Brush, lips: Lips, teeth: float, reach: float) -> 
     brush.fill(
         tongue,
         slope(
-            (-5, top),
-            (5, low + 2),
+            (0, top),
+            (0, low + 2),
             (0, mix(TONGUE, MOUTH, 0.2), 1),
             (0.45, mix(TONGUE, "#E08A86", 0.3), 1),
             (1, mix(TONGUE, MOUTH, 0.5), 1),
@@ -974,8 +980,8 @@ def draw_tip(brush: Brush, lips: Lips) -> None:
     brush.fill(
         tip,
         slope(
-            (-4, top),
-            (4, low),
+            (0, top),
+            (0, low),
             (0, mix(TONGUE, MOUTH, 0.35), 1),
             (0.5, "#DE8A84", 1),
             (1, "#C4646A", 1),
@@ -1051,9 +1057,7 @@ def draw_eye(brush: Brush, side: int, face: Face) -> None:
             brush.line(crow, SKIN_DEEP, 2.2, 0.30 * squint, 1.2)
     brush.line(curve(lash_line), LINE, 5, 0.40, 2.4)
     brush.fill(
-        taper(
-            [*lash_line, at((45, lidded(-4.5, -1)))], [1.2, 2.6, 3.8, 4.4, 4.2, 3.2, 0.5]
-        ),
+        taper([*lash_line, at((45, lidded(-4.5, -1)))], [1.2, 2.6, 3.8, 4.4, 4.2, 3.2, 0.5]),
         LINE,
     )
 
@@ -1073,9 +1077,7 @@ def draw_eyeball(brush: Brush, opening: skia.Path, side: int, face: Face, centre
         brush.fill(oval(x, y, 23.5, 23.5), "#1C0D07", 1.0, 1.0)
         brush.fill(
             oval(x, y, 21.5, 21.5),
-            glow(
-                (x + 4, y + 10), 27, (0, "#C07A3A", 1), (0.45, IRIS, 1), (1, "#27120A", 1)
-            ),
+            glow((x + 4, y + 10), 27, (0, "#C07A3A", 1), (0.45, IRIS, 1), (1, "#27120A", 1)),
         )
         dice = random.Random(7)
         for _ in range(40):
@@ -1158,9 +1160,7 @@ def lens_path(side: int) -> skia.Path:
 def draw_glasses(brush: Brush) -> None:
     lenses = [lens_path(side) for side in (-1, 1)]
     bridge = curve(dots("-28,434 -14,424 0,421 14,424 28,434"))
-    temples = [
-        curve([(side * 133, 436), (side * 150, 431), (side * 170, 434)]) for side in (-1, 1)
-    ]
+    temples = [curve([(side * 133, 436), (side * 150, 431), (side * 170, 434)]) for side in (-1, 1)]
     with brush.inside(shape(face_points(0))):
         brush.canvas.save()
         brush.canvas.translate(4, 9)
@@ -1202,7 +1202,7 @@ FINGERS: Final = (
     ((316, 630), (312, 552), (308, 494), (20.5, 18.0, 15.0)),
     ((352, 636), (358, 564), (362, 510), (19.5, 17.0, 14.0)),
     ((384, 658), (400, 604), (410, 564), (17.0, 14.5, 12.0)),
-    ((296, 766), (236, 702), (204, 650), (33.0, 21.0, 15.0)),
+    ((290, 760), (236, 702), (204, 650), (27.0, 21.0, 15.0)),
 )
 HAND_SCALE: Final = 2.0
 """Pixels of the hand's relief per unit: it is turned, so finer than it is shown."""
@@ -1214,7 +1214,9 @@ def hand_image() -> tuple[skia.Image, Point]:
     box = (150.0, 450.0, 450.0, 920.0)
     ground = Ground.over(box, HAND_SCALE)
     heights, cover = _hand(ground)
-    skin = _pixels(lit(ground, heights, PALM, shade=_hand_shade(ground, cover), blush=_palm(ground)))
+    skin = _pixels(
+        lit(ground, heights, PALM, shade=_hand_shade(ground, cover), blush=_palm(ground))
+    )
     # The cuff's shadow on the wrist.
     dark = 1 - 0.5 * np.exp(-(((ground.y - 852) / 22) ** 2))[..., None]
     return image_of(skin * dark, cover), (box[0], box[1])
@@ -1234,7 +1236,9 @@ def _pixels(image: skia.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float6
     return np.asarray(image.toarray(colorType=skia.kRGBA_8888_ColorType)[..., :3], np.float64)
 
 
-def _capsule(ground: Ground, points: Sequence[Point], radii: Sequence[float]) -> tuple[Field, Field]:
+def _capsule(
+    ground: Ground, points: Sequence[Point], radii: Sequence[float]
+) -> tuple[Field, Field]:
     """Height and cover of a limb along `points` with a radius at each."""
     height = np.zeros(ground.x.shape, np.float32)
     outside = np.full(ground.x.shape, np.inf, np.float32)
@@ -1252,8 +1256,8 @@ def _capsule(ground: Ground, points: Sequence[Point], radii: Sequence[float]) ->
 def _palm_outline() -> skia.Path:
     return shape(
         dots(
-            "262,646 282,626 316,614 352,620 382,636 404,664 410,708 402,756 388,800 380,850 384,910"
-            " 298,910 300,850 286,812 262,782 248,744 250,706 256,676"
+            "262,646 282,626 316,614 352,620 382,636 404,664 410,708 402,756 388,800 380,850"
+            " 384,910 298,910 300,850 286,812 262,782 248,744 250,706 256,676"
         )
     )
 
@@ -1265,7 +1269,7 @@ def _hand(ground: Ground) -> tuple[Field, Field]:
         limb, seen = _capsule(ground, (root, middle, tip), radii)
         heights = np.maximum(heights, limb * (0.92 if index < 4 else 0.85))
         cover = np.maximum(cover, seen)
-    heights = blurred(heights.astype(np.float32), 2.4 * ground.scale)
+    heights = blurred(heights.astype(np.float32), 3.0 * ground.scale)
     heights = heights + 10 * ground.bump(286, 752, 36, 46, -0.5)
     heights = heights + 7 * ground.bump(380, 744, 20, 52)
     for x, y in ((286, 652), (318, 642), (352, 646), (382, 666)):
@@ -1288,9 +1292,7 @@ def bent(points: Sequence[Point]) -> list[Point]:
     """A smooth line through `points`, in short steps."""
     measure = skia.PathMeasure(curve(points), False)
     count = 24
-    places = [
-        measure.getPosTan(measure.getLength() * step / count)[0] for step in range(count + 1)
-    ]
+    places = [measure.getPosTan(measure.getLength() * step / count)[0] for step in range(count + 1)]
     return [(place.x(), place.y()) for place in places]
 
 

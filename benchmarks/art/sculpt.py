@@ -5,6 +5,7 @@ slopes give the direction that each place faces, and that and one light give its
 colours turns shade into skin, wool or a wall. So every part of a figure is lit alike.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class Ground:
     def distance(self, points: Sequence[Point]) -> Field:
         """From every place to the line through `points`."""
         nearest = np.full(self.x.shape, np.inf, np.float32)
-        for (ax, ay), (bx, by) in zip(points, points[1:], strict=False):
+        for (ax, ay), (bx, by) in itertools.pairwise(points):
             run = (bx - ax) ** 2 + (by - ay) ** 2 or 1.0
             share = np.clip(((self.x - ax) * (bx - ax) + (self.y - ay) * (by - ay)) / run, 0, 1)
             far = np.hypot(self.x - ax - share * (bx - ax), self.y - ay - share * (by - ay))
@@ -125,7 +126,11 @@ class Finish:
 
 
 def lit(
-    ground: Ground, heights: Field, finish: Finish, *, shade: Field | None = None,
+    ground: Ground,
+    heights: Field,
+    finish: Finish,
+    *,
+    shade: Field | None = None,
     blush: Sequence[tuple[str, Field]] = (),
 ) -> skia.Image:
     """The surface in the light. `shade` (0..1) darkens it more; `blush` tints it by share."""
@@ -143,16 +148,19 @@ def lit(
     rgb = coloured(value, finish.ramp)
     for tint, share in blush:
         rgb = rgb + (_rgb(tint) * (0.35 + 0.75 * value[..., None]) - rgb) * share[..., None]
-    half = np.array(KEY) + (0, 0, 1)
+    half = np.array(KEY) + np.array((0, 0, 1))
     half = half / math.hypot(*half)
     shine = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1) ** finish.hardness
     if shade is not None:
         shine = shine * (1 - shade) ** 2
     rgb = rgb + (255 - rgb) * (_rgb(finish.sheen) / 255) * (finish.gloss * shine)[..., None]
     edge = np.clip(nx * RIM[0] + ny * RIM[1] - 0.42, 0, 1) ** 1.5 * (1 - nz)
-    rgb = rgb + (255 - rgb) * (_rgb(finish.rim) / 255) * (
-        np.clip(finish.rim_strength * edge, 0, 1)
-    )[..., None]
+    rgb = (
+        rgb
+        + (255 - rgb)
+        * (_rgb(finish.rim) / 255)
+        * (np.clip(finish.rim_strength * edge, 0, 1))[..., None]
+    )
     return image_of(rgb)
 
 
