@@ -51,11 +51,11 @@ LEFT: Final = WIDTH // 2
 SKIN: Final = Finish(
     ramp=(
         (0.00, "#24100C"),
-        (0.18, "#482317"),
-        (0.40, "#7A4128"),
-        (0.62, "#A8653F"),
-        (0.82, "#C98A5E"),
-        (1.00, "#E6B388"),
+        (0.18, "#432015"),
+        (0.40, "#713A23"),
+        (0.62, "#985836"),
+        (0.82, "#B5764C"),
+        (1.00, "#D59D70"),
     ),
     gloss=0.20,
     hardness=16,
@@ -66,9 +66,9 @@ PALM: Final = Finish(
     ramp=(
         (0.00, "#3A1B14"),
         (0.25, "#7C4532"),
-        (0.50, "#B97A5C"),
-        (0.75, "#DCA584"),
-        (1.00, "#F3CBAD"),
+        (0.50, "#B07050"),
+        (0.75, "#D49A76"),
+        (1.00, "#EEC3A0"),
     ),
     gloss=0.10,
     rim="#FFC79A",
@@ -90,8 +90,8 @@ WOOL: Final = Finish(
     reach=18,
 )
 SKIN_DEEP: Final = "#3A1B12"
-SKIN_MID: Final = "#8A4E31"
-SKIN_LIGHT: Final = "#D99E70"
+SKIN_MID: Final = "#7E452B"
+SKIN_LIGHT: Final = "#C98D61"
 HAIR: Final = "#1B1210"
 HAIR_LIGHT: Final = "#5C4032"
 HAIR_CREST: Final = "#94704F"
@@ -128,19 +128,21 @@ SLANTS: Final = (-1.0, 0.0, 1.0)
 SKEW_RAISED: Final = (-0.3, 0.3, 0.8)
 CONTACTS: Final = (
     # Opening, width, teeth on the lower lip (f, v), tongue: between the teeth (th) below an
-    # opening of .19, behind the upper teeth (l, d, n) above.
+    # opening of .27, behind the upper teeth (l, d, n) above.
     (0.05, 0.0, 1, 0),
     (0.05, -0.5, 1, 0),
     (0.05, 0.6, 1, 0),
     (0.2, 0.0, 1, 0),
-    (0.12, 0.0, 0, 1),
-    (0.12, 0.6, 0, 1),
-    (0.2, 0.0, 0, 1),
-    (0.2, 0.6, 0, 1),
-    (0.3, 0.0, 0, 1),
-    (0.3, 0.6, 0, 1),
-    (0.3, -0.5, 0, 1),
+    (0.1, 0.0, 0, 1),
+    (0.1, 0.6, 0, 1),
+    (0.22, 0.0, 0, 1),
+    (0.22, 0.6, 0, 1),
+    (0.32, 0.0, 0, 1),
+    (0.32, 0.6, 0, 1),
+    (0.32, -0.5, 0, 1),
     (0.45, 0.0, 0, 1),
+    (0.45, 0.6, 0, 1),
+    (0.65, 0.0, 0, 1),
 )
 RISING: Final = 7
 SWINGING: Final = 9
@@ -237,7 +239,7 @@ def face_relief(mouth: Face) -> tuple[skia.Image, Point]:
     heights = blurred(heights, 3.0)
     temple = 0.30 * ground.bump(185, 430, 60, 330) + 0.10 * ground.bump(-185, 520, 40, 200)
     under = 0.30 * smooth((ground.y - (CHIN_Y - 26 + drop)) / 40)
-    hairline = 0.34 * np.clip(1 - (ground.y - 196) / 62, 0, 1) ** 1.6
+    hairline = 0.34 * np.clip(1 - (ground.y - 212) / 62, 0, 1) ** 1.6
     shade = np.clip(temple + under + hairline, 0, 0.75).astype(np.float32)
     red = 0.20 * ground.bump(-98, 522, 46, 32) + 0.12 * ground.bump(98, 522, 46, 32)
     red = red + 0.20 * ground.bump(0, 536, 34, 20)
@@ -255,7 +257,7 @@ def _features(ground: Ground, mouth: Face, drop: float) -> Field:
     low = Ground(ground.left, ground.top, ground.scale, x, y - jaw)
     smile = max(mouth.smile, 0.0)
     sad = max(-mouth.smile, 0.0)
-    heights = 16 * bump(-20, 285, 96, 62) + 5 * bump(0, 398, 20, 12)
+    heights = 16 * bump(-16, 296, 96, 56) + 5 * bump(0, 398, 20, 12)
     profile = np.interp(y, [392, 420, 470, 515, 540, 556, 570], [0, 5, 19, 31, 34, 18, 0])
     bridge = np.interp(y, [396, 430, 480, 530, 560], [18, 16, 18, 24, 26])
     heights = heights + profile * np.exp(-((x / bridge) ** 2))
@@ -453,14 +455,15 @@ def _above(line: skia.Path) -> skia.Path:
 
 def hair_outline() -> skia.Path:
     right = dots(
-        "0,100 46,103 90,116 124,142 147,180 160,226 165,276 158,290 149,270 138,252 118,238"
-        " 92,226 48,216 0,213"
+        "0,108 46,111 90,123 124,148 147,184 160,230 165,278 161,292 152,282 144,268 134,254"
+        " 112,240 60,230 0,227"
     )
     return shape(mirrored(right))
 
 
 SIDES: Final = (
-    "100,214 146,220 159,240 166,290 169,344 168,420 158,446 152,456 149,400 143,340 128,254"
+    "100,224 146,224 160,246 166,290 169,344 168,430 160,462 155,458 155,414 152,376 148,342"
+    " 143,306 138,272 130,244"
 )
 
 
@@ -474,11 +477,11 @@ def draw_sides(brush: Brush) -> None:
         whole = shape([(side * x, y) for x, y in dots(SIDES)])
         with brush.inside(whole):
             brush.fill(whole, slope((0, 230), (0, 450), (0, "#33190F", 1), (1, "#6A3A26", 1)))
-        brush.fill(whole, thinning, 1.0, 1.5)
+        brush.fill(whole, thinning, 1.0, 2.2)
         with brush.inside(shape(face_points(0))):
             brush.fill(whole, thinning, 0.75, 9)
         for _ in range(620):
-            x, y = dice.uniform(118, 174), dice.uniform(236, 456)
+            x, y = dice.uniform(124, 174), dice.uniform(236, 456)
             if whole.contains(side * x, y) and dice.random() < 1.1 - (y - 236) / 200:
                 lit_ = side < 0 and dice.random() < 0.35
                 ink = HAIR_LIGHT if lit_ else "#0B0605"
@@ -557,7 +560,7 @@ def _paint_hair(brush: Brush) -> None:
         else:
             ink = mix(HAIR, HAIR_LIGHT, tone) if tone < 0.8 else mix(HAIR_LIGHT, HAIR_CREST, 0.5)
             brush.line(path, ink, 2.0, 0.35 + 0.5 * tone, 0.3)
-    rim = curve(dots("60,106 94,118 126,144 149,182 161,230"))
+    rim = curve(dots("60,114 94,126 126,150 149,187 161,232"))
     brush.line(rim, "#FFB784", 4, 0.32, 3)
 
 
@@ -688,16 +691,16 @@ def lips_of(face: Face) -> Lips:
     gap = 74 * opening + 4.5 * min(1.0, opening / 0.08) * (1 - opening)
     gap *= 1 - 0.34 * spread - 0.22 * round_
     wide_open = min(1.0, gap / 40)
-    corner = 66 + 10 * spread - 27 * round_ + (11 * smile - 2 * sad) * (1 - 0.7 * round_)
+    corner = 66 + 10 * spread - 27 * round_ + (13 * smile - 2 * sad) * (1 - 0.7 * round_)
     corner -= 2.5 * wide_open * (1 - spread)
     upper = (19.0 + 3.0 * round_ - 4 * smile) * (1 - 0.12 * wide_open - 0.14 * spread)
     lower = (24.0 + 3.5 * round_ - 4 * smile) * (1 - 0.12 * wide_open - 0.14 * spread)
-    lift = (8 + 2.5 * spread + 11 * smile - 13 * sad) * (1 - 0.8 * round_)
+    lift = (9.5 + 2.5 * spread + 14 * smile - 13 * sad) * (1 - 0.8 * round_)
     top = LIPS_Y - 0.12 * gap - (4 * smile if gap > 2 else 0) - 2 * sad
     bottom = top + gap
     ends = LIPS_Y - lift * (1 - 0.35 * wide_open) + 0.34 * gap
     if between_teeth(face):
-        bottom = top + 14
+        bottom = top + max(14.0, gap)
     if face.teeth:
         # The lower lip is drawn in under the upper teeth.
         top, bottom, lower, upper = top - 3, top + 7, lower * 0.62, upper * 0.92
@@ -957,7 +960,7 @@ def draw_raised_tongue(brush: Brush, lips: Lips, teeth: float, reach: float) -> 
 
 def between_teeth(face: Face) -> bool:
     """Whether the tongue's tip shows between the teeth (th), not behind the upper ones (l)."""
-    return face.tongue > 0 and face.opening < 0.19
+    return face.tongue > 0 and face.opening < 0.27
 
 
 def draw_tip(brush: Brush, lips: Lips) -> None:
@@ -1115,7 +1118,7 @@ def draw_brow(brush: Brush, side: int, face: Face) -> None:
         rise = up * (11 + 9 * math.sin(math.pi * min(1.0, max(0.0, 0.15 + 0.75 * share))))
         rise += face.slant * (9 * (1 - share) - 4 * share)
         pinch = 4.0 * max(-face.slant, 0.0) * (1 - share)
-        return side * (EYE[0] + x - pinch), 371 + y - rise
+        return side * (EYE[0] + x - pinch), 373 + y - rise
 
     brow = taper([at(*p) for p in BROW], [6.0, 14.5, 16.0, 12.0, 1.5])
     brush.fill(brow, HAIR, 0.30, 4)
