@@ -695,10 +695,10 @@ def lips_of(face: Face) -> Lips:
     corner -= 2.5 * wide_open * (1 - spread)
     upper = (19.0 + 3.0 * round_ - 4 * smile) * (1 - 0.12 * wide_open - 0.14 * spread)
     lower = (24.0 + 3.5 * round_ - 4 * smile) * (1 - 0.12 * wide_open - 0.14 * spread)
-    lift = (9.5 + 2.5 * spread + 14 * smile - 13 * sad) * (1 - 0.8 * round_)
-    top = LIPS_Y - 0.12 * gap - (4 * smile if gap > 2 else 0) - 2 * sad
+    lift = (9.5 + 2.5 * spread + 10 * smile - 13 * sad) * (1 - 0.8 * round_)
+    top = LIPS_Y - 0.12 * gap - 4 * smile - 2 * sad
     bottom = top + gap
-    ends = LIPS_Y - lift * (1 - 0.35 * wide_open) + 0.34 * gap
+    ends = LIPS_Y - 3 * smile - lift * (1 - 0.35 * wide_open) + 0.34 * gap
     if between_teeth(face):
         bottom = top + max(14.0, gap)
     if face.teeth:
@@ -964,8 +964,8 @@ def between_teeth(face: Face) -> bool:
 
 
 def draw_tip(brush: Brush, lips: Lips) -> None:
-    reach = lips.inner * 0.46
-    top, low = lips.top + 4.5, lips.bottom + 4.5
+    reach = lips.inner * 0.42
+    top, low = lips.top + min(8.5, 0.42 * lips.gap), lips.bottom + 3
     tip = shape(
         [
             (-reach, top + 3),
@@ -986,8 +986,8 @@ def draw_tip(brush: Brush, lips: Lips) -> None:
             (0, top),
             (0, low),
             (0, mix(TONGUE, MOUTH, 0.35), 1),
-            (0.5, "#DE8A84", 1),
-            (1, "#C4646A", 1),
+            (0.5, "#CC7872", 1),
+            (1, "#AE565A", 1),
         ),
     )
     with brush.inside(tip):
