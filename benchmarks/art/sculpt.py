@@ -17,7 +17,7 @@ import skia  # type: ignore[import-not-found]  # it has no type information
 
 from benchmarks.art.brush import Point
 
-Field = npt.NDArray[np.float32]
+Field = npt.NDArray[np.float64]
 Ramp = Sequence[tuple[float, str]]
 """Shade 0 (dark) .. 1 (facing the light), and the colour there; rising shades."""
 
@@ -43,14 +43,14 @@ class Ground:
     def over(cls, box: tuple[float, float, float, float], scale: float = 1.0) -> Self:
         left, top, right, bottom = box
         columns, rows = round((right - left) * scale), round((bottom - top) * scale)
-        x = left + (np.arange(columns, dtype=np.float32) + np.float32(0.5)) / scale
-        y = top + (np.arange(rows, dtype=np.float32) + np.float32(0.5)) / scale
+        x = left + (np.arange(columns, dtype=np.float64) + 0.5) / scale
+        y = top + (np.arange(rows, dtype=np.float64) + 0.5) / scale
         return cls(
             left,
             top,
             scale,
-            np.broadcast_to(x, (rows, columns)).astype(np.float32),
-            np.broadcast_to(y[:, None], (rows, columns)).astype(np.float32),
+            np.broadcast_to(x, (rows, columns)),
+            np.broadcast_to(y[:, None], (rows, columns)),
         )
 
     def mask(self, path: skia.Path) -> Field:
@@ -63,34 +63,34 @@ class Ground:
         canvas.translate(-self.left, -self.top)
         canvas.drawPath(path, skia.Paint(AntiAlias=True, Color=skia.ColorWHITE))
         pixels = surface.makeImageSnapshot().toarray(colorType=skia.kRGBA_8888_ColorType)
-        return np.asarray(pixels[..., 3], np.float32) / np.float32(255)
+        return np.asarray(pixels[..., 3], np.float64) / 255
 
     def pillow(self, path: skia.Path, softness: float) -> Field:
         """`path` as a cushion: 0 at its edge and outside, 1 inside, round over `softness`."""
         soft = blurred(self.mask(path), softness * self.scale)
-        return np.sqrt(np.clip(2 * soft - 1, 0, 1)).astype(np.float32)
+        return np.sqrt(np.clip(2 * soft - 1, 0, 1))
 
     def bump(self, x: float, y: float, wide: float, tall: float, turn: float = 0.0) -> Field:
         """A hill of height 1; `turn` in radians, clockwise."""
-        dx, dy = self.x - np.float32(x), self.y - np.float32(y)
+        dx, dy = self.x - x, self.y - y
         if turn:
-            cos, sin = np.float32(math.cos(turn)), np.float32(math.sin(turn))
+            cos, sin = math.cos(turn), math.sin(turn)
             dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
-        return np.exp(-((dx / np.float32(wide)) ** 2) - (dy / np.float32(tall)) ** 2)
+        return np.exp(-((dx / wide) ** 2) - (dy / tall) ** 2)
 
     def ridge(self, points: Sequence[Point], wide: float) -> Field:
         """A ridge of height 1 along `points`."""
-        return np.exp(-((self.distance(points) / np.float32(wide)) ** 2))
+        return np.exp(-((self.distance(points) / wide) ** 2))
 
     def distance(self, points: Sequence[Point]) -> Field:
         """From every place to the line through `points`."""
-        nearest = np.full(self.x.shape, np.inf, np.float32)
+        nearest = np.full(self.x.shape, np.inf, np.float64)
         for (ax, ay), (bx, by) in itertools.pairwise(points):
             run = (bx - ax) ** 2 + (by - ay) ** 2 or 1.0
             share = np.clip(((self.x - ax) * (bx - ax) + (self.y - ay) * (by - ay)) / run, 0, 1)
             far = np.hypot(self.x - ax - share * (bx - ax), self.y - ay - share * (by - ay))
             nearest = np.minimum(nearest, far)
-        return nearest.astype(np.float32)
+        return nearest
 
 
 def blurred(field: Field, sigma: float) -> Field:
@@ -101,13 +101,13 @@ def blurred(field: Field, sigma: float) -> Field:
     down = np.exp(-2 * (math.pi * sigma * np.fft.fftfreq(rows)) ** 2)
     across = np.exp(-2 * (math.pi * sigma * np.fft.rfftfreq(columns)) ** 2)
     soft = np.fft.irfft2(np.fft.rfft2(wide) * np.outer(down, across), wide.shape)
-    return soft[pad : rows - pad, pad : columns - pad].astype(np.float32)
+    return soft[pad : rows - pad, pad : columns - pad]
 
 
 def smooth(values: Field) -> Field:
     """An eased step: 0 below 0, 1 above 1."""
     share = np.clip(values, 0, 1)
-    return (share * share * (3 - 2 * share)).astype(np.float32)
+    return share * share * (3 - 2 * share)
 
 
 @dataclass(frozen=True, slots=True)
