@@ -11,11 +11,9 @@ comes from the upper left.
 """
 
 import argparse
-import json
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,17 +21,26 @@ from typing import Final
 
 import numpy as np
 import skia  # type: ignore[import-not-found]  # it has no type information
-from PIL import Image
 
-Point = tuple[float, float]
+from benchmarks.art.brush import (
+    Brush,
+    Point,
+    curve,
+    dots,
+    glow,
+    mirrored,
+    mix,
+    oval,
+    render,
+    shape,
+    slope,
+    taper,
+)
+from benchmarks.art.sheets import save, sheet
 
 # The figure's canvas: wider and taller than the frame, so that no shape of picture cuts it.
 WIDTH: Final = 1600
 HEIGHT: Final = 1500
-SUPERSAMPLING: Final = 2
-SPARE: Final = 64
-"""Drawn around a part and cut off, so that blurs and filters see what they see in the whole."""
-
 # Palette: warm skin and hair before a cool, quiet wall.
 SKIN_LIGHT: Final = "#FBDCC4"
 SKIN: Final = "#F0BE9E"
@@ -84,130 +91,6 @@ class Face:
     lid: float = 0.0
     gaze: Point = (0.0, 0.0)
     brow: float = 0.0
-
-
-def colour(text: str, alpha: float = 1.0) -> int:
-    """Skia's colour from ``#RRGGBB``."""
-    value = int(text[1:], 16)
-    return int(skia.ColorSetARGB(round(255 * alpha), value >> 16, value >> 8 & 255, value & 255))
-
-
-def mix(first: str, second: str, share: float) -> str:
-    """The colour that is `share` of the way from the first to the second."""
-    pairs = zip(bytes.fromhex(first[1:]), bytes.fromhex(second[1:]), strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)
-
-
-def dots(text: str) -> list[Point]:
-    """Points from ``x,y x,y ...``."""
-    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in text.split())]
-
-
-def mirrored(points: Sequence[Point]) -> list[Point]:
-    """A symmetric outline from its right half, given from top to bottom."""
-    return [*points, *((-x, y) for x, y in reversed(points) if x)]
-
-
-def curve(points: Sequence[Point], *, closed: bool = False) -> skia.Path:
-    """A smooth line through `points` (Catmull-Rom)."""
-    count = len(points)
-
-    def at(index: int) -> Point:
-        return points[index % count] if closed else points[min(max(index, 0), count - 1)]
-
-    path = skia.PathBuilder()
-    path.moveTo(*points[0])
-    for index in range(count if closed else count - 1):
-        (ax, ay), (bx, by), (cx, cy), (dx, dy) = (at(index + step) for step in (-1, 0, 1, 2))
-        path.cubicTo(
-            bx + (cx - ax) / 6, by + (cy - ay) / 6, cx - (dx - bx) / 6, cy - (dy - by) / 6, cx, cy
-        )
-    if closed:
-        path.close()
-    return path.detach()
-
-
-def shape(points: Sequence[Point]) -> skia.Path:
-    return curve(points, closed=True)
-
-
-def oval(x: float, y: float, rx: float, ry: float) -> skia.Path:
-    return skia.Path.Oval(skia.Rect.MakeLTRB(x - rx, y - ry, x + rx, y + ry))
-
-
-def slope(a: Point, b: Point, *stops: tuple[float, str, float]) -> skia.Shader:
-    """A gradient from `a` to `b`: (place, colour, alpha) each."""
-    return skia.GradientShader.MakeLinear(
-        [skia.Point(*a), skia.Point(*b)],
-        [colour(c, o) for _, c, o in stops],
-        [p for p, _, _ in stops],
-    )
-
-
-def glow(centre: Point, radius: float, *stops: tuple[float, str, float]) -> skia.Shader:
-    """A round gradient."""
-    return skia.GradientShader.MakeRadial(
-        skia.Point(*centre), radius, [colour(c, o) for _, c, o in stops], [p for p, _, _ in stops]
-    )
-
-
-class Brush:
-    """A canvas with the few strokes that this drawing is made of."""
-
-    def __init__(self, canvas: skia.Canvas) -> None:
-        self.canvas = canvas
-
-    def paint(self, ink: str | skia.Shader, alpha: float, blur: float) -> skia.Paint:
-        paint = skia.Paint(AntiAlias=True, Dither=True)
-        if isinstance(ink, str):
-            paint.setColor(colour(ink, alpha))
-        else:
-            paint.setShader(ink)
-            paint.setAlphaf(alpha)
-        if blur:
-            paint.setMaskFilter(skia.MaskFilter.MakeBlur(skia.kNormal_BlurStyle, blur))
-        return paint
-
-    def fill(
-        self, path: skia.Path, ink: str | skia.Shader, alpha: float = 1.0, blur: float = 0.0
-    ) -> None:
-        self.canvas.drawPath(path, self.paint(ink, alpha, blur))
-
-    def line(
-        self,
-        path: skia.Path,
-        ink: str | skia.Shader,
-        width: float,
-        alpha: float = 1.0,
-        blur: float = 0.0,
-    ) -> None:
-        paint = self.paint(ink, alpha, blur)
-        paint.setStyle(skia.Paint.kStroke_Style)
-        paint.setStrokeCap(skia.Paint.kRound_Cap)
-        paint.setStrokeJoin(skia.Paint.kRound_Join)
-        paint.setStrokeWidth(width)
-        self.canvas.drawPath(path, paint)
-
-    @contextmanager
-    def inside(self, path: skia.Path) -> Iterator[None]:
-        """What is drawn within stays within `path`."""
-        self.canvas.save()
-        self.canvas.clipPath(path, skia.ClipOp.kIntersect, True)
-        yield
-        self.canvas.restore()
-
-
-def taper(points: Sequence[Point], widths: Sequence[float]) -> skia.Path:
-    """A stroke of changing width along `points`, as an outline: brows, lashes, locks."""
-    left, right = [], []
-    for index, ((x, y), width) in enumerate(zip(points, widths, strict=True)):
-        ax, ay = points[max(index - 1, 0)]
-        bx, by = points[min(index + 1, len(points) - 1)]
-        length = math.hypot(bx - ax, by - ay) or 1.0
-        nx, ny = (ay - by) / length * width / 2, (bx - ax) / length * width / 2
-        left.append((x + nx, y + ny))
-        right.append((x - nx, y - ny))
-    return shape([*left, *reversed(right)])
 
 
 def strands(
@@ -1003,24 +886,6 @@ def draw_figure(brush: Brush, face: Face) -> None:
     draw_hair_left(brush)
 
 
-def render(draw: Callable[[Brush], None], box: tuple[float, float, float, float]) -> Image.Image:
-    """What `draw` draws within `box`, supersampled, as RGBA with straight alpha."""
-    left, top, right, bottom = box
-    width, height = round(right - left), round(bottom - top)
-    scale = SUPERSAMPLING
-    surface = skia.Surface(width * scale, height * scale)
-    canvas = surface.getCanvas()
-    canvas.clear(0)
-    canvas.scale(scale, scale)
-    canvas.translate(-left, -top)
-    draw(Brush(canvas))
-    pixels = surface.makeImageSnapshot().toarray(
-        colorType=skia.kRGBA_8888_ColorType, alphaType=skia.kUnpremul_AlphaType
-    )
-    image = Image.fromarray(np.ascontiguousarray(pixels), "RGBA")
-    return image.convert("RGBa").resize((width, height), Image.Resampling.LANCZOS).convert("RGBA")
-
-
 def draw_wall(brush: Brush) -> None:
     """A quiet wall with a wide soft light behind her."""
     brush.fill(
@@ -1048,18 +913,6 @@ FRAME: Final = 1024
 LEFT: Final = WIDTH // 2
 
 
-def sheet(faces: Sequence[Face], box: tuple[int, int, int, int]) -> Image.Image:
-    """The `box` of every face, one below the other."""
-    left, top, right, bottom = box
-    image = Image.new("RGBA", (right - left, (bottom - top) * len(faces)))
-    for row, face in enumerate(faces):
-        around = (left - SPARE, top - SPARE, right + SPARE, bottom + SPARE)
-        state = render(partial(draw_figure, face=face), around)
-        state = state.crop((SPARE, SPARE, state.width - SPARE, state.height - SPARE))
-        image.paste(state, (0, row * (bottom - top)))
-    return image
-
-
 def on_figure(box: tuple[int, int, int, int]) -> list[int]:
     """`box` in the figure's pixels, which are counted from its left edge."""
     left, top, right, bottom = box
@@ -1073,14 +926,11 @@ def write(folder: Path) -> None:
     eyes = [Face(lid=lid, gaze=gaze) for lid in LIDS for gaze in GAZES]
     images = {
         "figure.webp": render(partial(draw_figure, face=rest), (-LEFT, 0, WIDTH - LEFT, HEIGHT)),
-        "mouths.webp": sheet(mouths, MOUTH_BOX),
-        "eyes.webp": sheet(eyes, EYES_BOX),
-        "brows.webp": sheet([Face(brow=brow) for brow in BROWS], BROWS_BOX),
+        "mouths.webp": sheet([partial(draw_figure, face=f) for f in mouths], MOUTH_BOX),
+        "eyes.webp": sheet([partial(draw_figure, face=f) for f in eyes], EYES_BOX),
+        "brows.webp": sheet([partial(draw_figure, face=Face(brow=b)) for b in BROWS], BROWS_BOX),
         "wall.webp": render(draw_wall, (0, 0, FRAME, FRAME)).convert("RGB").resize((256, 256)),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, image in images.items():
-        image.save(folder / name, lossless=True, quality=100, method=6)
     manifest = {
         "title": "Ada",
         "licence": "Apache-2.0",
@@ -1106,7 +956,7 @@ def write(folder: Path) -> None:
         },
         "brows": {"file": "brows.webp", "box": on_figure(BROWS_BOX), "raised": list(BROWS)},
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    save(folder, images, manifest)
 
 
 def main() -> None:
