@@ -231,7 +231,7 @@ def lock(
             (min(1.0, shine + 0.3), fibre.light, 0.0),
         )
         brush.line(middle, glint, wide * 0.24, light, wide * 0.09 + 0.5)
-        for _ in range(max(5, round(wide / 2.6))):
+        for _ in range(max(8, round(wide / 1.5))):
             share = dice.random()
             crest = math.sin(math.pi * share) ** 0.7
             wander = [p + dice.uniform(-0.05, 0.05) for p in (share, share, share)]
@@ -246,7 +246,7 @@ def lock(
                 ink = slope(
                     root, tip, (0, fibre.dark, 0.5), (band, fibre.dark, 0.16), (1, fibre.dark, 0.5)
                 )
-                strength = 0.7
+                strength = 0.45
             else:
                 ink = slope(
                     root,
@@ -256,8 +256,8 @@ def lock(
                     (min(1.0, band + 0.35), fibre.light, 0.08),
                     (1, fibre.light, 0.12),
                 )
-                strength = 0.75 * light * crest
-            brush.line(curve(line), ink, dice.uniform(0.9, 2.4), strength, 0.3)
+                strength = 0.42 * light * crest
+            brush.line(curve(line), ink, dice.uniform(0.8, 2.2), strength, 0.3)
 
 
 def render(draw: Callable[[Brush], None], box: tuple[float, float, float, float]) -> Image.Image:
