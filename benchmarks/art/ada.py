@@ -209,7 +209,7 @@ def write(folder: Path) -> None:
             }
         },
     }
-    save(folder, images, manifest)
+    save(folder, images, manifest, nearly={*made.images, "wave.webp"})
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import skia  # type: ignore[import-not-found]  # it has no type information
 
 from benchmarks.art.ada_look import BLAZER_DARK, BLAZER_LIGHT, KNIT
-from benchmarks.art.brush import Brush, Point, curve, dots, mix, oval, shape
+from benchmarks.art.brush import Brush, Point, curve, dots, glow, mix, oval, shape
 from benchmarks.art.relief import Skin, grid, hill, inflated, lit, picture
 
 BODY_BOX: Final = (-520, 720, 520, 1500)
@@ -25,7 +25,7 @@ CLOTH: Final = Skin(
     sheen="#CDEBE6",
     sheen_strength=0.06,
     rim="#BFE0EA",
-    rim_strength=0.45,
+    rim_strength=0.85,
 )
 WOOL: Final = Skin(
     ramp=(
@@ -117,8 +117,20 @@ def draw_clothes(brush: Brush) -> None:
             )
         brush.fill(oval(140, 1010, 54, 260), "#6B5040", 0.45, 34)
         brush.fill(oval(-156, 1000, 38, 240), "#6B5040", 0.38, 24)
+    draw_necklace(brush)
     for side in (-1, 1):
         draw_jacket(brush, side)
+
+
+def draw_necklace(brush: Brush) -> None:
+    """A fine golden chain with a small disc."""
+    chain = dots("-96,774 -74,806 -40,832 0,843 40,832 74,806 96,774")
+    brush.line(curve([(x + 2, y + 4) for x, y in chain]), "#8E443B", 3, 0.35, 2)
+    brush.line(curve(chain), "#A8742E", 2.2, 0.9)
+    brush.line(curve([(x - 0.4, y - 0.5) for x, y in chain]), "#F6DC9B", 0.9, 0.9)
+    brush.fill(oval(2, 853, 8, 8), "#8E443B", 0.4, 3)
+    gold = glow((-2.5, 846), 11, (0, "#FFF6D2", 1), (0.4, "#E8BF6C", 1), (1, "#8F5A20", 1))
+    brush.fill(oval(0, 849, 7.5, 7.5), gold)
 
 
 def draw_jacket(brush: Brush, side: int) -> None:

@@ -40,7 +40,7 @@ class Eye:
                 for (ax, ay), (bx, by) in zip(opened, closed, strict=True)
             ]
 
-        up = 1.2 - 6.0 * wide + look + 4.0 * squeeze
+        up = 2.8 - 7.5 * wide + look + 4.0 * squeeze
         # The lid's middle moves most; its ends stay.
         upper = blend(UPPER, UPPER_SHUT, 0.0)
         eased = (0.45, 0.85, 1.0, 0.95, 0.55)
@@ -89,7 +89,7 @@ def draw_lid(brush: Brush, eye: Eye) -> None:
     with brush.inside(lid):
         brush.fill(oval(*middle, 20, 4.5 + 6 * eye.shut), SKIN_LIGHT, 0.55, 4)
     brush.line(curve(eye.crease), SKIN_DEEP, 5, 0.22, 3.0)
-    widths = [0.6, 2.2, 2.8, 2.8, 2.2, 0.6]
+    widths = [0.5, 1.8, 2.4, 2.4, 1.8, 0.5]
     brush.fill(taper(eye.crease, widths), mix(SKIN_DEEP, LINE, 0.25), 0.75, 0.7)
 
 
@@ -137,7 +137,7 @@ def draw_iris(brush: Brush, x: float, y: float) -> None:
             (x + radius * math.cos(angle), y + radius * math.sin(angle))
             for radius in (dice.uniform(12, 14.5), dice.uniform(18, r - 2.5))
         ]
-        brush.line(curve(ends), dice.choice(["#D9EDC0", "#123A40"]), 1.1, 0.26)
+        brush.line(curve(ends), dice.choice(["#D9EDC0", "#123A40"]), 1.5, 0.17, 0.4)
     brush.fill(oval(x, y, 16, 16), "#C79A56", 0.34, 2.6)
     brush.fill(oval(x, y, 12.2, 12.2), "#0B1012", 1.0, 0.7)
     with brush.inside(oval(x, y, r - 1, r - 1)):
@@ -161,22 +161,22 @@ def draw_lashes(brush: Brush, eye: Eye) -> None:
     """One strong line that thickens towards the temple, and lashes that leave it in curves."""
     line = eye.upper
     brush.line(curve(line), LINE, 4, 0.30, 2.4)
-    brush.fill(taper(line, [0.8, 2.6, 4.2, 5.4, 6.2, 6.0, 3.2]), LINE)
+    brush.fill(taper(line, [0.6, 2.0, 3.4, 4.6, 5.6, 5.6, 3.0]), LINE)
     down = eye.shut
-    for place, long in ((0.82, 8), (0.91, 11), (0.995, 13)):
+    for place, long in ((0.90, 10), (0.995, 13)):
         index = place * (len(line) - 1)
         low = min(int(index), len(line) - 2)
         part = index - low
         x = line[low][0] + (line[low + 1][0] - line[low][0]) * part
         y = line[low][1] + (line[low + 1][1] - line[low][1]) * part
         out = (0.1 + 1.0 * place**3) * long
-        rise = (-0.8 + 1.2 * down) * long * (1.2 - 0.6 * place)
+        rise = (-0.8 + 1.35 * down) * long * (1.2 - 0.6 * place)
         hair = [
             (x - eye.side * 2.5, y),
             (x + eye.side * out * 0.55, y + rise * (0.35 + 0.25 * down)),
             (x + eye.side * out, y + rise),
         ]
-        brush.fill(taper(hair, [5.5, 3.2, 0.3]), LINE, 0.95)
+        brush.fill(taper(hair, [4.5, 2.8, 0.3]), LINE, 0.95)
 
 
 def draw_brow(brush: Brush, side: int, face: Face) -> None:
@@ -185,12 +185,12 @@ def draw_brow(brush: Brush, side: int, face: Face) -> None:
     def at(x: float, y: float) -> Point:
         inner = 1 - float(np.interp(x, [-54, 10], [0, 1]))
         arch = float(np.exp(-(((x - 18) / 40) ** 2)))
-        rise = face.raised * (9.0 + 2.5 * arch) + skew * (8.0 + 5.0 * arch)
+        rise = face.raised * (12.0 + 3.5 * arch) + skew * (8.0 + 5.0 * arch)
         rise += face.slant * ((11.0 if face.slant > 0 else 7.0) * inner - 4.5 * (1 - inner))
         pinch = -3.5 * abs(face.slant) * inner
         return side * (EYE_X - 3 + 1.04 * x + pinch), 377 + y - rise
 
-    spine = ((-52, 0), (-36, -4), (-8, -9.5), (22, -12), (45, -7), (67, 6))
+    spine = ((-52, 2), (-36, -3), (-8, -10.5), (24, -14.5), (46, -9.5), (68, 4))
     half = (4.0, 6.6, 7.0, 5.8, 3.8, 0.5)
     body = taper([at(*p) for p in spine], [2 * h for h in half])
     brush.fill(body, mix(HAIR.mid, SKIN_DEEP, 0.35), 0.34, 4.0)

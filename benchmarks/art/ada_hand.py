@@ -98,7 +98,9 @@ def hand_picture() -> skia.Image:
     warm = tips + hill(x, y, (-34, -52), (18, 40), 0.26) + hill(x, y, (44, -56), (22, 26), 0.24)
     warm = warm + hill(x, y, (0, -112), (46, 13), 0.26)
     valley = np.clip(1.0 - np.abs(edge + 1.2) / 2.6, 0, 1) * 0.22
-    colours = lit(0.9 * z, SKIN, step=STEP, shade=valley, blush=((np.clip(warm, 0, 1), "#F6A594"),))
+    colours = lit(
+        1.05 * z, SKIN, step=STEP, shade=valley, blush=((np.clip(warm, 0, 1), "#F6A594"),)
+    )
     return picture(colours, np.clip(0.5 - edge / STEP, 0, 1))
 
 
@@ -106,9 +108,9 @@ def draw_hand(brush: Brush) -> None:
     brush.relief(hand_picture(), HAND_BOX[0], HAND_BOX[1], STEP)
     # The lines of the palm.
     for line, width, strength in (
-        ("60,-84 40,-92 20,-84 8,-56 8,-20", 2.2, 0.42),
-        ("56,-90 30,-92 2,-82 -26,-62", 2.0, 0.34),
-        ("-46,-92 -26,-98 0,-100 20,-112", 2.0, 0.34),
+        ("60,-84 40,-92 20,-84 8,-56 8,-20", 2.2, 0.32),
+        ("56,-90 30,-92 2,-82 -26,-62", 2.0, 0.27),
+        ("-46,-92 -26,-98 0,-100 20,-112", 2.0, 0.27),
     ):
         brush.line(curve(dots(line)), SKIN_DEEP, width, strength, 0.9)
         brush.line(curve([(x, y + 2.2) for x, y in dots(line)]), "#FFE9DC", 1.6, 0.35, 1.0)
@@ -132,7 +134,7 @@ def _draw_joint(brush: Brush, place: Point, limb: Limb, thick: float) -> None:
         )
         for s in (-1.0, -0.4, 0.4, 1.0)
     ]
-    brush.line(curve(line), SKIN_DEEP, 1.6, 0.34, 0.7)
+    brush.line(curve(line), SKIN_DEEP, 1.6, 0.28, 0.8)
 
 
 @lru_cache(maxsize=1)

@@ -20,8 +20,10 @@ from benchmarks.art.ada_look import (
 )
 from benchmarks.art.brush import Brush, Point, curve, glow, mix, oval, shape, slope
 
+SEAM: Final = "#93404A"
+"""Where shut lips meet: lighter than any inside, so that shut is seen as shut."""
 LIPS_Y: Final = 602.0
-FRIENDLY: Final = 0.3
+FRIENDLY: Final = 0.38
 TOOTH_WIDTHS: Final = (15.0, 12.5, 12.0, 10.0, 8.0)
 """From the middle outwards, of the upper row."""
 
@@ -76,10 +78,10 @@ def lips(face: Face) -> Lips:
     wide_open = min(1.0, gap / 34)
     parted = min(1.0, gap / 8)
 
-    corner = 66 + 9 * spread - 27 * round_ - 7 * wide_open * (1 - spread)
+    corner = 63 + 10 * spread - 25 * round_ - 7 * wide_open * (1 - spread)
     corner += smile * (11 - 6 * round_) - 2 * sad
-    upper = (16.5 + 5.0 * round_) * (1 - 0.10 * wide_open - 0.14 * spread - 0.22 * smile)
-    lower = (22.5 + 5.5 * round_) * (1 - 0.12 * wide_open - 0.12 * spread - 0.12 * smile)
+    upper = (17.5 + 5.0 * round_) * (1 - 0.10 * wide_open - 0.14 * spread - 0.22 * smile)
+    lower = (24.0 + 5.5 * round_) * (1 - 0.12 * wide_open - 0.12 * spread - 0.12 * smile)
     lower -= 7.0 * face.teeth
     upper -= 2.0 * face.teeth
     lift = 3.0 * face.teeth + 3.0 * spread * parted + 2.0 * smile * parted
@@ -162,11 +164,10 @@ def draw_mouth(brush: Brush, face: Face) -> None:
     )
     with brush.inside(lower_lip):
         glossy = 1.0 - 0.5 * face.teeth
-        for side in (-1, 1):
-            brush.fill(
-                oval(side * m.corner * 0.24 - 4, m.bottom + m.lower * 0.45, m.corner * 0.2, m.lower * 0.2),
-                "#FFC9BC", (0.60 if side < 0 else 0.38) * glossy, 4,
-            )  # fmt: skip
+        for side, strength in ((-1, 0.60), (1, 0.38)):
+            x, y = side * m.corner * 0.24 - 4, m.bottom + m.lower * 0.45
+            light = oval(x, y, m.corner * 0.2, m.lower * 0.2)
+            brush.fill(light, "#FFC9BC", strength * glossy, 4)
         brush.fill(
             oval(-m.corner * 0.22, m.bottom + m.lower * 0.38, m.corner * 0.13, m.lower * 0.085),
             "#FFFFFF",
@@ -179,10 +180,10 @@ def draw_mouth(brush: Brush, face: Face) -> None:
         brush.line(curve(m.below), "#7A2E35", 1.6, 0.5, 0.8)
         brush.line(curve(m.above), "#3A0E16", 2.0, 0.55, 0.9)
     else:
-        brush.line(curve(m.above), "#7A2C35", 5, 0.35, 2)
-        brush.line(curve(m.above), "#6A222B", 2.3, 0.92, 0.5)
+        brush.line(curve(m.above), "#8E3A42", 5, 0.40, 2)
+        brush.line(curve(m.above), SEAM, 2.4, 0.95, 0.5)
     for side in (-1, 1):
-        brush.fill(oval(side * (m.corner - 2), m.ends, 3.6, 2.2), "#6A2A2C", 0.55, 1.6)
+        brush.fill(oval(side * (m.corner - 2), m.ends, 3.6, 2.2), "#84403E", 0.55, 1.6)
 
 
 def draw_inside(brush: Brush, hole: skia.Path, face: Face, m: Lips) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import skia  # type: ignore[import-not-found]  # it has no type information
 
-from benchmarks.art.ada_look import EYE_X, EYE_Y, SKIN, SKIN_DEEP, SKIN_LIGHT, Face
+from benchmarks.art.ada_look import EYE_X, EYE_Y, REST, SKIN, SKIN_DEEP, SKIN_LIGHT, Face
 from benchmarks.art.brush import Brush, Point, curve, dots, glow, mirrored, oval, shape, slope
 from benchmarks.art.relief import Floats, grid, hill, lit, picture, step_between
 
@@ -48,14 +48,13 @@ def height(x: Floats, y: Floats, face: Face) -> Floats:
     z = 140 * np.sqrt(1 - np.clip(radius, 0, 0.999) ** 2.3)
 
     smile, sad = max(face.smile, 0.0), max(-face.smile, 0.0)
-    below_eyes = step_between(MOUTH_TOP, MOUTH_TOP + 34, y)
     for side in (-1, 1):
         eye = side * EYE_X
         z = z + hill(x, y, (eye, 390), (50, 18), 3.5)
         z = z + hill(x, y, (eye - side * 6, EYE_Y - 4), (46, 27), -13)
         z = z + hill(x, y, (eye, EYE_Y), (33, 24), 11)
         z = z + hill(x, y, (side * 96, 520), (44, 36), 12)
-        z = z + hill(x, y, (side * 94, 522), (34, 24), 13 * smile) * below_eyes
+        z = z + hill(x, y, (side * 95, 520 - 4 * smile), (40, 28), 10 * smile)
         z = z + hill(x, y, (side * 150, 395), (24, 50), -5)
         # Wings of the nose.
         z = z + hill(x, y, (side * 22, 535 - smile), (9, 8.5), 10)
@@ -73,6 +72,7 @@ def height(x: Floats, y: Floats, face: Face) -> Floats:
     ends = 1 - step_between(532, 570, y)
     along = np.clip((y - 398) / 130, 0, 1)
     ridge = (2 + 17 * along**1.5) * np.exp(-0.5 * (x / (10 + 4 * along)) ** 2)
+    z = z + hill(x, y, (0, 398), (24, 26), -4.5)
     z = z + ridge * step_between(380, 430, y) * ends
     z = z + hill(x, y, (0, 529), (16, 13), 11) * ends
     # Around the mouth.
@@ -84,12 +84,22 @@ def height(x: Floats, y: Floats, face: Face) -> Floats:
 
 @lru_cache(maxsize=4)
 def skin_picture(face: Face) -> skia.Image:
+    colours = _colours(face)
+    if face != REST:
+        # Cheeks push up under the eyes, but a mouth's sprite ends there: it goes over softly.
+        share = step_between(MOUTH_TOP, MOUTH_TOP + 40, grid(FACE_BOX)[1])[..., None]
+        colours = _colours(REST) * (1 - share) + colours * share
+    return picture(colours)
+
+
+@lru_cache(maxsize=4)
+def _colours(face: Face) -> Floats:
     x, y = grid(FACE_BOX)
     drop = face.drop
     shade = np.zeros_like(x)
     for side in (-1, 1):
         shade += hill(x, y, (side * (EYE_X - 8), 424), (44, 13), 0.13)
-        shade += hill(x, y, (side * 33, 438), (11, 24), 0.13)
+        shade += hill(x, y, (side * 33, 438), (11, 20), 0.08)
         shade += hill(x, y, (side * 150, 440), (18, 90), 0.08)
     shade += hill(x, y, (5, 556), (26, 6), 0.04)
     shade += hill(x, y, (17, 474), (6, 46), 0.10)
@@ -107,13 +117,11 @@ def skin_picture(face: Face) -> skia.Image:
     eyes = sum(
         (hill(x, y, (side * EYE_X, 430), (46, 16), 0.28) for side in (-1, 1)), np.zeros_like(x)
     )
-    return picture(
-        lit(
-            height(x, y, face),
-            SKIN,
-            shade=np.clip(shade, 0, 0.8),
-            blush=((np.clip(warm, 0, 1), "#F59A88"), (eyes, "#D99A8C")),
-        )
+    return lit(
+        height(x, y, face),
+        SKIN,
+        shade=np.clip(shade, 0, 0.8),
+        blush=((np.clip(warm, 0, 1), "#F59A88"), (eyes, "#D99A8C")),
     )
 
 
@@ -124,7 +132,7 @@ def draw_face(brush: Brush, face: Face) -> None:
 
 
 def draw_nose(brush: Brush) -> None:
-    """What the form alone does not give: nostrils, and the wings' soft edge."""
+    """What the form alone does not give: nostrils, the wings' soft edge."""
     for side, strength in ((-1, 0.42), (1, 0.60)):
         wing = curve([(side * 28, 525), (side * 32.5, 536), (side * 28.5, 546), (side * 21, 547)])
         brush.line(wing, "#A8573F", 3.6, strength, 2.2)
