@@ -41,7 +41,7 @@ LEFT: Final = WIDTH // 2
 BROWS_BOX: Final = (-152, 322, 152, 394)
 EYES_BOX: Final = (-152, 394, 152, 496)
 MOUTH_BOX: Final = (-152, 496, 152, 740)
-LIPS_BOX: Final = (-80, 576, 80, 672)
+LIPS_BOX: Final = (-90, 572, 90, 684)
 """Where the inside of the mouth may show, and nothing else is as dark."""
 WAVE_BOX: Final = (-560, 480, -170, 1140)
 

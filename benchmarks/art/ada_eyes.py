@@ -186,12 +186,12 @@ def draw_brow(brush: Brush, side: int, face: Face) -> None:
         inner = 1 - float(np.interp(x, [-54, 10], [0, 1]))
         arch = float(np.exp(-(((x - 18) / 40) ** 2)))
         rise = face.raised * (12.0 + 3.5 * arch) + skew * (8.0 + 5.0 * arch)
-        rise += face.slant * ((11.0 if face.slant > 0 else 7.0) * inner - 4.5 * (1 - inner))
+        rise += face.slant * ((16.0 if face.slant > 0 else 8.0) * inner - 5.5 * (1 - inner))
         pinch = -3.5 * abs(face.slant) * inner
         return side * (EYE_X - 3 + 1.04 * x + pinch), 377 + y - rise
 
-    spine = ((-52, 2), (-36, -3), (-8, -10.5), (24, -14.5), (46, -9.5), (68, 4))
-    half = (4.0, 6.6, 7.0, 5.8, 3.8, 0.5)
+    spine = ((-52, -1), (-36, -5), (-8, -11), (24, -13.5), (46, -8.5), (68, 5))
+    half = (3.2, 5.8, 6.8, 5.8, 3.8, 0.5)
     body = taper([at(*p) for p in spine], [2 * h for h in half])
     brush.fill(body, mix(HAIR.mid, SKIN_DEEP, 0.35), 0.34, 4.0)
     brush.fill(body, mix(HAIR.mid, HAIR.light, 0.25), 0.62, 1.6)

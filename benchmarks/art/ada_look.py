@@ -63,7 +63,7 @@ class Face:
     @property
     def drop(self) -> float:
         """How far the jaw hangs: less when the lips are spread."""
-        return 34.0 * self.opening * (1.0 - 0.18 * self.width) + 2.0 * self.teeth
+        return 36.0 * self.opening * (1.0 - 0.18 * self.width) + 2.0 * self.teeth
 
 
 REST: Final = Face()

@@ -23,7 +23,9 @@ from benchmarks.art.brush import Brush, Point, curve, glow, mix, oval, shape, sl
 SEAM: Final = "#93404A"
 """Where shut lips meet: lighter than any inside, so that shut is seen as shut."""
 LIPS_Y: Final = 602.0
-FRIENDLY: Final = 0.38
+FRIENDLY: Final = 0.52
+SIZE: Final = 1.1
+"""A little larger than life, so that speech reads in a small picture."""
 TOOTH_WIDTHS: Final = (15.0, 12.5, 12.0, 10.0, 8.0)
 """From the middle outwards, of the upper row."""
 
@@ -69,7 +71,7 @@ class Lips:
 def lips(face: Face) -> Lips:
     opening, width = face.opening, face.width
     spread, round_ = max(width, 0.0), max(-width, 0.0)
-    # At rest she is friendly: a third of a smile.
+    # At rest she is friendly: half of a smile.
     mood = FRIENDLY + (1 - FRIENDLY) * face.smile if face.smile > 0 else FRIENDLY + face.smile
     smile, sad = max(mood, 0.0), max(-mood, 0.0)
     gap = 66 * opening * (1 - 0.22 * spread - 0.20 * round_)
@@ -80,8 +82,8 @@ def lips(face: Face) -> Lips:
 
     corner = 63 + 10 * spread - 25 * round_ - 7 * wide_open * (1 - spread)
     corner += smile * (11 - 6 * round_) - 2 * sad
-    upper = (17.5 + 5.0 * round_) * (1 - 0.10 * wide_open - 0.14 * spread - 0.22 * smile)
-    lower = (24.0 + 5.5 * round_) * (1 - 0.12 * wide_open - 0.12 * spread - 0.12 * smile)
+    upper = (17.5 + 6.0 * round_) * (1 - 0.10 * wide_open - 0.14 * spread - 0.22 * smile)
+    lower = (24.0 + 7.0 * round_) * (1 - 0.12 * wide_open - 0.12 * spread - 0.12 * smile)
     lower -= 7.0 * face.teeth
     upper -= 2.0 * face.teeth
     lift = 3.0 * face.teeth + 3.0 * spread * parted + 2.0 * smile * parted
@@ -104,7 +106,11 @@ def lips(face: Face) -> Lips:
 
 
 def draw_mouth(brush: Brush, face: Face) -> None:
-    m = lips(face)
+    with brush.sized(SIZE, 0, LIPS_Y):
+        draw_lips(brush, face, lips(face))
+
+
+def draw_lips(brush: Brush, face: Face, m: Lips) -> None:
     round_ = max(-face.width, 0.0)
     hole = shape([*m.above, *reversed(m.below[1:-1])])
     upper_lip = shape([*m.outer_top, *reversed(m.above)])
@@ -114,7 +120,7 @@ def draw_mouth(brush: Brush, face: Face) -> None:
     # The lips' soft shadow on the skin, the philtrum's edges, the corners' hollows.
     brush.fill(oval(3, m.bottom + m.lower + 5, m.corner * 0.58, 5.5), SKIN_DEEP, 0.32, 6.5)
     for side in (-1, 1):
-        brush.fill(oval(side * (m.corner + 4), m.ends + 1, 8, 7), SKIN_DEEP, 0.30, 5)
+        brush.fill(oval(side * (m.corner + 4), m.ends, 7, 6), SKIN_DEEP, 0.24, 5)
         if round_:
             for lean in (0.5, 1.0):
                 fold = [

@@ -149,6 +149,16 @@ class Brush:
         self.canvas.restore()
 
     @contextmanager
+    def sized(self, scale: float, x: float, y: float) -> Iterator[None]:
+        """What is drawn within is made larger about a place."""
+        self.canvas.save()
+        self.canvas.translate(x, y)
+        self.canvas.scale(scale, scale)
+        self.canvas.translate(-x, -y)
+        yield
+        self.canvas.restore()
+
+    @contextmanager
     def inside(self, path: skia.Path) -> Iterator[None]:
         """What is drawn within stays within `path`."""
         self.canvas.save()
