@@ -82,18 +82,16 @@ Axes = Mapping[str, Sequence[object]]
 
 
 def draw_figure(brush: Brush, face: Face) -> None:
-    draw_hair_behind(brush)
-    draw_neck(brush)
-    draw_clothes(brush)
-    draw_ear(brush)
+    for layer in (draw_hair_behind, draw_neck, draw_clothes, draw_ear):
+        brush.still(layer)
     draw_face(brush, face)
-    draw_nose(brush)
+    brush.still(draw_nose)
     draw_mouth(brush, face)
     for side in (-1, 1):
         draw_eye(brush, side, face)
         draw_brow(brush, side, face)
-    draw_hair_right(brush)
-    draw_hair_left(brush)
+    for layer in (draw_hair_right, draw_hair_left):
+        brush.still(layer)
 
 
 def draw_wall(brush: Brush) -> None:
@@ -207,6 +205,11 @@ def write(folder: Path) -> None:
                 "frames": wave_frames(),
                 "expression": ["happy", 0.8],
             }
+        },
+        "expressions": {
+            "happy": {"smile": 1, "squint": 0.5, "raised": 0.25},
+            "sad": {"smile": -1, "slant": 1, "gaze": [0, 0.35]},
+            "surprised": {"raised": 1, "lid": -0.3, "opening": 0.32, "width": -0.5},
         },
     }
     save(folder, images, manifest, nearly={*made.images, "wave.webp"})

@@ -120,6 +120,13 @@ def draw_clothes(brush: Brush) -> None:
     draw_necklace(brush)
     for side in (-1, 1):
         draw_jacket(brush, side)
+    brush.fill(oval(15, 1413, 12, 12), "#041218", 0.6, 3)
+    brush.fill(
+        oval(13, 1410, 11, 11),
+        glow((9, 1405), 18, (0, "#5C9C9E", 1), (0.5, "#1D4F58", 1), (1, "#0A2028", 1)),
+    )
+    for x, y in ((10, 1407), (16, 1407), (10, 1413), (16, 1413)):
+        brush.fill(oval(x, y, 1.5, 1.5), "#041218", 0.8)
 
 
 def draw_necklace(brush: Brush) -> None:

@@ -32,7 +32,7 @@ class Eye:
         shut = max(face.lid, 0.0)
         wide = max(-face.lid, 0.0) / 0.3
         look = face.gaze[1] * 3.0 * (1 - shut)
-        squeeze = (0.22 + 0.78 * face.squint) * (1 - shut)
+        squeeze = (0.28 + 0.72 * face.squint) * (1 - shut)
 
         def blend(opened: tuple[Point, ...], closed: tuple[Point, ...], rise: float) -> list[Point]:
             return [
@@ -40,7 +40,7 @@ class Eye:
                 for (ax, ay), (bx, by) in zip(opened, closed, strict=True)
             ]
 
-        up = 2.8 - 7.5 * wide + look + 4.0 * squeeze
+        up = 3.8 - 8.5 * wide + look + 4.0 * squeeze
         # The lid's middle moves most; its ends stay.
         upper = blend(UPPER, UPPER_SHUT, 0.0)
         eased = (0.45, 0.85, 1.0, 0.95, 0.55)

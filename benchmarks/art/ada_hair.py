@@ -1,5 +1,7 @@
 """Ada's hair: a long bob of broad locks, swept from a parting, tucked behind one ear."""
 
+import math
+import random
 from itertools import pairwise
 from typing import Final
 
@@ -82,22 +84,40 @@ def draw_hair_behind(brush: Brush) -> None:
             lock(brush, first, second, HAIR, seed=seed, shine=0.5, light=0.25)
 
 
+def _woven(points: list[Point], phase: float, reach: float) -> list[Point]:
+    """A guide that wanders sideways, more towards its tip: locks that cross look grown."""
+    last = len(points) - 1
+    return [
+        (x + reach * (i / last) * math.sin(2 * math.pi * (1.1 * i / last + phase)), y)
+        for i, (x, y) in enumerate(points)
+    ]
+
+
 def _locks(
     brush: Brush, guides: tuple[list[Point], ...], seed: int, shine: float, light: float
 ) -> None:
-    """Between two guides lie two locks that overlap, the outer ones below."""
+    """Between two guides lie locks of unequal width that overlap, the outer ones below."""
+    dice = random.Random(seed)
     with brush.inside(shape([*guides[0], *reversed(guides[-1])])):
         for band, (inner, outer) in reversed(list(enumerate(pairwise(guides)))):
-            for half, (low, high) in enumerate(((0.36, 1.06), (-0.06, 0.55))):
+            split = dice.uniform(0.34, 0.66)
+            thin = dice.uniform(0.1, 0.7)
+            spans = (
+                (split - 0.06, 1.08, 1.0, 0.24),
+                (-0.08, split + 0.08, 1.0, 0.42),
+                (thin, thin + dice.uniform(0.14, 0.24), 1.15, 0.36),
+            )
+            for number, (low, high, strength, round_) in enumerate(spans):
+                phase, reach = dice.random(), dice.uniform(2.0, 5.5)
                 lock(
                     brush,
-                    between(inner, outer, low),
-                    between(inner, outer, high),
+                    _woven(between(inner, outer, low), phase, reach),
+                    _woven(between(inner, outer, high), phase + 0.1, reach),
                     HAIR,
-                    seed=seed + 2 * band + half,
-                    shine=shine + 0.02 * band,
-                    light=light,
-                    round_=0.30 + 0.25 * half,
+                    seed=seed + 3 * band + number,
+                    shine=shine + 0.02 * band + dice.uniform(-0.03, 0.03),
+                    light=light * strength,
+                    round_=round_,
                 )
 
 

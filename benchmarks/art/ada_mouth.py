@@ -20,7 +20,7 @@ from benchmarks.art.ada_look import (
 )
 from benchmarks.art.brush import Brush, Point, curve, glow, mix, oval, shape, slope
 
-SEAM: Final = "#93404A"
+SEAM: Final = "#883741"
 """Where shut lips meet: lighter than any inside, so that shut is seen as shut."""
 LIPS_Y: Final = 602.0
 FRIENDLY: Final = 0.52
@@ -80,7 +80,7 @@ def lips(face: Face) -> Lips:
     wide_open = min(1.0, gap / 34)
     parted = min(1.0, gap / 8)
 
-    corner = 63 + 10 * spread - 25 * round_ - 7 * wide_open * (1 - spread)
+    corner = 59 + 12 * spread - 22 * round_ - 7 * wide_open * (1 - spread)
     corner += smile * (11 - 6 * round_) - 2 * sad
     upper = (17.5 + 6.0 * round_) * (1 - 0.10 * wide_open - 0.14 * spread - 0.22 * smile)
     lower = (24.0 + 7.0 * round_) * (1 - 0.12 * wide_open - 0.12 * spread - 0.12 * smile)

@@ -140,6 +140,7 @@ def draw_nose(brush: Brush) -> None:
         brush.fill(nostril, "#6B2C28", 0.62, 1.4)
     brush.fill(oval(-4, 522, 7, 5.5), "#FFFFFF", 0.42, 4.5)
     brush.fill(oval(-4, 462, 3.5, 34), "#FFF4E6", 0.28, 5)
+    brush.fill(oval(0, 545, 15, 5), "#F6B895", 0.40, 4)
     brush.line(curve(dots("-8,551 0,555 8,551")), SKIN_DEEP, 3, 0.35, 1.8)
 
 

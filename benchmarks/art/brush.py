@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -123,6 +124,10 @@ class Brush:
         paint.setStrokeWidth(width)
         self.canvas.drawPath(path, paint)
 
+    def still(self, draw: "Callable[[Brush], None]") -> None:
+        """What `draw` draws and always draws alike: it is worked out once only."""
+        self.canvas.drawPicture(_recorded(draw))
+
     def relief(self, image: skia.Image, left: float, top: float, scale: float = 1.0) -> None:
         """An image, its left upper corner at that place, one of its pixels `scale` units wide."""
         rect = skia.Rect.MakeXYWH(left, top, image.width() * scale, image.height() * scale)
@@ -165,6 +170,13 @@ class Brush:
         self.canvas.clipPath(path, skia.ClipOp.kIntersect, True)
         yield
         self.canvas.restore()
+
+
+@cache
+def _recorded(draw: Callable[[Brush], None]) -> skia.Picture:
+    recorder = skia.PictureRecorder()
+    draw(Brush(recorder.beginRecording(skia.Rect.MakeLTRB(-4000, -4000, 4000, 4000))))
+    return recorder.finishRecordingAsPicture()
 
 
 def taper(points: Sequence[Point], widths: Sequence[float]) -> skia.Path:
