@@ -46,8 +46,8 @@ LIPS_BOX: Final = (-90, 572, 90, 684)
 WAVE_BOX: Final = (-560, 480, -170, 1140)
 
 # What sways as one; over `fade` (left, top, right, bottom) it comes to rest.
-HEAD_BOX: Final = (-352, 24, 352, 772)
-HEAD_FADE: Final = (76, 70, 76, 64)
+HEAD_BOX: Final = (-352, 24, 352, 758)
+HEAD_FADE: Final = (76, 70, 76, 62)
 FACE_BOX: Final = (-150, 330, 150, 706)
 FACE_FADE: Final = (40, 36, 40, 44)
 # Breathing lifts what is between these heights little by little, and the shoulders fully.
