@@ -18,8 +18,10 @@ INNER: Final = (-46.0, 10.0)
 OUTER: Final = (48.0, -4.0)
 UPPER: Final = ((-37, -4), (-24, -17.5), (-4, -25.5), (16, -24.5), (34, -16))
 UPPER_SHUT: Final = ((-37, 12), (-22, 17.5), (-2, 20.5), (18, 18), (35, 10))
+UPPER_MOVES: Final = (0.45, 0.85, 1.0, 0.95, 0.55)
 LOWER: Final = ((36, 9), (16, 18.5), (-6, 20.5), (-28, 16.5))
 LOWER_SHUT: Final = ((36, 10.5), (18, 18.8), (-4, 21.0), (-26, 17.0))
+LOWER_MOVES: Final = (0.6, 1.0, 1.0, 0.75)
 CREASE: Final = ((-46, -1), (-31, -22), (-5, -37), (20, -36), (42, -25), (55, -10))
 CREASE_SHUT: Final = ((-45, 2), (-30, -11), (-4, -21), (20, -20), (41, -13), (54, -6))
 
@@ -34,22 +36,24 @@ class Eye:
         look = face.gaze[1] * 3.0 * (1 - shut)
         squeeze = (0.28 + 0.72 * face.squint) * (1 - shut)
 
-        def blend(opened: tuple[Point, ...], closed: tuple[Point, ...], rise: float) -> list[Point]:
+        def blend(opened: tuple[Point, ...], closed: tuple[Point, ...]) -> list[Point]:
             return [
-                (ax + (bx - ax) * shut, ay + (by - ay) * shut + rise)
+                (ax + (bx - ax) * shut, ay + (by - ay) * shut)
                 for (ax, ay), (bx, by) in zip(opened, closed, strict=True)
             ]
 
         up = 3.8 - 8.5 * wide + look + 4.0 * squeeze
-        # The lid's middle moves most; its ends stay.
-        upper = blend(UPPER, UPPER_SHUT, 0.0)
-        eased = (0.45, 0.85, 1.0, 0.95, 0.55)
-        upper = [(x, y + up * e) for (x, y), e in zip(upper, eased, strict=True)]
-        lower = blend(LOWER, LOWER_SHUT, 0.0)
+        # The lids' middles move most; their ends stay.
+        upper = [
+            (x, y + up * share)
+            for (x, y), share in zip(blend(UPPER, UPPER_SHUT), UPPER_MOVES, strict=True)
+        ]
         low = 0.35 * look - 8.5 * squeeze + 1.5 * wide
-        eased = (0.6, 1.0, 1.0, 0.75)
-        lower = [(x, y + low * e) for (x, y), e in zip(lower, eased, strict=True)]
-        crease = blend(CREASE, CREASE_SHUT, 0.0)
+        lower = [
+            (x, y + low * share)
+            for (x, y), share in zip(blend(LOWER, LOWER_SHUT), LOWER_MOVES, strict=True)
+        ]
+        crease = blend(CREASE, CREASE_SHUT)
         self.upper = [self.at(p) for p in (INNER, *upper, OUTER)]
         self.lower = [self.at(p) for p in lower]
         fold = -4.0 * wide + 0.5 * look + 2.0 * squeeze

@@ -133,7 +133,7 @@ def inflated(path: skia.Path, box: tuple[int, int, int, int], *rounds: Point) ->
     total = np.zeros_like(mask)
     for softness, tall in rounds:
         total += tall * smoothed(mask, softness)
-    return total
+    return np.asarray(total)
 
 
 def smoothed(values: Floats, softness: float) -> Floats:

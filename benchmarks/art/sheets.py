@@ -50,7 +50,7 @@ def changes(state: Image.Image, rest: Image.Image) -> Image.Image:
 
 def _ramp(length: int) -> npt.NDArray[np.float32]:
     place = np.arange(length, dtype=np.float32) + np.float32(0.5)
-    return np.minimum(1, np.minimum(place, length - place) / EDGE)
+    return np.asarray(np.minimum(1, np.minimum(place, length - place) / EDGE))
 
 
 def sheet(states: Sequence[Draw], box: Box, rest: Draw | None = None) -> Image.Image:
