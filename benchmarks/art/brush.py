@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -123,6 +124,10 @@ class Brush:
         paint.setStrokeWidth(width)
         self.canvas.drawPath(path, paint)
 
+    def still(self, draw: "Callable[[Brush], None]") -> None:
+        """What `draw` draws and always draws alike: it is worked out once only."""
+        self.canvas.drawPicture(_recorded(draw))
+
     def relief(self, image: skia.Image, left: float, top: float, scale: float = 1.0) -> None:
         """An image, its left upper corner at that place, one of its pixels `scale` units wide."""
         rect = skia.Rect.MakeXYWH(left, top, image.width() * scale, image.height() * scale)
@@ -149,12 +154,29 @@ class Brush:
         self.canvas.restore()
 
     @contextmanager
+    def sized(self, scale: float, x: float, y: float) -> Iterator[None]:
+        """What is drawn within is made larger about a place."""
+        self.canvas.save()
+        self.canvas.translate(x, y)
+        self.canvas.scale(scale, scale)
+        self.canvas.translate(-x, -y)
+        yield
+        self.canvas.restore()
+
+    @contextmanager
     def inside(self, path: skia.Path) -> Iterator[None]:
         """What is drawn within stays within `path`."""
         self.canvas.save()
         self.canvas.clipPath(path, skia.ClipOp.kIntersect, True)
         yield
         self.canvas.restore()
+
+
+@cache
+def _recorded(draw: Callable[[Brush], None]) -> skia.Picture:
+    recorder = skia.PictureRecorder()
+    draw(Brush(recorder.beginRecording(skia.Rect.MakeLTRB(-4000, -4000, 4000, 4000))))
+    return recorder.finishRecordingAsPicture()
 
 
 def taper(points: Sequence[Point], widths: Sequence[float]) -> skia.Path:
@@ -231,7 +253,7 @@ def lock(
             (min(1.0, shine + 0.3), fibre.light, 0.0),
         )
         brush.line(middle, glint, wide * 0.24, light, wide * 0.09 + 0.5)
-        for _ in range(max(5, round(wide / 2.6))):
+        for _ in range(max(8, round(wide / 1.5))):
             share = dice.random()
             crest = math.sin(math.pi * share) ** 0.7
             wander = [p + dice.uniform(-0.05, 0.05) for p in (share, share, share)]
@@ -246,7 +268,7 @@ def lock(
                 ink = slope(
                     root, tip, (0, fibre.dark, 0.5), (band, fibre.dark, 0.16), (1, fibre.dark, 0.5)
                 )
-                strength = 0.7
+                strength = 0.45
             else:
                 ink = slope(
                     root,
@@ -256,8 +278,8 @@ def lock(
                     (min(1.0, band + 0.35), fibre.light, 0.08),
                     (1, fibre.light, 0.12),
                 )
-                strength = 0.75 * light * crest
-            brush.line(curve(line), ink, dice.uniform(0.9, 2.4), strength, 0.3)
+                strength = 0.42 * light * crest
+            brush.line(curve(line), ink, dice.uniform(0.8, 2.2), strength, 0.3)
 
 
 def render(draw: Callable[[Brush], None], box: tuple[float, float, float, float]) -> Image.Image:
