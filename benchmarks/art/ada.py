@@ -38,7 +38,7 @@ FRAME: Final = 1024
 LEFT: Final = WIDTH // 2
 
 # Where the face changes. Nothing outside differs between sprites.
-BROWS_BOX: Final = (-152, 322, 152, 394)
+BROWS_BOX: Final = (-166, 322, 166, 394)
 EYES_BOX: Final = (-152, 394, 152, 496)
 MOUTH_BOX: Final = (-152, 496, 152, 740)
 LIPS_BOX: Final = (-90, 572, 90, 684)
