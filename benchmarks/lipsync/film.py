@@ -56,7 +56,7 @@ def judged(
     shown = np.asarray(openings, np.float64)
     if len(shown) == 0 or np.ptp(shown) == 0:
         raise ValueError("the mouth does not move in the film, so nothing can be correlated")
-    middles = first_s + (np.arange(len(shown)) + 0.5) * PICTURE_S
+    middles = np.asarray(first_s + (np.arange(len(shown)) + 0.5) * PICTURE_S, np.float64)
     begin_s = min(0.0, float(middles[0])) - 1.0
     end_s = max(max((end for _, end, _ in phonemes), default=0.0), float(middles[-1])) + 1.0
     said = [(start - begin_s, end - begin_s, name) for start, end, name in seen(phonemes)]

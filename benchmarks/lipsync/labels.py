@@ -198,7 +198,7 @@ _IPA_AFFRICATES: Final = {
     "tʃ": "CH", "dʒ": "CH", "tɕ": "CH", "dʑ": "CH", "tʂ": "CH", "dʐ": "CH", "ʈʂ": "CH",
     "ts": "SS", "dz": "SS", "pf": "FF", "tθ": "TH", "ʧ": "CH", "ʤ": "CH", "ʦ": "SS", "ʣ": "SS",
 }  # fmt: skip
-_IPA_COLOURS: Final = frozenset("""'"^ːˑˈˌʰʱʷˠˤ˞ʼ‿͡.̯̃̈-ˀᵝ̩̥̪ⁿˡ’|""")
+_IPA_COLOURS: Final = frozenset("""':"^ːˑˈˌʰʱʷˠˤ˞ʼ‿͡.̯̃̈-ˀᵝ̩̥̪ⁿˡ’|""")
 """Length, stress, ties and what else no lip shows."""
 
 _ESPEAK: Final = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import av
+from av.audio.stream import AudioStream
 
 from benchmarks.lipsync import metric, testset
 from benchmarks.lipsync.evaluate import report, shipped, tallied, total
@@ -46,6 +47,7 @@ def copy(test: Path) -> None:
         assert rate == RATE
         with av.open(str(FOLDER / f"{name}.flac"), "w") as file:
             stream = file.add_stream("flac", rate=rate, layout="mono")
+            assert isinstance(stream, AudioStream)
             frame = av.AudioFrame.from_ndarray(pcm[None], format="s16", layout="mono")
             frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), 0
             file.mux([*stream.encode(frame), *stream.encode(None)])
