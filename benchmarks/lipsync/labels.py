@@ -262,6 +262,8 @@ def _ipa(sign: str) -> tuple[str, ...] | None:
         for letter in unicodedata.normalize("NFD", sign)
         if letter not in _IPA_COLOURS and not unicodedata.combining(letter)
     )
+    if len(bare) > 1:  # Palatal colour; alone, it is what espeak says behind its consonant.
+        bare = bare.replace("ʲ", "")
     names: list[str] = []
     at = 0
     while at < len(bare):
