@@ -35,7 +35,7 @@ def names(intervals: list[Interval]) -> list[str]:
         ("espeak", "p iː p əl", "PP I PP E nn"),
         ("espeak", "ɹ aɪ t ʃ", "RR aa I DD CH"),
         ("espeak", "tʃ ts ɲ yː", "CH SS nn U"),
-        ("espeak", "mʲ t ʲ a: ɪ^ u\"", "PP DD I aa I U"),
+        ("espeak", 'mʲ t ʲ a: ɪ^ u"', "PP DD I aa I U"),
         ("festival", "# tS a1 o ng", "sil CH aa O kk"),
         ("festival", "# y: & l: 7", "sil U aa nn O"),
         ("festival", "pau ax O1 rr J", "sil E O RR nn"),

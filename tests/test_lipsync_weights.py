@@ -38,6 +38,9 @@ def test_the_subset_is_that_of_the_frozen_test(material: list[Material]) -> None
 
 @pytest.mark.parametrize("measure", subset.CHECKED)
 def test_held_out_voices_are_read_as_well_as_ever(rows: list[Tallied], measure: str) -> None:
+    assert subset.EXPECTED.exists(), (
+        f"{subset.EXPECTED} is missing: python -m benchmarks.lipsync.subset --expect writes it"
+    )
     expected = json.loads(subset.EXPECTED.read_text("utf-8"))[measure]
     reached = getattr(total(rows), measure)
 
