@@ -22,6 +22,8 @@ lint: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file= --strict --warn-unreachable --ignore-missing-imports --no-warn-unused-ignores \
+		--no-warn-return-any --allow-untyped-decorators --explicit-package-bases benchmarks/art benchmarks/lipsync
 
 bench: .venv/installed  ## latencies: of the design, of a launch, at a viewer; five minutes
 	$(BENCH) benchmarks/latency.py out

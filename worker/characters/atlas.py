@@ -283,7 +283,7 @@ def to_planes(picture: Image.Image) -> Planes:
     rgb = np.asarray(picture.convert("RGB"), np.float32)
     luma: Floats = np.asarray(rgb @ RGB_TO_YUV[0] + 16, np.float32)
     chroma: Floats = np.asarray(_halved(rgb) @ RGB_TO_YUV[1:].T + 128, np.float32)
-    return _bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0))
+    return _bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0).astype(np.float32))
 
 
 def _halved(values: Floats) -> Floats:
@@ -440,7 +440,7 @@ def _film(image: Image.Image, left: int, top: int) -> Film:
     chroma = (seen / np.maximum(weight, 1e-6)[..., None]) @ RGB_TO_YUV[1:].T + 128
     chroma[weight <= 0] = 128
     luma = rgba[..., :3] @ RGB_TO_YUV[0] + 16
-    colour = (_bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0)))
+    colour = (_bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0).astype(np.float32)))
     box = (left + cut[0], top + cut[1], left + cut[2], top + cut[3])
     return Film(box, colour, (_bytes(alpha), _bytes(weight)))
 
