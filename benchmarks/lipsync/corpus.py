@@ -25,6 +25,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.lipsync.labels import UnknownPhonemeError
 from benchmarks.lipsync.sentences import FOREIGN, english, foreign
 from benchmarks.lipsync.timing import BOUNDARIES, corrected, lags
 from benchmarks.lipsync.voices import (
@@ -130,7 +131,12 @@ def generate(folder: Path, voice: Voice, utterances: Sequence[Utterance]) -> int
         if spoken is None or len(spoken.sound) > LONGEST_S * RATE:
             sys.stderr.write(f"{voice.name} does not speak {one.line.text!r}: left out\n")
             continue
-        write(folder / one.name, voice, one.line, corrected(voice.name, voice.engine, spoken))
+        try:
+            timed = corrected(voice.name, voice.engine, spoken)
+        except UnknownPhonemeError as error:
+            sys.stderr.write(f"{voice.name} says {one.line.text!r}, left out: {error}\n")
+            continue
+        write(folder / one.name, voice, one.line, timed)
         made += 1
     return made
 

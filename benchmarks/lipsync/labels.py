@@ -40,7 +40,7 @@ PP: Final = VISEMES.index("PP")
 TARGETS: Final[dict[str, tuple[float, float, float]]] = {
     #      opening, rounding, dominance
     "sil": (0.00, 0.00, 1.0),
-    "PP": (0.00, 0.10, 9.0),
+    "PP": (0.00, 0.10, 6.0),
     "FF": (0.14, 0.05, 2.5),
     "TH": (0.28, 0.00, 1.0),
     "DD": (0.28, 0.05, 0.8),
@@ -198,7 +198,7 @@ _IPA_AFFRICATES: Final = {
     "tʃ": "CH", "dʒ": "CH", "tɕ": "CH", "dʑ": "CH", "tʂ": "CH", "dʐ": "CH", "ʈʂ": "CH",
     "ts": "SS", "dz": "SS", "pf": "FF", "tθ": "TH", "ʧ": "CH", "ʤ": "CH", "ʦ": "SS", "ʣ": "SS",
 }  # fmt: skip
-_IPA_COLOURS: Final = frozenset("ːˑˈˌʰʱʷˠˤ˞ʼ‿͡.̯̃̈-ˀᵝ̩̥̪ⁿˡ'’|")
+_IPA_COLOURS: Final = frozenset("""'"^ːˑˈˌʰʱʷˠˤ˞ʼ‿͡.̯̃̈-ˀᵝ̩̥̪ⁿˡ’|""")
 """Length, stress, ties and what else no lip shows."""
 
 _ESPEAK: Final = {

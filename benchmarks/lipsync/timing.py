@@ -10,6 +10,7 @@ energy next to it, the same check as `lags` makes):
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -148,6 +149,7 @@ def _parting(high: Energy, lips: Interval, after: Interval) -> float | None:
     return best * STEP / RATE if rise[best] >= LEAST_RISE_DB else None
 
 
+@cache
 def _class(said: str) -> str:
     return seen([(0.0, 1.0, said)])[0][2]
 
