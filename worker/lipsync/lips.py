@@ -32,7 +32,11 @@ PRESSED_OPENING: Final = 0.1
 """What is left of their opening then: what lips' neighbours make of it, as in the reference."""
 
 PICTURE_HOPS: Final = 4
-OPEN_SPEED: Final = 0.75
+GAIN: Final = 1.15
+"""What the net's caution and the easing take from the opening is given back."""
+REST_BELOW: Final = 0.12
+"""Opening under which a mouth that says nothing is shut; a sung vowel may be no viseme."""
+OPEN_SPEED: Final = 0.85
 """Share of the way that the mouth opens in one picture; it shuts all the way in one."""
 WIDTH_SPEED: Final = 0.6
 SHUT_BELOW: Final = 0.15
@@ -184,22 +188,25 @@ class LipSync:
     def _picture(self, hops: "list[_Hop]") -> MouthShape:
         self._shown += 1
         visemes = [hop.viseme for hop in hops]
-        middle = hops[-2:]
-        target = sum(hop.opening for hop in middle) / len(middle)
-        if visemes.count(_SIL) >= PICTURE_HOPS - 1 or all(v == _SIL for v in visemes[-2:]):
+        target = GAIN * _mixed([hop.opening for hop in hops])
+        if target < REST_BELOW and visemes[-2:] == [_SIL, _SIL]:
             self._shape = SHUT
             return SHUT
         if any(hop.shut for hop in hops):
             target = 0.0
         opening, width = self._shape.opening, self._shape.width
         opening += (target - opening) * (OPEN_SPEED if target > opening else 1.0)
-        wanted = sum(hop.width for hop in middle) / len(middle)
-        width += WIDTH_SPEED * (wanted - width)
+        width += WIDTH_SPEED * (_mixed([hop.width for hop in hops]) - width)
         teeth = visemes.count(_FF) >= 2
         tip = visemes.count(_TH) >= 2
         tip |= opening > TONGUE_ABOVE and sum(visemes.count(v) for v in _ALVEOLAR) >= 2
-        self._shape = MouthShape(opening, width, float(teeth), float(tip and not teeth))
+        self._shape = MouthShape(min(1.0, opening), width, float(teeth), float(tip and not teeth))
         return self._shape
+
+
+def _mixed(values: list[float]) -> float:
+    """The value of a picture from those of its hops: of their end, for the mouth lags by easing."""
+    return 0.35 * values[-2] + 0.65 * values[-1]
 
 
 @dataclass(frozen=True, slots=True)
