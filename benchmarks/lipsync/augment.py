@@ -136,7 +136,7 @@ def reverberant(sound: Floats, rng: Rng) -> Floats:
     room = lfilter([1.0], [1.0, -rng.uniform(0.0, 0.7)], room)
     room *= 10.0 ** (-rng.uniform(2.0, 14.0) / 20.0) / np.sqrt(np.square(room).sum())
     room[0] = 1.0
-    return fftconvolve(sound, room)[: len(sound)].astype(np.float32)
+    return np.asarray(fftconvolve(sound, room)[: len(sound)], np.float32)
 
 
 def noise(samples: int, rng: Rng) -> Floats:
@@ -216,6 +216,61 @@ def music(samples: int, rng: Rng) -> Floats:
     return sound[:samples].astype(np.float32)
 
 
+FORMANTS: Final = {
+    "aa": (750, 1250, 2550, 3500),
+    "E": (560, 1800, 2550, 3500),
+    "I": (300, 2250, 2950, 3600),
+    "O": (500, 850, 2500, 3400),
+    "U": (320, 780, 2300, 3300),
+    "RR": (420, 1200, 1650, 3200),
+}
+"""Of a man, in Hz (about those of Peterson and Barney, 1952)."""
+
+
+def babbled(samples: int, rng: Rng) -> tuple[Floats, list[Interval]]:
+    """Vowels, hisses and closures of a buzzing source, at any length: speech bare of language.
+
+    So that a drawn out "aah", or a voice like no other, is not taken for music.
+    """
+    scale = rng.uniform(0.92, 1.25)
+    pitch = 90.0 * scale ** rng.uniform(1.0, 5.0)
+    intervals: list[Interval] = []
+    sound = np.zeros(samples)
+    knots = rng.normal(0.0, 0.12, samples // 3000 + 2)
+    hz = pitch * np.exp(np.interp(np.arange(samples), np.arange(len(knots)) * 3000, knots))
+    cycles = np.cumsum(hz) / RATE
+    pulses = np.diff(np.floor(cycles), prepend=0.0) * rng.normal(1.0, 0.05, samples)
+    source = lfilter([1.0], [1.0, -rng.uniform(0.8, 0.97)], pulses)
+    source += rng.normal(0.0, rng.uniform(0.001, 0.03), samples)
+    at = 0
+    while at < samples:
+        said = str(rng.choice([*FORMANTS, *FORMANTS, "SS", "CH", "PP", "sil"]))
+        seconds = rng.uniform(0.08, 0.25) if rng.random() < 0.7 else rng.uniform(0.25, 1.2)
+        seconds = seconds if said in FORMANTS or said == "sil" else rng.uniform(0.06, 0.14)
+        past = min(samples, at + int(seconds * RATE))
+        if said in FORMANTS:
+            piece = source[at:past]
+            for formant in FORMANTS[said]:
+                centre = min(formant * scale * rng.uniform(0.94, 1.06), 7500.0)
+                radius = np.exp(-np.pi * (50.0 + 0.05 * centre) / RATE)
+                real = 2 * radius * np.cos(2 * np.pi * centre / RATE)
+                piece = lfilter([1.0 - real + radius**2], [1.0, -real, radius**2], piece)
+            piece = piece / (np.sqrt(np.square(piece).mean()) + 1e-9) * rng.uniform(0.5, 1.0)
+        elif said in ("SS", "CH"):
+            band = (4200.0, 7400.0) if said == "SS" else (1900.0, 5500.0)
+            hiss = sosfilt(
+                butter(2, band, "bandpass", fs=RATE, output="sos"), rng.normal(size=past - at)
+            )
+            piece = hiss / (np.sqrt(np.square(hiss).mean()) + 1e-9) * rng.uniform(0.1, 0.4)
+        else:
+            piece = np.zeros(past - at)
+        fade = np.minimum(1.0, np.minimum(np.arange(len(piece)), np.arange(len(piece))[::-1]) / 250)
+        sound[at:past] = piece * fade
+        intervals.append((at / RATE, past / RATE, said))
+        at = past
+    return (0.1 * sound).astype(np.float32), intervals
+
+
 def level(sound: Floats) -> float:
     """Root mean square of the louder half of 20-ms pieces: that of speech without its pauses."""
     size = RATE // 50
@@ -225,7 +280,8 @@ def level(sound: Floats) -> float:
 
 def mixed(sound: Floats, other: Floats, snr_db: float) -> Floats:
     """`sound` with `other` under it, that many decibels below its speech."""
-    return sound + other * np.float32(level(sound) / (level(other) * 10.0 ** (snr_db / 20.0)))
+    loud = level(sound) / (level(other) * 10.0 ** (snr_db / 20.0))
+    return np.asarray(sound + other * np.float32(loud))
 
 
 def telephone(sound: Floats, rng: Rng) -> Floats:
@@ -236,7 +292,7 @@ def telephone(sound: Floats, rng: Rng) -> Floats:
     mu = 255.0
     squeezed = np.round(np.log1p(mu * np.abs(band)) / np.log1p(mu) * 127) / 127
     wide = np.sign(band) * np.expm1(squeezed * np.log1p(mu)) / mu
-    return wide.astype(np.float32)
+    return np.asarray(wide, np.float32)
 
 
 def sixteen_bits(sound: Floats, peak_db: float) -> npt.NDArray[np.int16]:
@@ -250,6 +306,8 @@ SESSION_HOPS: Final = 1000
 SHARD_SESSIONS: Final = 48
 NOISES_ALONE: Final = 0.02
 """Share of sessions in which nobody speaks."""
+BABBLED: Final = 0.04
+"""Share of sessions in which somebody does who knows no language."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,7 +352,10 @@ class Studio:
         speaker = self._speakers[rng.choice(len(self._speakers), p=self._share)]
         silent = rng.random() < NOISES_ALONE
         stretch = float(rng.uniform(0.88, 1.13)) if rng.random() < 0.5 else 1.0
-        sound, intervals = self.speech(speaker, stretch)
+        if rng.random() < BABBLED:
+            sound, intervals = babbled(SESSION_HOPS * RATE // 100 + RATE // 50, rng)
+        else:
+            sound, intervals = self.speech(speaker, stretch)
         if silent:
             sound, intervals = np.zeros_like(sound), []
         elif rng.random() < 0.75:

@@ -44,7 +44,8 @@ TONGUE_ABOVE: Final = 0.3
 """Opening at which the tongue of n, t, d and l shows."""
 
 _LEAST: Final = np.float32(30.0)
-"""A logit as good as any greater."""
+"""Minus a logit that is as good as any lesser."""
+_ONE: Final = np.float32(1.0)
 
 _SIL: Final = VISEMES.index("sil")
 _PP: Final = VISEMES.index("PP")
@@ -102,7 +103,7 @@ class Reader:
         likely = np.ascontiguousarray(out[:, : len(VISEMES)])
         likely -= likely.max(axis=1, keepdims=True)
         np.exp(likely, out=likely)
-        pressed = 1.0 / (1.0 + np.exp(np.minimum(-out[:, -1], _LEAST)))
+        pressed = np.reciprocal(np.exp(np.minimum(-out[:, -1], _LEAST)) + _ONE)
         opening = np.clip(out[:, -3], 0.0, 1.0)
         opening[pressed > PRESSED] = np.minimum(opening[pressed > PRESSED], PRESSED_OPENING)
         rounding = np.clip(out[:, -2], 0.0, 1.0)
@@ -114,7 +115,7 @@ class Reader:
 
     def _steadied(self, likely: Floats) -> Floats:
         """What is believed of this hop, and of those before it a little."""
-        belief = self._belief * _KEPT
+        belief: Floats = self._belief * _KEPT
         belief += _FRESH
         belief *= likely
         belief /= belief.sum()

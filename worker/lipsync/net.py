@@ -39,7 +39,7 @@ class Layer:
 
     @property
     def outputs(self) -> int:
-        return self.weight.shape[1]
+        return int(self.weight.shape[1])
 
     @property
     def history(self) -> int:
@@ -72,10 +72,7 @@ def from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> Weights:
         return array
 
     shapes = zip(arrays["taps"].tolist(), arrays["dilations"].tolist(), strict=True)
-    layers = [
-        Layer(fixed(index), taps, dilation)
-        for index, (taps, dilation) in enumerate(shapes)
-    ]
+    layers = [Layer(fixed(index), taps, dilation) for index, (taps, dilation) in enumerate(shapes)]
     return Weights(tuple(layers[:-1]), layers[-1])
 
 
