@@ -3,6 +3,7 @@
     sudo apt-get install festival festvox-us-slt-hts
     python benchmarks/make_speech.py benchmarks/speech.wav
 
+Beside it goes speech.json: when which phoneme and word is said, as `benchmarks.lipsync` tells it.
 Same engine, same bytes. The file in the repository is the work of Debian 12's festival 2.5.0
 and festvox-us-slt-hts 0.2010.10.25-4, both free software.
 
@@ -29,6 +30,7 @@ learnt voices buzz less still but lack the upper half-octave. RHVoice and MBROLA
 Debian 12's main, and what ships here has to be free.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,12 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import soxr
+
+from benchmarks.lipsync.labels import Interval
+from benchmarks.lipsync.timing import corrected
+from benchmarks.lipsync.voices import RATE, VOICES, EngineError, Line, speak
+
+VOICE: Final = VOICES["festival-slt-hts"]
 
 SENTENCES: Final = (
     ("Hello, and welcome!", 0.4),
@@ -75,7 +83,10 @@ def main() -> int:
         sys.stderr.write("Say where to write: python benchmarks/make_speech.py speech.wav\n")
         return 2
     try:
-        sentences = [_tapered(_trimmed(_spoken(text))) for text, _ in SENTENCES]
+        spoken = [_spoken(text) for text, _ in SENTENCES]
+        timings = [
+            _timings(text, len(one)) for (text, _), one in zip(SENTENCES, spoken, strict=True)
+        ]
     except FileNotFoundError:
         sys.stderr.write("text2wave is missing: apt-get install festival festvox-us-slt-hts\n")
         return 1
@@ -83,11 +94,36 @@ def main() -> int:
         reason = error.stderr.decode(errors="replace").strip().splitlines()[-1:]
         sys.stderr.write(f"text2wave failed (is festvox-us-slt-hts installed?): {reason}\n")
         return 1
+    except EngineError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    edges = [_edges(sound) for sound in spoken]
+    sentences = [
+        _tapered(sound[begin:end]) for sound, (begin, end) in zip(spoken, edges, strict=True)
+    ]
     gain = PEAK / max(np.abs(sentence).max() for sentence in sentences)
     parts = [_silence(LEAD_S)]
-    for sentence, (_, pause_s) in zip(sentences, SENTENCES, strict=True):
+    phonemes: list[Interval] = []
+    words: list[Interval] = []
+    at_s = LEAD_S
+    for number, (_, pause_s) in enumerate(SENTENCES):
+        sentence, (begin, end) = sentences[number], edges[number]
+        kept = (begin / SAMPLE_RATE, end / SAMPLE_RATE)
+        phonemes += _moved(timings[number][0], kept, at_s)
+        words += _moved(timings[number][1], kept, at_s)
         parts += [np.round(sentence * gain * 32768).astype("<i2"), _silence(pause_s)]
+        at_s = sum(len(part) for part in parts) / SAMPLE_RATE
     pcm = np.concatenate(parts)
+    about = {
+        "voice": VOICE.name,
+        "engine": VOICE.engine,
+        "language": VOICE.language,
+        "text": " ".join(text for text, _ in SENTENCES),
+        "phonemes": phonemes,
+        "words": words,
+    }
+    path = Path(sys.argv[1]).with_suffix(".json")
+    path.write_text(json.dumps(about) + "\n", "utf-8")
     with wave.open(sys.argv[1], "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -113,13 +149,46 @@ def _spoken(text: str) -> Sound:
     return np.asarray(soxr.resample(samples / 32768, rate, SAMPLE_RATE, quality="VHQ"))
 
 
-def _trimmed(sound: Sound) -> Sound:
+def _timings(text: str, samples: int) -> tuple[list[Interval], list[Interval]]:
+    """When which phoneme and word of `text` is said; `samples` is how long it took to say.
+
+    text2wave ends an utterance at a semicolon, so each part is asked for on its own.
+    """
+    phonemes: list[Interval] = []
+    words: list[Interval] = []
+    at_s = 0.0
+    parts = [part.strip() for part in text.replace(";", ";\n").splitlines()]
+    for spoken in speak(VOICE, [Line(part, VOICE.language) for part in parts]):
+        if spoken is None:
+            raise EngineError(f"festival did not speak {text!r}")
+        timed = corrected(VOICE.name, VOICE.engine, spoken)
+        whole = (0.0, len(spoken.sound) / RATE)
+        phonemes += _moved(timed.phonemes, whole, at_s)
+        words += _moved(timed.words, whole, at_s)
+        at_s += len(spoken.sound) / RATE
+    if abs(at_s - samples / SAMPLE_RATE) > 0.001:
+        raise EngineError(f"festival spoke {text!r} in two ways, so its timings are not known")
+    return phonemes, words
+
+
+def _moved(intervals: list[Interval], kept: tuple[float, float], to_s: float) -> list[Interval]:
+    """What of `intervals` is `kept` (from, to), with its beginning at `to_s`."""
+    moved = [
+        (max(start, kept[0]) - kept[0] + to_s, min(end, kept[1]) - kept[0] + to_s, said)
+        for start, end, said in intervals
+        if end > kept[0] and start < kept[1]
+    ]
+    return [(round(start, 4), round(end, 4), said) for start, end, said in moved]
+
+
+def _edges(sound: Sound) -> tuple[int, int]:
+    """The first sample to keep, and the first that is not, of what is louder than QUIET."""
     window = SAMPLE_RATE // 100
     rows = sound[: len(sound) // window * window].reshape(-1, window)
     loud = np.nonzero(np.sqrt((rows**2).mean(axis=1)) > QUIET)[0]
     margin = round(MARGIN_S * SAMPLE_RATE)
     begin = max(0, int(loud[0]) * window - margin)
-    return sound[begin : (int(loud[-1]) + 1) * window + margin]
+    return begin, min(len(sound), (int(loud[-1]) + 1) * window + margin)
 
 
 def _tapered(sound: Sound) -> Sound:

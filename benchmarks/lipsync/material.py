@@ -90,7 +90,7 @@ def read_pcm(sound: Path) -> Pcm:
     if rate == SAMPLE_RATE:
         return samples
     wide = soxr.resample(samples.astype(np.float32) / 32768, rate, SAMPLE_RATE)
-    return np.round(np.clip(wide * 32768, -32768, 32767)).astype(np.int16)
+    return np.asarray(np.round(np.clip(wide * 32768, -32768, 32767)), np.int16)
 
 
 def _sound(about: Path) -> Path | None:

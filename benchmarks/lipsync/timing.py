@@ -56,7 +56,7 @@ def corrected(voice: str, engine: Engine, spoken: Spoken) -> Spoken:
     """`spoken` with the times at which lips move."""
     end_s = len(spoken.sound) / RATE
     shift = SHIFT_S.get(voice, 0.0)
-    rows = [[start + shift, end + shift, said] for start, end, said in spoken.phonemes]
+    rows = [(start + shift, end + shift, said) for start, end, said in spoken.phonemes]
     whole, high = energy(spoken.sound, 0.0), energy(spoken.sound, ABOVE_HZ)
     quiet = loud_db(whole) + QUIET_DB
     out: list[Interval] = []
@@ -68,7 +68,7 @@ def corrected(voice: str, engine: Engine, spoken: Spoken) -> Spoken:
             if not said and out:
                 out[-1] = (out[-1][0], end, out[-1][2])
                 continue
-        if engine == "espeak" and out and said[:1] in ("p", "t", "k") and said[:1]:
+        if engine == "espeak" and out and said[:1] in ("p", "t", "k"):
             start = _closure_start(whole, quiet, out[-1], start)
             out[-1] = (out[-1][0], start, out[-1][2])
         if out and end > start:
@@ -94,7 +94,7 @@ def energy(sound: Sound, above_hz: float) -> Energy:
     low, high = np.maximum(middles - HALF, 0), np.minimum(middles + HALF, len(sound))
     power = np.maximum(total[high] - total[low], 0.0) / np.maximum(high - low, 1)
     db = 10 * np.log10(power + 1e-12)
-    return np.maximum(db, loud_db(db) + FLOOR_DB)
+    return np.asarray(np.maximum(db, loud_db(db) + FLOOR_DB))
 
 
 def loud_db(db: Energy) -> float:
