@@ -123,7 +123,7 @@ def losses(out: Tensor, visemes: Tensor, shapes: Tensor, weights: Tensor) -> Ten
         viseme
         + 0.7 * mouth
         + 6.0 * shape.sum() / known.sum()
-        + 0.7 * (pressed * known).sum() / known.sum()
+        + 1.2 * (pressed * known).sum() / known.sum()
     )
     return total
 

@@ -26,7 +26,7 @@ KEEP: Final = 0.2
 _KEPT: Final = np.float32(KEEP)
 _FRESH: Final = np.float32((1.0 - KEEP) / len(VISEMES))
 
-PRESSED: Final = 0.45
+PRESSED: Final = 0.38
 """Belief above which lips are pressed together, fixed on the training voices' dev sentences."""
 PRESSED_OPENING: Final = 0.1
 """What is left of their opening then: what lips' neighbours make of it, as in the reference."""
