@@ -1,7 +1,7 @@
 """Makes speech.wav, the demo's speech: 24 kHz mono s16, true silence between the sentences.
 
     sudo apt-get install festival festvox-us-slt-hts
-    python benchmarks/make_speech.py benchmarks/speech.wav
+    .venv/bin/python benchmarks/make_speech.py benchmarks/speech.wav
 
 Beside it goes speech.json: when which phoneme and word is said, as `benchmarks.lipsync` tells it.
 Same engine, same bytes. The file in the repository is the work of Debian 12's festival 2.5.0

@@ -71,7 +71,11 @@ def total(rows: Sequence[Tallied]) -> Scores:
 
 def heading(first: str) -> str:
     """The table's first line."""
-    return first.ljust(NAME_WIDTH) + "".join(head.rjust(len(head) + 3) for _, head, _ in COLUMNS)
+    return first.ljust(NAME_WIDTH) + "".join(head.rjust(_width(head)) for _, head, _ in COLUMNS)
+
+
+def _width(head: str) -> int:
+    return max(7, len(head) + 2)
 
 
 def line(name: str, scores: Scores) -> str:
@@ -79,7 +83,7 @@ def line(name: str, scores: Scores) -> str:
     cells = []
     for measure, head, form in COLUMNS:
         value = getattr(scores, measure)
-        cells.append(("-" if value != value else format(value, form)).rjust(len(head) + 3))
+        cells.append(("-" if value != value else format(value, form)).rjust(_width(head)))
     return name.ljust(NAME_WIDTH) + "".join(cells)
 
 

@@ -198,7 +198,7 @@ _IPA_AFFRICATES: Final = {
     "tʃ": "CH", "dʒ": "CH", "tɕ": "CH", "dʑ": "CH", "tʂ": "CH", "dʐ": "CH", "ʈʂ": "CH",
     "ts": "SS", "dz": "SS", "pf": "FF", "tθ": "TH", "ʧ": "CH", "ʤ": "CH", "ʦ": "SS", "ʣ": "SS",
 }  # fmt: skip
-_IPA_COLOURS: Final = frozenset("""'"^ːˑˈˌʰʱʷˠˤ˞ʼ‿͡.̯̃̈-ˀᵝ̩̥̪ⁿˡ’|""")
+_IPA_COLOURS: Final = frozenset("""':"^ːˑˈˌʰʱʷˠˤ˞ʼ‿͡.̯̃̈-ˀᵝ̩̥̪ⁿˡ’|""")
 """Length, stress, ties and what else no lip shows."""
 
 _ESPEAK: Final = {
@@ -262,6 +262,8 @@ def _ipa(sign: str) -> tuple[str, ...] | None:
         for letter in unicodedata.normalize("NFD", sign)
         if letter not in _IPA_COLOURS and not unicodedata.combining(letter)
     )
+    if len(bare) > 1:  # Palatal colour; alone, it is what espeak says behind its consonant.
+        bare = bare.replace("ʲ", "")
     names: list[str] = []
     at = 0
     while at < len(bare):
