@@ -119,9 +119,9 @@ def test_a_reader_that_finished_or_was_reset_knows_nothing_of_before() -> None:
 def test_sessions_share_the_weights_and_nothing_else() -> None:
     one, other, pcm = Reader(), Reader(), voice(1.0)
     alone = joined([one.push(pcm), one.finish()])
-    one.push(pcm[:5000])
+    begun = one.push(pcm[:5000])
     other.push(voice(0.5, seed=3))
-    assert same(joined([one.push(pcm[5000:]), one.finish()]), alone)
+    assert same(joined([begun, one.push(pcm[5000:]), one.finish()]), alone)
     assert net.shipped() is net.shipped()
     with pytest.raises(ValueError, match="read-only"):
         net.shipped().layers[0].weight[0, 0] = 1.0

@@ -136,7 +136,7 @@ def reverberant(sound: Floats, rng: Rng) -> Floats:
     room = lfilter([1.0], [1.0, -rng.uniform(0.0, 0.7)], room)
     room *= 10.0 ** (-rng.uniform(2.0, 14.0) / 20.0) / np.sqrt(np.square(room).sum())
     room[0] = 1.0
-    return fftconvolve(sound, room)[: len(sound)].astype(np.float32)
+    return np.asarray(fftconvolve(sound, room)[: len(sound)], np.float32)
 
 
 def noise(samples: int, rng: Rng) -> Floats:
@@ -192,7 +192,8 @@ def music(samples: int, rng: Rng) -> Floats:
         sound[at : at + count] += loud * tone * fade
 
     chord = 0
-    drums, melody = rng.random() < 0.6, rng.random() < 0.8
+    drums, melody, broken, cymbals = (rng.random() < share for share in (0.6, 0.7, 0.5, 0.5))
+    pluck = rng.uniform(0.1, 1.0)
     for number, at in enumerate(range(0, samples, beat)):
         if number % 4 == 0:
             chord = int(rng.integers(0, 7))
@@ -204,6 +205,14 @@ def music(samples: int, rng: Rng) -> Floats:
         if melody and rng.random() < 0.7:
             pitch = scale[int(rng.integers(0, 7))] + 24
             play(at, root * 2 ** (pitch / 12), beat / RATE * rng.choice([0.5, 1, 2]), 0.5)
+        for half in range(2 if broken else 0):
+            step = chord + int(rng.choice([0, 2, 4, 7, 9]))
+            pitch = scale[step % 7] + 12 * (step // 7) + 12
+            play(at + half * beat // 2, root * 2 ** (pitch / 12), 2 * beat / RATE, pluck)
+        for half in range(2 if cymbals else 0):
+            count = min(beat, len(sound) - at)
+            hiss = np.diff(rng.normal(size=count + 1)) * np.exp(-np.arange(count) / 0.03 / RATE)
+            sound[at : at + count] += rng.uniform(0.02, 0.3) * np.roll(hiss, half * beat // 2)
         if drums:
             count = min(int(0.15 * RATE), len(sound) - at)
             hit = rng.normal(size=count) * np.exp(
@@ -216,6 +225,61 @@ def music(samples: int, rng: Rng) -> Floats:
     return sound[:samples].astype(np.float32)
 
 
+FORMANTS: Final = {
+    "aa": (750, 1250, 2550, 3500),
+    "E": (560, 1800, 2550, 3500),
+    "I": (300, 2250, 2950, 3600),
+    "O": (500, 850, 2500, 3400),
+    "U": (320, 780, 2300, 3300),
+    "RR": (420, 1200, 1650, 3200),
+}
+"""Of a man, in Hz (about those of Peterson and Barney, 1952)."""
+
+
+def babbled(samples: int, rng: Rng) -> tuple[Floats, list[Interval]]:
+    """Vowels, hisses and closures of a buzzing source, at any length: speech bare of language.
+
+    So that a drawn out "aah", or a voice like no other, is not taken for music.
+    """
+    scale = rng.uniform(0.92, 1.25)
+    pitch = 90.0 * scale ** rng.uniform(1.0, 5.0)
+    intervals: list[Interval] = []
+    sound = np.zeros(samples)
+    knots = rng.normal(0.0, 0.12, samples // 3000 + 2)
+    hz = pitch * np.exp(np.interp(np.arange(samples), np.arange(len(knots)) * 3000, knots))
+    cycles = np.cumsum(hz) / RATE
+    pulses = np.diff(np.floor(cycles), prepend=0.0) * rng.normal(1.0, 0.05, samples)
+    source = lfilter([1.0], [1.0, -rng.uniform(0.8, 0.97)], pulses)
+    source += rng.normal(0.0, rng.uniform(0.001, 0.03), samples)
+    at = 0
+    while at < samples:
+        said = str(rng.choice([*FORMANTS, *FORMANTS, "SS", "CH", "PP", "sil"]))
+        seconds = rng.uniform(0.08, 0.25) if rng.random() < 0.7 else rng.uniform(0.25, 1.2)
+        seconds = seconds if said in FORMANTS or said == "sil" else rng.uniform(0.06, 0.14)
+        past = min(samples, at + int(seconds * RATE))
+        if said in FORMANTS:
+            piece = source[at:past]
+            for formant in FORMANTS[said]:
+                centre = min(formant * scale * rng.uniform(0.94, 1.06), 7500.0)
+                radius = np.exp(-np.pi * (50.0 + 0.05 * centre) / RATE)
+                real = 2 * radius * np.cos(2 * np.pi * centre / RATE)
+                piece = lfilter([1.0 - real + radius**2], [1.0, -real, radius**2], piece)
+            piece = piece / (np.sqrt(np.square(piece).mean()) + 1e-9) * rng.uniform(0.5, 1.0)
+        elif said in ("SS", "CH"):
+            band = (4200.0, 7400.0) if said == "SS" else (1900.0, 5500.0)
+            hiss = sosfilt(
+                butter(2, band, "bandpass", fs=RATE, output="sos"), rng.normal(size=past - at)
+            )
+            piece = hiss / (np.sqrt(np.square(hiss).mean()) + 1e-9) * rng.uniform(0.1, 0.4)
+        else:
+            piece = np.zeros(past - at)
+        fade = np.minimum(1.0, np.minimum(np.arange(len(piece)), np.arange(len(piece))[::-1]) / 250)
+        sound[at:past] = piece * fade
+        intervals.append((at / RATE, past / RATE, said))
+        at = past
+    return (0.1 * sound).astype(np.float32), intervals
+
+
 def level(sound: Floats) -> float:
     """Root mean square of the louder half of 20-ms pieces: that of speech without its pauses."""
     size = RATE // 50
@@ -225,18 +289,36 @@ def level(sound: Floats) -> float:
 
 def mixed(sound: Floats, other: Floats, snr_db: float) -> Floats:
     """`sound` with `other` under it, that many decibels below its speech."""
-    return sound + other * np.float32(level(sound) / (level(other) * 10.0 ** (snr_db / 20.0)))
+    loud = level(sound) / (level(other) * 10.0 ** (snr_db / 20.0))
+    return np.asarray(sound + other * np.float32(loud))
 
 
 def telephone(sound: Floats, rng: Rng) -> Floats:
-    """300 to 3400 Hz and the eight bits of G.711 (mu-law)."""
-    low, high = rng.uniform(150, 350), rng.uniform(3200, 3800)
-    band = sosfilt(butter(4, [low, high], "bandpass", fs=RATE, output="sos"), sound)
-    band = np.clip(band / max(1e-6, float(np.abs(band).max())) * rng.uniform(0.2, 0.9), -1, 1)
+    """8000 samples a second, no lows, steep edges, and the eight bits of G.711 (mu-law)."""
+    narrow = np.asarray(soxr.resample(sound, RATE, RATE // 2), np.float64)
+    spectrum = np.fft.rfft(narrow)
+    hz = np.fft.rfftfreq(len(narrow), 2 / RATE)
+    low, high = rng.uniform(50, 350), rng.uniform(3200, 3900)
+    spectrum *= np.clip((hz - low) / rng.uniform(1, 150), 0.0, 1.0)
+    spectrum *= np.clip((high - hz) / rng.uniform(1, 200), 0.0, 1.0)
+    band = np.fft.irfft(spectrum, len(narrow))
+    band *= 10.0 ** (-rng.uniform(1.0, 24.0) / 20.0) / max(1e-6, float(np.abs(band).max()))
     mu = 255.0
     squeezed = np.round(np.log1p(mu * np.abs(band)) / np.log1p(mu) * 127) / 127
-    wide = np.sign(band) * np.expm1(squeezed * np.log1p(mu)) / mu
-    return wide.astype(np.float32)
+    decoded = np.sign(band) * np.expm1(squeezed * np.log1p(mu)) / mu
+    wide = np.zeros(len(sound), np.float32)
+    back = np.asarray(soxr.resample(decoded, RATE // 2, RATE), np.float32)[: len(sound)]
+    wide[: len(back)] = back
+    return wide
+
+
+def muffled(sound: Floats, rng: Rng) -> Floats:
+    """Without what is above some frequency, as codecs and cheap microphones leave it."""
+    size = 1 << (len(sound) - 1).bit_length()
+    spectrum = np.fft.rfft(sound, size)
+    hz = np.fft.rfftfreq(size, 1 / RATE)
+    spectrum *= np.clip((rng.uniform(3500, 7500) - hz) / rng.uniform(10, 800), 0.0, 1.0)
+    return np.fft.irfft(spectrum, size)[: len(sound)].astype(np.float32)
 
 
 def sixteen_bits(sound: Floats, peak_db: float) -> npt.NDArray[np.int16]:
@@ -248,8 +330,10 @@ def sixteen_bits(sound: Floats, peak_db: float) -> npt.NDArray[np.int16]:
 
 SESSION_HOPS: Final = 1000
 SHARD_SESSIONS: Final = 48
-NOISES_ALONE: Final = 0.02
+NOISES_ALONE: Final = 0.03
 """Share of sessions in which nobody speaks."""
+BABBLED: Final = 0.04
+"""Share of sessions in which somebody does who knows no language."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -287,14 +371,17 @@ class Studio:
         counts = {group: sum(s.group == group for s in speakers) for group in shares}
         share = np.array([shares[s.group] / counts[s.group] for s in speakers])
         self._share = share / share.sum()
-        self._music = [music(16 * RATE, self._rng) for _ in range(40)]
+        self._music = [music(16 * RATE, self._rng) for _ in range(100)]
 
     def session(self) -> Session:
         rng = self._rng
         speaker = self._speakers[rng.choice(len(self._speakers), p=self._share)]
         silent = rng.random() < NOISES_ALONE
         stretch = float(rng.uniform(0.88, 1.13)) if rng.random() < 0.5 else 1.0
-        sound, intervals = self.speech(speaker, stretch)
+        if rng.random() < BABBLED:
+            sound, intervals = babbled(SESSION_HOPS * RATE // 100 + RATE // 50, rng)
+        else:
+            sound, intervals = self.speech(speaker, stretch)
         if silent:
             sound, intervals = np.zeros_like(sound), []
         elif rng.random() < 0.75:
@@ -304,13 +391,22 @@ class Studio:
         if silent:
             sound = self._disturbance(len(sound), babble=False) * np.float32(0.1)
         else:
-            for chance in (0.55, 0.08):
+            for chance in (0.68, 0.1):
                 if rng.random() < chance:
-                    snr_db = rng.uniform(3.0, 30.0)
+                    snr_db = 3.0 + 27.0 * rng.random() ** 1.4
                     sound = mixed(sound, self._disturbance(len(sound), babble=True), snr_db)
+        if rng.random() < 0.35:
+            sound = mixed(
+                sound, self._disturbance(len(sound), babble=False), rng.uniform(30.0, 65.0)
+            )
         if rng.random() < 0.15:
             sound = telephone(sound, rng)
-        peak_db = rng.uniform(-30.0, -1.0) if rng.random() < 0.85 else rng.uniform(0.0, 14.0)
+        elif rng.random() < 0.1:
+            sound = muffled(sound, rng)
+        if silent:
+            peak_db = rng.uniform(-66.0, -6.0)
+        else:
+            peak_db = rng.uniform(-32.0, -1.0) if rng.random() < 0.85 else rng.uniform(0.0, 14.0)
         filters = vocal_tract(float(rng.uniform(0.82, 1.2))) if rng.random() < 0.7 else FILTERS
         return heard(sixteen_bits(sound, peak_db), intervals, filters, speaker.group)
 
@@ -338,7 +434,7 @@ class Studio:
     def _disturbance(self, samples: int, *, babble: bool) -> Floats:
         rng = self._rng
         kind = rng.random()
-        if kind < 0.45:
+        if kind < 0.35:
             return noise(samples, rng)
         if kind < 0.75 or not babble:
             piece = np.roll(self._music[rng.integers(len(self._music))], rng.integers(16 * RATE))

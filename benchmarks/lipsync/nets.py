@@ -34,9 +34,12 @@ class Block(nn.Module):
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight (taps * inputs, outputs), oldest tap first, and bias."""
-        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None
+        assert variance is not None
+        scale = self.norm.weight / torch.sqrt(variance + self.norm.eps)
         weight = self.conv.weight * scale[:, None, None]
-        bias = self.norm.bias - self.norm.running_mean * scale
+        bias = self.norm.bias - mean * scale
         return weight.permute(2, 1, 0).reshape(-1, len(scale)), bias
 
 

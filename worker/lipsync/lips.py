@@ -1,8 +1,8 @@
 """Sound to mouth: visemes at 100 Hz (`Reader`), mouth shapes at 25 pictures a second (`LipSync`).
 
 Causal, with a look-ahead of 55 ms, state per session. What the net says of a hop is steadied
-twice: its visemes by a sticky filter and a decision that only a better viseme overturns, its
-opening by lips that shut when they are pressed together, however short that is.
+twice: its visemes by what was believed a hop before, its opening by lips that shut when they are
+pressed together, however short that is.
 """
 
 from collections.abc import Iterable
@@ -21,21 +21,31 @@ AHEAD_HOPS: Final = 5
 LOOKAHEAD_S: Final = 0.055
 """From the middle of a hop to the end of the sound that its viseme may depend on."""
 
-KEEP: Final = 0.3
-"""Share of the filter's belief that stays from one hop to the next."""
-OVERTURN: Final = 1.2
-"""A viseme takes over when it is believed that many times more than the present one."""
+KEEP: Final = 0.2
+"""Share of the belief in a viseme that stays from one hop to the next: no flutter."""
+_KEPT: Final = np.float32(KEEP)
+_FRESH: Final = np.float32((1.0 - KEEP) / len(VISEMES))
 
-PRESSED: Final = (0.4, 0.7)
-"""Belief in pressed lips, from where they begin to shut to where they are shut."""
+PRESSED: Final = 0.38
+"""Belief above which lips are pressed together, fixed on the training voices' dev sentences."""
+PRESSED_OPENING: Final = 0.1
+"""What is left of their opening then: what lips' neighbours make of it, as in the reference."""
 
 PICTURE_HOPS: Final = 4
-OPEN_SPEED: Final = 0.75
+GAIN: Final = 1.15
+"""What the net's caution and the easing take from the opening is given back."""
+REST_BELOW: Final = 0.12
+"""Opening under which a mouth that says nothing is shut; a sung vowel may be no viseme."""
+OPEN_SPEED: Final = 0.85
 """Share of the way that the mouth opens in one picture; it shuts all the way in one."""
 WIDTH_SPEED: Final = 0.6
 SHUT_BELOW: Final = 0.15
 TONGUE_ABOVE: Final = 0.3
 """Opening at which the tongue of n, t, d and l shows."""
+
+_LEAST: Final = np.float32(30.0)
+"""Minus a logit that is as good as any lesser."""
+_ONE: Final = np.float32(1.0)
 
 _SIL: Final = VISEMES.index("sil")
 _PP: Final = VISEMES.index("PP")
@@ -63,9 +73,7 @@ class Reader:
         self._rest = np.zeros(0, np.int16)
         self._samples = 0
         self._hops = -AHEAD_HOPS
-        self._belief = np.zeros(len(VISEMES), np.float32)
-        self._belief[_SIL] = 1.0
-        self._viseme = _SIL
+        self._belief = np.eye(len(VISEMES), dtype=np.float32)[_SIL]
 
     def push(self, pcm: Pcm) -> Track:
         """The hops that are ready now that `pcm`, any number of samples at 24 kHz, came."""
@@ -92,35 +100,27 @@ class Reader:
 
     def _group(self, pcm: Pcm) -> Track:
         out = self._net.push(self._features.push(pcm))
-        likely = out[:, : len(VISEMES)]
+        likely = np.ascontiguousarray(out[:, : len(VISEMES)])
         likely -= likely.max(axis=1, keepdims=True)
         np.exp(likely, out=likely)
-        likely /= likely.sum(axis=1, keepdims=True)
-        pressed = 1.0 / (1.0 + np.exp(-out[:, -1]))
-        shut = np.maximum(pressed, likely[:, _SIL] + likely[:, _PP])
-        shut = np.clip((shut - PRESSED[0]) / (PRESSED[1] - PRESSED[0]), 0.0, 1.0)
-        opening = np.clip(out[:, -3], 0.0, 1.0) * (1.0 - shut)
+        pressed = np.reciprocal(np.exp(np.minimum(-out[:, -1], _LEAST)) + _ONE)
+        opening = np.clip(out[:, -3], 0.0, 1.0)
+        opening[pressed > PRESSED] = np.minimum(opening[pressed > PRESSED], PRESSED_OPENING)
         rounding = np.clip(out[:, -2], 0.0, 1.0)
-        visemes = np.stack([self._steadied(hop) for hop in likely])
+        for hop, row in enumerate(likely):
+            likely[hop] = self._steadied(row)
         skipped = min(GROUP, max(0, -self._hops))
         self._hops += GROUP
-        return Track(visemes[skipped:], opening[skipped:], rounding[skipped:], pressed[skipped:])
+        return Track(likely[skipped:], opening[skipped:], rounding[skipped:], pressed[skipped:])
 
     def _steadied(self, likely: Floats) -> Floats:
-        """The filter's belief after this hop, its greatest the viseme that is decided on."""
-        belief = self._belief
-        belief *= np.float32(KEEP)
-        belief += np.float32((1.0 - KEEP) / len(VISEMES))
+        """What is believed of this hop, and of those before it a little."""
+        belief: Floats = self._belief * _KEPT
+        belief += _FRESH
         belief *= likely
         belief /= belief.sum()
-        best = int(belief.argmax())
-        if belief[best] > OVERTURN * belief[self._viseme]:
-            self._viseme = best
-        shown = belief.copy()
-        shown[self._viseme] = max(belief[best], belief[self._viseme])
-        if best != self._viseme:
-            shown[best] = belief[self._viseme]
-        return shown
+        self._belief = belief
+        return belief
 
 
 def read(pcm: Pcm, weights: net.Weights | None = None) -> Track:
@@ -189,22 +189,25 @@ class LipSync:
     def _picture(self, hops: "list[_Hop]") -> MouthShape:
         self._shown += 1
         visemes = [hop.viseme for hop in hops]
-        middle = hops[-2:]
-        target = sum(hop.opening for hop in middle) / len(middle)
-        if visemes.count(_SIL) >= PICTURE_HOPS - 1 or all(v == _SIL for v in visemes[-2:]):
+        target = GAIN * _mixed([hop.opening for hop in hops])
+        if target < REST_BELOW and visemes[-2:] == [_SIL, _SIL]:
             self._shape = SHUT
             return SHUT
         if any(hop.shut for hop in hops):
             target = 0.0
         opening, width = self._shape.opening, self._shape.width
         opening += (target - opening) * (OPEN_SPEED if target > opening else 1.0)
-        wanted = sum(hop.width for hop in middle) / len(middle)
-        width += WIDTH_SPEED * (wanted - width)
+        width += WIDTH_SPEED * (_mixed([hop.width for hop in hops]) - width)
         teeth = visemes.count(_FF) >= 2
         tip = visemes.count(_TH) >= 2
         tip |= opening > TONGUE_ABOVE and sum(visemes.count(v) for v in _ALVEOLAR) >= 2
-        self._shape = MouthShape(opening, width, float(teeth), float(tip and not teeth))
+        self._shape = MouthShape(min(1.0, opening), width, float(teeth), float(tip and not teeth))
         return self._shape
+
+
+def _mixed(values: list[float]) -> float:
+    """The value of a picture from those of its hops: of their end, for the mouth lags by easing."""
+    return 0.35 * values[-2] + 0.65 * values[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ class _Hop:
 def _hops(track: Track) -> list[_Hop]:
     widths = np.clip((track.visemes * _SPREAD).sum(axis=1) - track.rounding, -1.0, 1.0)
     visemes = track.visemes.argmax(axis=1)
-    shut = (track.opening < SHUT_BELOW) & (track.closed > PRESSED[1])
+    shut = (track.opening < SHUT_BELOW) & (track.closed > PRESSED)
     columns = (visemes.tolist(), track.opening.tolist(), widths.tolist(), shut.tolist())
     return [_Hop(*row) for row in zip(*columns, strict=True)]
 

@@ -24,16 +24,22 @@ OUTPUTS: Final = len(VISEMES) + 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layer:
-    """Taps `dilation` hops apart: `weight` (taps * inputs, outputs), oldest tap first."""
+    """Taps `dilation` hops apart: `weight` (taps * inputs + 1, outputs), oldest tap first.
+
+    The last row of `weight` is the bias, the weight of an input that is always 1.
+    """
 
     weight: Floats
-    bias: Floats
     taps: int
     dilation: int
 
     @property
     def inputs(self) -> int:
-        return len(self.weight) // self.taps
+        return (len(self.weight) - 1) // self.taps
+
+    @property
+    def outputs(self) -> int:
+        return int(self.weight.shape[1])
 
     @property
     def history(self) -> int:
@@ -59,16 +65,14 @@ def shipped() -> Weights:
 def from_arrays(arrays: dict[str, npt.NDArray[np.generic]]) -> Weights:
     """The weights in an .npz: `w0 b0 w1 b1 ..`, the last being the head; `taps`, `dilations`."""
 
-    def fixed(name: str) -> Floats:
-        array = np.ascontiguousarray(arrays[name], np.float32)
+    def fixed(index: int) -> Floats:
+        weight, bias = arrays[f"w{index}"], arrays[f"b{index}"]
+        array = np.vstack([weight, bias]).astype(np.float32)
         array.flags.writeable = False
         return array
 
     shapes = zip(arrays["taps"].tolist(), arrays["dilations"].tolist(), strict=True)
-    layers = [
-        Layer(fixed(f"w{index}"), fixed(f"b{index}"), taps, dilation)
-        for index, (taps, dilation) in enumerate(shapes)
-    ]
+    layers = [Layer(fixed(index), taps, dilation) for index, (taps, dilation) in enumerate(shapes)]
     return Weights(tuple(layers[:-1]), layers[-1])
 
 
@@ -76,23 +80,28 @@ class _Memory:
     """A layer and the past of what goes into it; silent before a session begins."""
 
     def __init__(self, layer: Layer) -> None:
-        self._layer = layer
-        self._past = np.zeros((layer.history + GROUP, layer.inputs), np.float32)
-        row, item = self._past.strides
-        self._taps = np.lib.stride_tricks.as_strided(
-            self._past,
+        self._weight = layer.weight
+        past = np.zeros((layer.history + GROUP, layer.inputs), np.float32)
+        self._older, self._old, self._new = past[:-GROUP], past[GROUP:], past[-GROUP:]
+        row, item = past.strides
+        self._seen = np.lib.stride_tricks.as_strided(
+            past,
             (GROUP, layer.taps, layer.inputs),
             (row, row * layer.dilation, item),
             writeable=False,
         )
+        self._row = np.ones((GROUP, len(layer.weight)), np.float32)
+        self._taps = np.lib.stride_tricks.as_strided(
+            self._row, self._seen.shape, (self._row.strides[0], layer.inputs * item, item)
+        )
+        self._out = np.empty((GROUP, layer.outputs), np.float32)
 
     def step(self, values: Floats) -> Floats:
-        past, layer = self._past, self._layer
-        past[:-GROUP] = past[GROUP:]
-        past[-GROUP:] = values
-        out: Floats = np.matmul(self._taps.reshape(GROUP, -1), layer.weight)
-        out += layer.bias
-        return out
+        """From (GROUP, inputs) to (GROUP, outputs), which the next step overwrites."""
+        self._older[...] = self._old
+        self._new[...] = values
+        self._taps[...] = self._seen
+        return np.dot(self._row, self._weight, out=self._out)
 
 
 class Net:
@@ -103,7 +112,7 @@ class Net:
         self._head = _Memory(weights.head)
 
     def push(self, features: Floats) -> Floats:
-        """From (GROUP, FEATURES) to (GROUP, OUTPUTS)."""
+        """From (GROUP, FEATURES) to (GROUP, OUTPUTS), which the next push overwrites."""
         values = self._first.step(features)
         np.maximum(values, 0.0, out=values)
         for memory in self._middle:
