@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-BENCH := PYTHONPATH=tests/support:benchmarks $(BIN)/python
+BENCH := PYTHONPATH=tests/support:benchmarks:. $(BIN)/python
 INTEROP := .venv-interop
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 

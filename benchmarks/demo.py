@@ -10,6 +10,7 @@ fast the face falls silent.
 import ast
 import asyncio
 import json
+import math
 import re
 import sys
 import tempfile
@@ -25,9 +26,11 @@ import numpy as np
 import scene
 import seen
 import soxr
+from measure import Floats
 from scene import Agent, Turn
 from seen import SOUND_RATE, Account, Seen, account
 
+from benchmarks.lipsync import film as judge
 from localroom.launch import LocalRoom
 from worker.characters.gauge import mouth_opening
 from worker.film import Film, FilmWriter, read_film, read_sound
@@ -134,7 +137,10 @@ async def play(folder: Path, speech: Pcm) -> tuple[Seen, Told, list[float], str]
 
 
 def write_film(path: Path, view: Seen, until_s: float) -> None:
-    """What the viewer got until `until_s`, put together by the sender's clock as browsers do."""
+    """What the viewer got until `until_s`, put together by the sender's clock as browsers do.
+
+    It begins with the first picture.
+    """
     pictures = [each for each in view.pictures if each.time_s < until_s]
     sound = [each for each in view.sound if each.time_s < until_s]
     begin_s = pictures[0].ntp_s
@@ -176,6 +182,8 @@ def figures_of(
     offsets = measure.offsets_ms(film)
     times = [each.time_s for each in view.pictures if each.time_s < told.film_until_s]
     openings = measure.seen_openings(film)
+    begin_s = whole_begin_s(view, told, whole)
+    mouth = _judged_mouth(openings, view.pictures[0].ntp_s - begin_s)
     return {
         "seconds": round(float(film.times_s[-1]) + 1 / FPS, 2),
         "launch_to_joined_ms_p50": measure.percentile(launches, 50),
@@ -187,7 +195,11 @@ def figures_of(
         "av_offset_ms_p95": measure.percentile(np.abs(offsets), 95),
         "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
         "mouth_open_share": round(float(np.mean(openings > measure.OPEN_MOUTH)), 3),
-        "mouth_open_in_pauses": _open_in_pauses(view, told, whole),
+        "mouth_open_in_pauses": _open_in_pauses(view, told, begin_s),
+        "mouth_correlation": round(mouth.correlation, 3),
+        "mouth_offset_ms": mouth.offset_ms,
+        "bilabials": mouth.bilabials,
+        "bilabials_seen_shut": mouth.shut,
         "first_sound_ms_p50": measure.percentile(first_sounds, 50),
         "first_sound_ms_p95": measure.percentile(first_sounds, 95),
         "first_frame_ms_p50": measure.percentile(first_frames, 50),
@@ -230,11 +242,30 @@ def _is_end(position_s: float, reach_s: float, said: Pcm) -> bool:
     return position_s > reach_s - PLACE_S and not (np.abs(between) > seen.LOUD).any()
 
 
-def _open_in_pauses(view: Seen, told: Told, heard: Account) -> float:
-    """How far the mouth is open, at most, in the second turn's pauses of digital silence."""
+def whole_begin_s(view: Seen, told: Told, heard: Account) -> float:
+    """When the sound of the second turn, which is heard whole, begins by the sender's clock."""
     turn, following = told.turns[1], told.turns[2]
     packets = [p for p in view.sound if turn.said_s <= p.time_s < following.said_s]
-    begin_s = packets[0].ntp_s + heard.lag / SOUND_RATE
+    return packets[0].ntp_s + heard.lag / SOUND_RATE
+
+
+def _judged_mouth(openings: Floats, first_s: float) -> judge.Seen:
+    """The mouth of the second turn against what was said in it; the film begins at `first_s`."""
+    said = json.loads((HERE / "speech.json").read_text())["phonemes"]
+    part = [
+        (max(0.0, start_s - FIRST_PART_S), end_s - FIRST_PART_S, name)
+        for start_s, end_s, name in said
+        if end_s > FIRST_PART_S
+    ]
+    skipped = max(0, math.ceil(-first_s * FPS))
+    count = round(part[-1][1] * FPS)
+    shown = openings[skipped : skipped + count]
+    return judge.judged(list(shown), first_s + skipped / FPS, part)
+
+
+def _open_in_pauses(view: Seen, told: Told, begin_s: float) -> float:
+    """How far the mouth is open, at most, in the second turn's pauses of digital silence."""
+    turn = told.turns[1]
     silent = np.convolve(turn.said != 0, np.ones(round(PAUSE_SETTLES_S * SAMPLE_RATE))) == 0
     openings = [
         mouth_opening(each.picture.y)
@@ -261,11 +292,22 @@ LIMITS: Final = {
     "mouth_open_in_pauses": measure.OPEN_MOUTH,
 }
 
+LEAST_CORRELATION: Final = 0.75
+MOST_OFFSET_MS: Final = 20
+LEAST_SHUT: Final = 0.95
+"""Of the bilabials."""
+
 
 def wrong_in(figures: Mapping[str, Any]) -> list[str]:
     """The figures that are not as they should be."""
     wrong = [name for name, most in LIMITS.items() if figures[name] > most]
-    return wrong if abs(figures["fps"] - FPS) < 0.5 else [*wrong, "fps"]
+    kept = {
+        "fps": abs(figures["fps"] - FPS) < 0.5,
+        "mouth_correlation": figures["mouth_correlation"] >= LEAST_CORRELATION,
+        "mouth_offset_ms": abs(figures["mouth_offset_ms"]) <= MOST_OFFSET_MS,
+        "bilabials_seen_shut": figures["bilabials_seen_shut"] >= LEAST_SHUT * figures["bilabials"],
+    }
+    return [*wrong, *(name for name, right in kept.items() if not right)]
 
 
 def main(out: Path) -> int:

@@ -9,15 +9,16 @@ import numpy.typing as npt
 
 from worker.characters.gauge import mouth_opening
 from worker.film import Film
-from worker.lipsync.spectrum import openings
+from worker.lipsync.lips import read
+from worker.lipsync.shape import HOP_S
 from worker.media import FPS, SAMPLE_RATE, Picture
 from worker.meetings.memory import Recording
 from worker.tracks import PIECE_S
 
 Floats = npt.NDArray[np.float64]
 
-OPEN_MOUTH: Final = 0.02
-"""A mouth whose dark inside fills more of its region than this is seen to be open."""
+OPEN_MOUTH: Final = 0.1
+"""A mouth that is open further than this is seen to be; 1 is wide open."""
 
 
 def percentile(values: Sequence[float] | Floats, percent: float) -> float:
@@ -61,7 +62,7 @@ def planes(picture: av.VideoFrame | Picture) -> Picture:
 
 
 def seen_openings(film: Film) -> Floats:
-    """How far the mouth is open in each picture of a film: 0 shut, about 0.3 wide open."""
+    """How far the mouth is open in each picture of a film: 0 shut, 1 wide open."""
     return np.array([mouth_opening(luma) for luma in film.luma])
 
 
@@ -70,21 +71,22 @@ def offsets_ms(film: Film, window_s: float = 2.0, step_ms: float = 2.5) -> list[
 
     The mouth is read from the pixels and compared with the mouth that the film's own sound
     calls for when it is shifted; the shift with the highest correlation is the offset. A
-    picture that comes before its sound is negative.
+    picture speaks of its middle; one that comes before its sound is negative.
     """
     seen = seen_openings(film)
+    called = read(film.sound).opening
+    moments = (np.arange(len(called)) + 0.5) * HOP_S
+    middles = (np.arange(len(seen)) + 0.5) / FPS
     shifts = np.arange(-40, 40.1, step_ms)
-    margin = SAMPLE_RATE // 25
-    sound = np.concatenate([np.zeros(margin, np.int16), film.sound])
-    called = [openings(sound, margin + round(ms * SAMPLE_RATE / 1000)) for ms in shifts]
-    length = min(len(seen), *map(len, called))
+    rows = [np.interp(middles - late_ms / 1000, moments, called) for late_ms in shifts]
+    length = min(len(seen), int(len(film.sound) / SAMPLE_RATE * FPS))
     offsets = []
     for begin in range(0, length - int(window_s * FPS) + 1, int(window_s * FPS)):
         window = slice(begin, begin + int(window_s * FPS))
         if seen[window].std() < OPEN_MOUTH / 2:
             continue
-        scores = [_correlation(seen[window], row[window]) for row in called]
-        offsets.append(float(-shifts[int(np.argmax(scores))]))
+        scores = [_correlation(seen[window], row[window]) for row in rows]
+        offsets.append(float(shifts[int(np.argmax(scores))]))
     return offsets
 
 

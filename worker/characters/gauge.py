@@ -6,10 +6,23 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from worker.characters import atlas
 from worker.characters.folder import Character
 from worker.characters.parts import Box
 from worker.media import Plane
+
+Floats = npt.NDArray[np.float32]
+
+LOOK: Final = (24, 16)
+"""A mouth is looked at in so many columns and rows: coarse enough for a codec not to matter."""
+AROUND: Final = 0.2
+"""How much of its surroundings is looked at, in parts of the region's size on each side."""
+REACH: Final = 1 / 40
+"""How far from its place the mouth is looked for, in parts of the frame: heads move."""
+PLACES: Final = 6
+"""In so many steps to each side."""
 
 BLACK: Final = 16
 SKIN_PERCENTILE: Final = 75
@@ -23,29 +36,65 @@ ROUND: Final = 1.15
 into the region's corners is none of it."""
 
 
-@lru_cache(maxsize=8)
-def _character(name: str) -> Character:
-    return Character.load(name)
+class Gauge:
+    """Reads the mouth of one character in pictures of one size.
 
-
-def mouth_opening(y_plane: Plane, character: Character | str = "ada") -> float:
-    """The share of the mouth's region that is dark inside: 0 when shut, about 0.3 wide open.
-
-    `y_plane` is the luma of a whole picture as the renderer composes it, of any size, also
-    after an encoder had it; `character` whose face it is, or the name of one that ships. Teeth
-    and tongue are not dark, so it grows with the opening but not in proportion. Raises
-    InputError for an unknown character.
+    It compares the region of the mouth with all of the character's mouths, at all places to
+    which its head may have brought them, and names the opening of the one that is most alike.
     """
-    model = _character(character) if isinstance(character, str) else character
-    height, width = y_plane.shape
-    placement = model.place(width, height)
-    placed = placement.to_picture(model.inside_mouth)
-    left, top, right, bottom = placed.within(Box(0, 0, width, height)).whole
-    region = y_plane[top:bottom, left:right].astype(np.float32)
-    return dark_share(region, model.frame.height * placement.scale)
+
+    def __init__(self, character: Character, width: int, height: int) -> None:
+        built = atlas.build(character, width, height)
+        self._region = _grown(built.placement.to_picture(character.inside_mouth), AROUND)
+        step = built.frame_px * REACH / PLACES
+        places = [step * place for place in range(-PLACES, PLACES + 1)]
+        luma = built.rest[0][0].copy()
+        left, top, right, bottom = built.mouth.box
+        looks, openings = [], []
+        for sprite, state in zip(built.mouth.states[0], character.mouth.states, strict=True):
+            luma[top:bottom, left:right] = sprite
+            image = Image.fromarray(luma)
+            looks += [self._look(image, x, y) for x in places for y in places]
+            openings += [state[0]] * len(places) ** 2
+        self._looks = np.stack(looks)
+        self._sizes = np.square(self._looks).sum(axis=1)
+        self._openings = np.array(openings)
+
+    def opening(self, luma: Plane) -> float:
+        """0 shut .. 1 wide open, as the character's manifest counts.
+
+        `luma` is of a whole picture as the renderer composes it, also after an encoder had it.
+        """
+        look = self._look(Image.fromarray(np.ascontiguousarray(luma)), 0.0, 0.0)
+        return float(self._openings[int(np.argmin(self._sizes - 2 * (self._looks @ look)))])
+
+    def _look(self, image: Image.Image, x: float, y: float) -> Floats:
+        box = self._region
+        moved = Box(box.left + x, box.top + y, box.right + x, box.bottom + y)
+        seen = moved.within(Box(0, 0, image.width, image.height))
+        edges = (seen.left, seen.top, seen.right, seen.bottom)
+        small = np.asarray(image.resize(LOOK, Image.Resampling.BOX, edges), np.float32)
+        return np.asarray((small - small.mean()).ravel(), np.float32)
 
 
-def dark_share(luma: npt.NDArray[np.float32], frame_px: float) -> float:
+@lru_cache(maxsize=8)
+def gauge(character: str, width: int, height: int) -> Gauge:
+    """The gauge of a character that ships. Raises InputError for an unknown one."""
+    return Gauge(Character.load(character), width, height)
+
+
+def mouth_opening(luma: Plane, character: str = "ada") -> float:
+    """How far the mouth of a character that ships is open in a picture; see `Gauge.opening`."""
+    height, width = luma.shape
+    return gauge(character, width, height).opening(luma)
+
+
+def _grown(box: Box, share: float) -> Box:
+    x, y = share * box.width, share * box.height
+    return Box(box.left - x, box.top - y, box.right + x, box.bottom + y)
+
+
+def dark_share(luma: Floats, frame_px: float) -> float:
     """How much of a region is dark against its skin; `luma` is of the limited range.
 
     `frame_px` is the height of the frame of which it is a part. The line between two lips,
