@@ -28,6 +28,8 @@ _FRESH: Final = np.float32((1.0 - KEEP) / len(VISEMES))
 
 PRESSED: Final = 0.38
 """Belief above which lips are pressed together, fixed on the training voices' dev sentences."""
+HELD_HOPS: Final = 4
+"""For at least so long lips stay pressed, one picture at 25 a second: it is seen at any phase."""
 PRESSED_OPENING: Final = 0.1
 """What is left of their opening then: what lips' neighbours make of it, as in the reference."""
 
@@ -74,6 +76,8 @@ class Reader:
         self._samples = 0
         self._hops = -AHEAD_HOPS
         self._belief = np.eye(len(VISEMES), dtype=np.float32)[_SIL]
+        self._pressed = False
+        self._held = 0
 
     def push(self, pcm: Pcm) -> Track:
         """The hops that are ready now that `pcm`, any number of samples at 24 kHz, came."""
@@ -105,13 +109,23 @@ class Reader:
         np.exp(likely, out=likely)
         pressed = np.reciprocal(np.exp(np.minimum(-out[:, -1], _LEAST)) + _ONE)
         opening = np.clip(out[:, -3], 0.0, 1.0)
-        opening[pressed > PRESSED] = np.minimum(opening[pressed > PRESSED], PRESSED_OPENING)
+        for hop, together in enumerate((pressed > PRESSED).tolist()):
+            if self._shut(pressed=together):
+                opening[hop] = min(opening[hop], PRESSED_OPENING)
         rounding = np.clip(out[:, -2], 0.0, 1.0)
         for hop, row in enumerate(likely):
             likely[hop] = self._steadied(row)
         skipped = min(GROUP, max(0, -self._hops))
         self._hops += GROUP
         return Track(likely[skipped:], opening[skipped:], rounding[skipped:], pressed[skipped:])
+
+    def _shut(self, *, pressed: bool) -> bool:
+        """Whether lips that are, or are not, pressed together at this hop show as shut."""
+        if pressed and not self._pressed:
+            self._held = HELD_HOPS
+        self._pressed = pressed
+        self._held -= 1
+        return pressed or self._held >= 0
 
     def _steadied(self, likely: Floats) -> Floats:
         """What is believed of this hop, and of those before it a little."""
