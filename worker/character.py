@@ -3,7 +3,6 @@
 python -P -m worker.character check FOLDER
 """
 
-import importlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,8 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: str, arguments: Sequence[str]) -> int:
     """Nothing heavy is imported before it is known what is wanted."""
     if command == "build":
-        status: int = importlib.import_module("worker.portrait").main(arguments)
-        return status
+        from worker.portrait.__main__ import main as build
+
+        return build(arguments)
     if command == "check":
         return _check(arguments)
     return _preview(arguments)

@@ -1,0 +1,1 @@
+"""One frontal photo made into a character that speaks."""
