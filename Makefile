@@ -6,7 +6,7 @@ BENCH := PYTHONPATH=tests/support:benchmarks:. $(BIN)/python
 INTEROP := .venv-interop
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: demo test lint bench interop matrix soak browser clean
+.PHONY: demo test lint bench bench-lipsync interop matrix soak browser clean
 
 demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
@@ -25,10 +25,14 @@ lint: .venv/installed
 	$(BIN)/mypy --config-file= --strict --warn-unreachable --ignore-missing-imports --no-warn-unused-ignores \
 		--no-warn-return-any --allow-untyped-decorators --explicit-package-bases benchmarks/art benchmarks/lipsync
 
-bench: .venv/installed  ## latencies: of the design, of a launch, at a viewer; five minutes
+bench: .venv/installed  ## drawing; latencies of the design, of a launch, at a viewer; five minutes
+	$(BENCH) benchmarks/drawing.py
 	$(BENCH) benchmarks/latency.py out
 	$(BENCH) benchmarks/launch.py out
 	$(BENCH) benchmarks/at_viewer.py out
+
+bench-lipsync: .venv/installed  ## how well lips are read: a table and out/lipsync.json
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.lipsync.bench out
 
 interop: $(INTEROP)/installed  ## our agent and worker with the stock ones; needs Python 3.12
 	$(INTEROP)/bin/python -m pytest tests/interop/stock_peers.py
@@ -47,7 +51,7 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,portrait]'
 	touch $@
 
 $(INTEROP)/installed: pyproject.toml tests/interop/requirements.txt

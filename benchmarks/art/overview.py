@@ -1,6 +1,6 @@
 """Draws what a character looks like in one small picture, as the worker shows it.
 
-    python -m benchmarks.art.overview ada docs/art/ada.webp
+python -m benchmarks.art.overview ada docs/art/ada.webp
 """
 
 import sys
