@@ -120,9 +120,10 @@ def test_a_closure_shuts_the_lips_in_a_picture_at_any_phase(phase: int) -> None:
     assert min(out[int(begins) : int(ends) + 2]) < 0.15
 
 
-def test_reset_shuts_the_mouth_and_forgets_the_speaker() -> None:
-    lips = LipSync()
-    fresh = shapes(pcm(EE), lips)
-    lips.push(pcm(AH))
-    lips.reset()
-    assert shapes(pcm(EE), lips) == fresh
+def test_reset_shuts_the_mouth_and_forgets_what_was_said() -> None:
+    interrupted, heard_out = LipSync(), LipSync()
+    for lips in (interrupted, heard_out):
+        shapes(pcm(AH), lips)
+    interrupted.push(pcm(AH)[:0])
+    interrupted.reset()
+    assert shapes(pcm(EE), interrupted) == shapes(pcm(EE), heard_out)

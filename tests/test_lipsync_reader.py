@@ -105,20 +105,30 @@ def test_rows_are_sound() -> None:
         assert column.max() <= 1.0
 
 
-def test_a_reader_that_finished_or_was_reset_knows_nothing_of_before() -> None:
+def test_a_reader_that_was_reset_knows_nothing_of_before() -> None:
     reader, pcm = Reader(), voice(1.0)
     first = joined([reader.push(pcm), reader.finish()])
-    second = joined([reader.push(pcm), reader.finish()])
     reader.push(voice(0.7, seed=5))
     reader.reset()
-    third = joined([reader.push(pcm), reader.finish()])
+    second = joined([reader.push(pcm), reader.finish()])
     assert same(first, second)
-    assert same(first, third)
+
+
+def test_a_sound_that_ended_or_was_broken_off_leaves_only_the_speaker() -> None:
+    ended, broken, pcm = Reader(), Reader(), voice(1.0)
+    for reader in (ended, broken):
+        reader.push(pcm)
+        reader.finish()
+    broken.hush()
+    seconds = [joined([reader.push(pcm), reader.finish()]) for reader in (ended, broken)]
+    assert same(*seconds)
+    assert not same(seconds[0], read(pcm))
 
 
 def test_sessions_share_the_weights_and_nothing_else() -> None:
     one, other, pcm = Reader(), Reader(), voice(1.0)
     alone = joined([one.push(pcm), one.finish()])
+    one.reset()
     begun = one.push(pcm[:5000])
     other.push(voice(0.5, seed=3))
     assert same(joined([begun, one.push(pcm[5000:]), one.finish()]), alone)

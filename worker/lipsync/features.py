@@ -86,11 +86,15 @@ class Features:
 
     def reset(self) -> None:
         """Forget the sound and the speaker."""
-        self._sound = np.zeros(WINDOW - HOP + GROUP_SAMPLES, np.float32)
-        self._frames = np.lib.stride_tricks.sliding_window_view(self._sound, WINDOW)[::HOP]
+        self.hush()
         self._peak_db = FIRST_PEAK_DB
         self._mean = _first_mean().copy()
         self._heard = FIRST_HOPS
+
+    def hush(self) -> None:
+        """Forget the sound; who spoke speaks on after a while."""
+        self._sound = np.zeros(WINDOW - HOP + GROUP_SAMPLES, np.float32)
+        self._frames = np.lib.stride_tricks.sliding_window_view(self._sound, WINDOW)[::HOP]
 
     def push(self, pcm: npt.NDArray[np.int16]) -> Floats:
         """The features, (GROUP, FEATURES), of the next GROUP_SAMPLES samples."""

@@ -13,8 +13,10 @@ import numpy as np
 
 from worker.lipsync import net
 from worker.lipsync.features import GROUP, GROUP_SAMPLES, HOP, Features
+from worker.lipsync.prompt import Prompt
 from worker.lipsync.shape import SHUT, VISEMES, Floats, MouthShape, Track
 from worker.media import Pcm
+from worker.renderer import Word
 
 AHEAD_HOPS: Final = 5
 """The net, at hop i, speaks of hop i - 5."""
@@ -72,6 +74,11 @@ class Reader:
     def reset(self) -> None:
         """Forget the sound and the speaker."""
         self._features.reset()
+        self.hush()
+
+    def hush(self) -> None:
+        """Forget the sound, not the speaker: the next one begins."""
+        self._features.hush()
         self._net = net.Net(self._weights)
         self._rest = np.zeros(0, np.int16)
         self._samples = 0
@@ -79,6 +86,11 @@ class Reader:
         self._belief = np.eye(len(VISEMES), dtype=np.float32)[_SIL]
         self._pressed = False
         self._held = 0
+        self._prompt = Prompt()
+
+    def words(self, words: Iterable[Word]) -> None:
+        """What is said, where somebody knows; hops that were read already stay as they are."""
+        self._prompt.add(words)
 
     def push(self, pcm: Pcm) -> Track:
         """The hops that are ready now that `pcm`, any number of samples at 24 kHz, came."""
@@ -90,12 +102,15 @@ class Reader:
         return _joined(self._group(sound[start : start + GROUP_SAMPLES]) for start in starts)
 
     def finish(self) -> Track:
-        """The hops up to the end of the sound, behind which is silence; begins anew."""
+        """The hops up to the end of the sound, behind which is silence.
+
+        The next sound is taken for the same speaker's.
+        """
         hops = -(-self._samples // HOP)
         missing = hops - max(0, self._hops)
         silence = np.zeros(GROUP_SAMPLES - len(self._rest) + 2 * GROUP_SAMPLES, np.int16)
         track = self.push(silence)
-        self.reset()
+        self.hush()
         return Track(
             track.visemes[:missing],
             track.opening[:missing],
@@ -109,6 +124,11 @@ class Reader:
         likely -= likely.max(axis=1, keepdims=True)
         np.exp(likely, out=likely)
         pressed = np.reciprocal(np.exp(np.minimum(-out[:, -1], _LEAST)) + _ONE)
+        for hop in range(GROUP):
+            left = self._prompt.left(self._hops + hop)
+            if left is not None:
+                likely[hop] *= left
+                pressed[hop] *= left[_PP]
         opening = np.clip(out[:, -3], 0.0, 1.0)
         for hop, together in enumerate((pressed > PRESSED).tolist()):
             if self._shut(pressed=together):
@@ -169,9 +189,13 @@ class LipSync:
         self._forget()
 
     def reset(self) -> None:
-        """Forget the sound and the speaker, and shut the mouth."""
-        self._reader.reset()
+        """Forget the sound, not the speaker, and shut the mouth."""
+        self._reader.hush()
         self._forget()
+
+    def words(self, words: Iterable[Word]) -> None:
+        """What is said, where somebody knows; see `Reader.words`."""
+        self._reader.words(words)
 
     def push(self, pcm: Pcm) -> list[MouthShape]:
         """The shapes of the pictures that are ready now, in order."""

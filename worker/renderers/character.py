@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -29,12 +29,14 @@ from worker.errors import InputError
 from worker.lipsync.lips import LipSync
 from worker.lipsync.shape import SHUT, MouthShape
 from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, Plane
-from worker.renderer import Renderer
+from worker.renderer import Renderer, Word
 from worker.settings import Settings
 
 NOTHING: Final = SILENCE[:0]
 MOST_PRELOADED: Final = 16
 """Characters that a parent of workers keeps ready: 80 MB at 512x512."""
+MOST_TOLD: Final = 8
+"""Segments whose words are kept until they are spoken."""
 PLACE: Final = 3
 """The first of a stance's numbers that says how all of the picture stands."""
 FAINT: Final = 8
@@ -115,6 +117,8 @@ class CharacterRenderer:
         self._waiting: deque[tuple[int, Pcm, bool]] = deque()
         self._mouths: deque[MouthShape] = deque()
         self._rest = NOTHING
+        self._segment = 0
+        self._told: dict[int, list[Word]] = {}
         self.pose_shown = Pose()
         self.gestures = tuple(character.gestures)
         self.expressions = tuple(name for name in character.expressions if self._artist.shows(name))
@@ -129,7 +133,16 @@ class CharacterRenderer:
     def pose(self, name: str) -> None:
         self._life.pose(name)
 
+    def words(self, segment: int, words: Sequence[Word]) -> None:
+        if segment == self._segment:
+            self._lips.words(words)
+        elif segment > self._segment:
+            self._told.setdefault(segment, []).extend(words)
+            while len(self._told) > MOST_TOLD:
+                del self._told[max(self._told)]
+
     def push(self, segment: int, pcm: Pcm) -> None:
+        self._begin(segment)
         if len(pcm) == FRAME_SAMPLES:
             self._waiting.append((segment, pcm, False))
             self._mouths += self._lips.push(pcm)
@@ -137,6 +150,7 @@ class CharacterRenderer:
             self._rest = pcm
 
     def finish(self, segment: int) -> None:
+        self._begin(segment)
         if len(self._rest):
             self._mouths += self._lips.push(self._rest)
         self._waiting.append((segment, self._rest, True))
@@ -161,6 +175,15 @@ class CharacterRenderer:
         self._mouths.clear()
         self._rest = NOTHING
         self._lips.reset()
+
+    def _begin(self, segment: int) -> None:
+        """Whose turn it is, and what is known of its words."""
+        if segment <= self._segment:
+            return
+        self._segment = segment
+        for earlier in [number for number in self._told if number < segment]:
+            del self._told[earlier]
+        self._lips.words(self._told.pop(segment, ()))
 
     def idle(self) -> Picture:
         self.pose_shown = self._life.step()
