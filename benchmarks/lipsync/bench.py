@@ -92,6 +92,8 @@ def run(out: Path) -> dict[str, float]:
         if condition.kind == "clean":
             rows = by_condition[condition.name]
             print(line("  s.d. (bootstrap)", metric.spread([row.sums for row in rows])))
+    print(line("clean, words told", total(_in_session(main, told=True, known=False))))
+    print(line("clean, voice known", total(_in_session(main, told=False, known=True))))
     print(line("amplitude, clean", total(tallied(amplitude, main))))
     for condition in test.conditions:
         if condition.name in ("noise 10 dB", "music 10 dB"):
@@ -133,6 +135,23 @@ def _under(
     for one in material:
         others = [other for other in material if other.voice != one.voice]
         answer = lips(testset.heard(condition, one, others))
+        sums = metric.tally(one.said, one.reference, answer)
+        rows.append(Tallied(one.voice, one.language, sums))
+    return rows
+
+
+def _in_session(material: list[Material], *, told: bool, known: bool) -> list[Tallied]:
+    """As it is in a session: with the words `told`, with the voice `known` from before."""
+    from worker.lipsync.lips import Reader, joined
+
+    rows, reader, voice = [], Reader(), ""
+    for one in sorted(material, key=lambda each: each.name):
+        if not known or one.voice != voice:
+            reader.reset()
+        voice = one.voice
+        if told:
+            reader.words(one.words)
+        answer = Answer.of(joined([reader.push(one.pcm), reader.finish()]))
         sums = metric.tally(one.said, one.reference, answer)
         rows.append(Tallied(one.voice, one.language, sums))
     return rows

@@ -14,6 +14,7 @@ from benchmarks.lipsync.labels import Interval, Labels, labels, seen
 from worker.film import read_sound
 from worker.lipsync.shape import HOP_S
 from worker.media import SAMPLE_RATE, Pcm
+from worker.renderer import Word
 
 SOUNDS: Final = (".wav", ".flac", ".ogg")
 
@@ -24,7 +25,10 @@ class MaterialError(ValueError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """One utterance: `pcm` at 24 kHz, `said` its visemes, `reference` the same at each hop."""
+    """One utterance: `pcm` at 24 kHz, `said` its visemes, `reference` the same at each hop.
+
+    `words` are those that are known, with their times.
+    """
 
     name: str
     voice: str
@@ -32,6 +36,7 @@ class Material:
     pcm: Pcm
     said: list[Interval]
     reference: Labels
+    words: tuple[Word, ...] = ()
 
 
 def read_folder(folder: Path) -> Iterator[Material]:
@@ -58,6 +63,7 @@ def read_one(about: Path, folder: Path) -> Material:
     try:
         told = json.loads(about.read_text("utf-8"))
         phonemes = [(float(a), float(b), str(said)) for a, b, said in told["phonemes"]]
+        words = [Word(str(text), float(a), float(b)) for a, b, text in told.get("words", [])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MaterialError(
             f'{about} is not as it should be ("phonemes": [[start_s, end_s, phoneme], ...]): '
@@ -74,6 +80,7 @@ def read_one(about: Path, folder: Path) -> Material:
         pcm=pcm,
         said=seen(phonemes, engine=engine, file=about),
         reference=labels(phonemes, hops, engine=engine, file=about),
+        words=tuple(words),
     )
 
 

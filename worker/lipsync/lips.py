@@ -99,7 +99,7 @@ class Reader:
         whole = len(sound) - len(sound) % GROUP_SAMPLES
         self._rest = sound[whole:].copy()
         starts = range(0, whole, GROUP_SAMPLES)
-        return _joined(self._group(sound[start : start + GROUP_SAMPLES]) for start in starts)
+        return joined(self._group(sound[start : start + GROUP_SAMPLES]) for start in starts)
 
     def finish(self) -> Track:
         """The hops up to the end of the sound, behind which is silence.
@@ -161,10 +161,11 @@ class Reader:
 def read(pcm: Pcm, weights: net.Weights | None = None) -> Track:
     """The track of a whole sound."""
     reader = Reader(weights)
-    return _joined([reader.push(pcm), reader.finish()])
+    return joined([reader.push(pcm), reader.finish()])
 
 
-def _joined(tracks: Iterable[Track]) -> Track:
+def joined(tracks: Iterable[Track]) -> Track:
+    """One track after the other."""
     parts = list(tracks)
     if not parts:
         nothing = np.zeros(0, np.float32)
