@@ -52,12 +52,17 @@ def _run(command: str, arguments: Sequence[str]) -> int:
 
 def _check(arguments: Sequence[str]) -> int:
     parser = Parser("avatar character check", "Says all that is wrong with a character.")
-    parser.add_argument("character", metavar="FOLDER", type=Path, help="a folder, or a .zip of one")
+    parser.add_argument(
+        "character", metavar="FOLDER", help="a folder, a .zip of one, or the name of one that ships"
+    )
     given = parser.parse_args(arguments)
     from worker.characters.check import findings
+    from worker.characters.folder import SHIPPED, names
 
     wrong = notes = 0
-    for finding in findings(given.character):
+    shipped = given.character in names() and not Path(given.character).exists()
+    place = SHIPPED / given.character if shipped else Path(given.character)
+    for finding in findings(place):
         wrong += finding.wrong
         notes += not (finding.wrong or finding.is_fact)
         sys.stdout.write(f"{finding}\n")
