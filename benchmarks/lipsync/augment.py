@@ -164,65 +164,112 @@ def noise(samples: int, rng: Rng) -> Floats:
     return sound.astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Instrument:
+    """Plucked, struck, bowed or blown.
+
+    `partials` (n,) are amplitudes, `attack` and `decay` seconds, `vibrato` a share of the pitch,
+    `voices` how many play it, each a little out of tune.
+    """
+
+    partials: Floats
+    attack: float
+    decay: float
+    vibrato: float
+    voices: int
+
+    @classmethod
+    def found(cls, rng: Rng) -> "Instrument":
+        """Any at all, as many plucked as not."""
+        number = np.arange(1, int(rng.integers(1, 25)) + 1)
+        partials = number ** -rng.uniform(0.2, 2.2) * 10.0 ** (
+            rng.normal(0.0, 4.0, len(number)) / 20
+        )
+        if rng.random() < 0.2:
+            partials[1::2] *= rng.uniform(0.0, 0.3)
+        plucked = rng.random() < 0.5
+        return cls(
+            partials.astype(np.float32),
+            rng.uniform(0.002, 0.02) if plucked else rng.uniform(0.02, 0.3),
+            rng.uniform(0.1, 1.2) if plucked else rng.uniform(1.0, 20.0),
+            rng.uniform(0.0, 0.012) if rng.random() < 0.5 else 0.0,
+            int(rng.integers(2, 5)) if rng.random() < 0.25 else 1,
+        )
+
+    def note(self, hz: float, samples: int, rng: Rng) -> Floats:
+        """(samples,) at RATE, of about full scale; one period is made, then read at that pitch."""
+        size = 4096
+        heard_of = self.partials[: max(1, int(7500 / hz))]
+        spectrum = np.zeros(size // 2 + 1, np.complex128)
+        phases = np.exp(2j * np.pi * rng.random(len(heard_of)))
+        spectrum[1 : len(heard_of) + 1] = heard_of / np.sqrt(np.square(heard_of).sum()) * phases
+        period = np.fft.irfft(spectrum, size).astype(np.float32) * np.float32(size / 2)
+        times = np.arange(samples) / RATE
+        rate = rng.uniform(4.5, 6.5)
+        swing = self.vibrato * np.sin(2 * np.pi * rate * times) / (2 * np.pi * rate)
+        sound = np.zeros(samples, np.float32)
+        for _ in range(self.voices):
+            detuned = hz * (1.0 if self.voices == 1 else 2 ** rng.normal(0.0, 0.008))
+            cycles = detuned * (times + swing) + rng.random()
+            sound += period[(cycles * size).astype(np.int64) % size]
+        fade = np.minimum(1.0, times / self.attack) * np.exp(-times / self.decay)
+        fade *= np.minimum(1.0, (samples - np.arange(samples)) / (0.03 * RATE))
+        return np.asarray(sound / self.voices * fade, np.float32)
+
+
 def music(samples: int, rng: Rng) -> Floats:
-    """Chords, a bass, a melody and perhaps drums, of random timbres."""
-    sound = np.zeros(samples + RATE, np.float64)
-    beat = int(RATE * rng.uniform(0.2, 0.6))
-    root = rng.uniform(80.0, 180.0)
+    """Chords, a bass, a melody, arpeggios, drums and cymbals, or some of them.
+
+    Each is played by an instrument of its own, in a random key, metre and balance.
+    """
+    sound = np.zeros(samples + RATE, np.float32)
+    beat = int(RATE * rng.uniform(0.15, 0.7))
+    root = rng.uniform(65.0, 200.0)
     scale = np.array([0, 2, 4, 5, 7, 9, 11] if rng.random() < 0.5 else [0, 2, 3, 5, 7, 8, 10])
-    partials = int(rng.integers(1, 12))
-    roll = rng.uniform(0.3, 2.0)
-    decay = rng.uniform(0.15, 2.0)
-    attack = rng.uniform(0.003, 0.08)
+    pad, bass, lead, broken = (Instrument.found(rng) for _ in range(4))
+    loud = [
+        rng.uniform(0.15, 1.0) if rng.random() < share else 0.0
+        for share in (0.8, 0.6, 0.6, 0.5, 0.5, 0.4)
+    ]
+    if not any(loud[:4]):
+        loud[0] = 0.5
+    bar = int(rng.choice([2, 3, 4, 4, 8]))
+    octave = int(rng.choice([0, 12, 12, 24]))
+    hiss_decay, hit_decay = rng.uniform(0.01, 0.08), rng.uniform(0.01, 0.06)
 
-    def play(at: int, hz: float, seconds: float, loud: float) -> None:
-        count = min(int(seconds * RATE), len(sound) - at)
-        if count <= 0:
-            return
-        times = np.arange(count) / RATE
-        tone = np.zeros(count)
-        vibrato = rng.uniform(0, 0.004) * np.sin(2 * np.pi * 5.5 * times) / 5.5
-        for number in range(1, partials + 1):
-            if hz * number > 7500:
-                break
-            phase = 2 * np.pi * (hz * number * (times + vibrato)) + rng.uniform(0, 6.28)
-            tone += np.sin(phase) / number**roll
-        fade = np.minimum(1.0, times / attack) * np.exp(-times / decay)
-        fade *= np.minimum(1.0, (count - np.arange(count)) / (0.02 * RATE))
-        sound[at : at + count] += loud * tone * fade
+    def play(by: Instrument, at: int, step: int, lift: int, beats: float, gain: float) -> None:
+        hz = root * 2 ** ((scale[step % 7] + 12 * (step // 7) + lift) / 12)
+        count = min(int(beats * beat), len(sound) - at)
+        if count > 0 and gain > 0.0:
+            sound[at : at + count] += np.float32(gain) * by.note(hz, count, rng)
 
-    chord = 0
-    drums, melody, broken, cymbals = (rng.random() < share for share in (0.6, 0.7, 0.5, 0.5))
-    pluck = rng.uniform(0.1, 1.0)
+    def strike(at: int, hit: npt.NDArray[np.float64], gain: float) -> None:
+        count = min(len(hit), len(sound) - at)
+        sound[at : at + count] += (gain * hit[:count]).astype(np.float32)
+
+    chord, times = 0, np.arange(int(0.25 * RATE)) / RATE
     for number, at in enumerate(range(0, samples, beat)):
-        if number % 4 == 0:
+        if number % bar == 0:
             chord = int(rng.integers(0, 7))
-            for third in (0, 2, 4):
-                step = chord + third
-                pitch = scale[step % 7] + 12 * (step // 7) + 12
-                play(at, root * 2 ** (pitch / 12), 4 * beat / RATE, rng.uniform(0.2, 0.6))
-        play(at, root * 2 ** (scale[chord] / 12) / 2, beat / RATE, rng.uniform(0.0, 0.8))
-        if melody and rng.random() < 0.7:
-            pitch = scale[int(rng.integers(0, 7))] + 24
-            play(at, root * 2 ** (pitch / 12), beat / RATE * rng.choice([0.5, 1, 2]), 0.5)
-        for half in range(2 if broken else 0):
+            for third in (0, 2, 4, 6)[: int(rng.integers(2, 5))]:
+                play(pad, at, chord + third, octave, bar * 1.05, loud[0] * rng.uniform(0.4, 0.9))
+        play(bass, at, chord, -12 if root > 90 else 0, 1.0, loud[1] * rng.uniform(0.4, 1.2))
+        if rng.random() < 0.7:
+            beats = float(rng.choice([0.5, 1.0, 2.0]))
+            play(lead, at, int(rng.integers(0, 10)), 24, beats, loud[2])
+        for half in range(2):
             step = chord + int(rng.choice([0, 2, 4, 7, 9]))
-            pitch = scale[step % 7] + 12 * (step // 7) + 12
-            play(at + half * beat // 2, root * 2 ** (pitch / 12), 2 * beat / RATE, pluck)
-        for half in range(2 if cymbals else 0):
-            count = min(beat, len(sound) - at)
-            hiss = np.diff(rng.normal(size=count + 1)) * np.exp(-np.arange(count) / 0.03 / RATE)
-            sound[at : at + count] += rng.uniform(0.02, 0.3) * np.roll(hiss, half * beat // 2)
-        if drums:
-            count = min(int(0.15 * RATE), len(sound) - at)
-            hit = rng.normal(size=count) * np.exp(
-                -np.arange(count) / RATE / rng.uniform(0.01, 0.06)
-            )
+            play(broken, at + half * beat // 2, step, octave, 2.0, loud[3])
+            if loud[5]:
+                hiss = np.diff(rng.normal(size=len(times) + 1)) * np.exp(-times / hiss_decay)
+                strike(at + half * beat // 2, hiss, 0.4 * loud[5])
+        if loud[4]:
+            hit = rng.normal(size=len(times)) * np.exp(-times / hit_decay)
             if number % 2 == 0:
-                times = np.arange(count) / RATE
-                hit = 2.0 * np.sin(2 * np.pi * 60 * times) * np.exp(-times / 0.08) + 0.2 * hit
-            sound[at : at + count] += rng.uniform(0.3, 1.2) * hit
-    return sound[:samples].astype(np.float32)
+                kick = np.sin(2 * np.pi * 60 * times + 8 * np.exp(-times / 0.02))
+                hit = 2.0 * kick * np.exp(-times / 0.08) + 0.2 * hit
+            strike(at, hit, loud[4])
+    return sound[:samples]
 
 
 FORMANTS: Final = {
@@ -371,7 +418,7 @@ class Studio:
         counts = {group: sum(s.group == group for s in speakers) for group in shares}
         share = np.array([shares[s.group] / counts[s.group] for s in speakers])
         self._share = share / share.sum()
-        self._music = [music(16 * RATE, self._rng) for _ in range(100)]
+        self._music = [music(16 * RATE, self._rng) for _ in range(250)]
 
     def session(self) -> Session:
         rng = self._rng
@@ -391,9 +438,9 @@ class Studio:
         if silent:
             sound = self._disturbance(len(sound), babble=False) * np.float32(0.1)
         else:
-            for chance in (0.68, 0.1):
+            for chance in (0.72, 0.1):
                 if rng.random() < chance:
-                    snr_db = 3.0 + 27.0 * rng.random() ** 1.4
+                    snr_db = 3.0 + 27.0 * rng.random() ** 1.7
                     sound = mixed(sound, self._disturbance(len(sound), babble=True), snr_db)
         if rng.random() < 0.35:
             sound = mixed(
@@ -434,9 +481,9 @@ class Studio:
     def _disturbance(self, samples: int, *, babble: bool) -> Floats:
         rng = self._rng
         kind = rng.random()
-        if kind < 0.35:
+        if kind < 0.27:
             return noise(samples, rng)
-        if kind < 0.75 or not babble:
+        if kind < 0.81 or not babble:
             piece = np.roll(self._music[rng.integers(len(self._music))], rng.integers(16 * RATE))
             return np.resize(resampled(piece, rng.uniform(0.8, 1.25)), samples)
         out = np.zeros(samples, np.float32)

@@ -28,7 +28,7 @@ KEEP: Final = 0.2
 _KEPT: Final = np.float32(KEEP)
 _FRESH: Final = np.float32((1.0 - KEEP) / len(VISEMES))
 
-PRESSED: Final = 0.45
+PRESSED: Final = 0.47
 """Belief above which lips are pressed together: no more than 2 % of what vowels the training
 voices say in their dev sentences shut them, even with vocal tracts made 28 % shorter or longer."""
 HELD_HOPS: Final = 4
