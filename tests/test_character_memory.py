@@ -65,7 +65,7 @@ def forked(width: int, height: int, name: str, folder: str = "") -> dict[str, An
 
 MOST: Final = 40_000_000
 """What a character may take (bytes), shared by all workers."""
-PRIVATE: Final = 10_500_000
+PRIVATE: Final = 13_000_000
 """What drawing at 1280x720 takes for each worker: a canvas, room to work in, two pictures, lips."""
 
 
