@@ -2,6 +2,8 @@
 
 import stat
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -133,22 +135,22 @@ def plain(file: str) -> str:
 
 def picture(source: Source, file: str) -> Image.Image:
     """One of a character's pictures, RGBA. Raises InputError when it is missing or no picture."""
-    try:
-        with Image.open(BytesIO(source.read(file)), formats=FORMATS) as image:
-            bounded(image.size, file)
-            return image.convert("RGBA")
-    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
-        raise InputError(
-            f"{file}: is no picture that can be used ({_line(error)}); save it anew as WebP or PNG."
-        ) from error
+    with _opened(source, file) as image:
+        return image.convert("RGBA")
 
 
 def picture_size(source: Source, file: str) -> tuple[int, int]:
     """(width, height) of one of its pictures, which is not unpacked. Raises InputError."""
+    with _opened(source, file) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(source: Source, file: str) -> Iterator[Image.Image]:
     try:
         with Image.open(BytesIO(source.read(file)), formats=FORMATS) as image:
             bounded(image.size, file)
-            return image.size
+            yield image
     except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
         raise InputError(
             f"{file}: is no picture that can be used ({_line(error)}); save it anew as WebP or PNG."
