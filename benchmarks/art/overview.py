@@ -7,14 +7,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 from PIL import Image
 
 from worker.characters import atlas
 from worker.characters.folder import Character
 from worker.characters.life import Pose
+from worker.characters.preview import rgb
 from worker.lipsync.shape import MouthShape
-from worker.media import Picture
 from worker.renderers.character import Artist
 
 SIZE: Final = 384
@@ -40,13 +39,8 @@ def main(name: str, target: Path) -> None:
         shown.append((Pose(moods["happy"], overlay=(overlay, frame, 1.0)), None))
     strip = Image.new("RGB", (SIZE * len(shown), SIZE))
     for place, (pose, mouth) in enumerate(shown):
-        strip.paste(_image(artist.picture(pose, mouth)), (place * SIZE, 0))
+        strip.paste(rgb(artist.picture(pose, mouth)), (place * SIZE, 0))
     strip.save(target, quality=88, method=6)
-
-
-def _image(picture: Picture) -> Image.Image:
-    frame = picture.to_video_frame()
-    return Image.fromarray(np.asarray(frame.to_ndarray(format="rgb24")))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def film_script(character: Character, offered: tuple[str, ...], seconds: float) 
 def _sizes(character: Character) -> Iterator[Cell]:
     for width, height in SIZES:
         artist = Artist(atlas.build(character, width, height))
-        yield Cell(_rgb(artist.picture(Pose(), None)), f"{width}x{height}")
+        yield Cell(rgb(artist.picture(Pose(), None)), f"{width}x{height}")
 
 
 def _smiles(character: Character, name: str) -> bool:
@@ -130,7 +130,7 @@ def _smiles(character: Character, name: str) -> bool:
 def _mouths(artist: Artist, built: Atlas, mood: Mood) -> Iterator[Cell]:
     for viseme in VISEMES:
         picture = artist.picture(Pose(mood), MOUTHS[viseme])
-        yield Cell(_rgb(picture).crop(_near(built, built.character.mouth, 0.35)), viseme)
+        yield Cell(rgb(picture).crop(_near(built, built.character.mouth, 0.35)), viseme)
 
 
 def _eyes(artist: Artist, built: Atlas) -> Iterator[Cell]:
@@ -143,7 +143,7 @@ def _eyes(artist: Artist, built: Atlas) -> Iterator[Cell]:
         words = [f"lid {lid:g}"] if lid else []
         words += [f"gaze {gaze_x:g} {gaze_y:g}"] if gaze_x or gaze_y else []
         words += [f"squint {squint:g}"] if squint else []
-        picture = _rgb(artist.picture(Pose(mood), None))
+        picture = rgb(artist.picture(Pose(mood), None))
         yield Cell(picture.crop(_near(built, part, 0.25)), ", ".join(words) or "open, at you")
 
 
@@ -156,7 +156,7 @@ def _brows(artist: Artist, built: Atlas) -> Iterator[Cell]:
             for name, value in (("raised", raised), ("slant", slant), ("skew", skew))
             if value
         ]
-        picture = _rgb(artist.picture(Pose(mood), None))
+        picture = rgb(artist.picture(Pose(mood), None))
         box = _near(built, part, 0.12)
         eyes = _near(built, built.character.eyes, 0.0)
         yield Cell(
@@ -168,7 +168,7 @@ def _brows(artist: Artist, built: Atlas) -> Iterator[Cell]:
 def _expressions(artist: Artist, built: Atlas, mouth: MouthShape | None) -> Iterator[Cell]:
     for name, mood in built.character.expressions.items():
         if artist.shows(name):
-            yield Cell(_rgb(artist.picture(Pose(mood), mouth)).crop(_head(built)), name)
+            yield Cell(rgb(artist.picture(Pose(mood), mouth)).crop(_head(built)), name)
 
 
 def _gesture(character: Character, artist: Artist, built: Atlas, name: str) -> Iterator[Cell]:
@@ -182,7 +182,7 @@ def _gesture(character: Character, artist: Artist, built: Atlas, name: str) -> I
         if pose.mood.lid > 0.5:
             pose = Pose(pose.mood._replace(lid=0.0), pose.move, pose.breath, pose.overlay)
         if tick in wanted:
-            picture = _rgb(artist.picture(pose, None))
+            picture = rgb(artist.picture(pose, None))
             if character.gestures[name].overlay is None:
                 picture = picture.crop(_head(built))
             else:
@@ -194,7 +194,7 @@ def _backgrounds(character: Character) -> Iterator[Cell]:
     for colour in ("#1f3d4a", "#e9dfd2", "#ffffff"):
         ground = Image.new("RGBA", (512, 512), colour)
         built = atlas.build(character, 512, 512, ground, badge(512, 512))
-        yield Cell(_rgb(Artist(built).picture(Pose(), None)), colour)
+        yield Cell(rgb(Artist(built).picture(Pose(), None)), colour)
 
 
 # Layout
@@ -210,9 +210,10 @@ def _head(built: Atlas) -> tuple[int, int, int, int]:
     return built.head.region.box
 
 
-def _rgb(picture: Picture) -> Image.Image:
-    rgb = picture.to_video_frame().to_ndarray(format="rgb24")
-    return Image.fromarray(np.asarray(rgb, np.uint8))
+def rgb(picture: Picture) -> Image.Image:
+    """A picture in the colours of a screen."""
+    pixels = picture.to_video_frame().to_ndarray(format="rgb24")
+    return Image.fromarray(np.asarray(pixels, np.uint8))
 
 
 def _laid_out(character: Character, rows: list[tuple[str, list[Cell]]]) -> Image.Image:
