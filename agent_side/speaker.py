@@ -16,6 +16,7 @@ from agent_side.acts import Acts, ActUnknown, GestureDropped
 from agent_side.wire import (
     ACTS,
     MAX_CHUNK_PCM,
+    MAX_TURN_WORDS,
     MAX_WORD,
     MAX_WORDS,
     SAMPLE_RATES,
@@ -89,9 +90,6 @@ DEAF_S: Final = 0.35
 
 MAX_KEPT_S: Final = 120
 """Speech kept for a worker that is not there yet; the oldest turn goes when it is more."""
-
-MAX_TURN_WORDS: Final = 4096
-"""The words that are kept of a turn, half an hour of them; more are not told."""
 
 WORKER_PATIENCE_S: Final = 60
 """Turns end unheard when no worker has been there for so long."""

@@ -43,6 +43,9 @@ MAX_WORDS: Final = 16
 MAX_WORD: Final = 64
 """How many words one `Words` has, and characters each: as many as fit a packet, however written."""
 
+MAX_TURN_WORDS: Final = 4096
+"""Words of a turn beyond this are not told, and ignored: half an hour of speech has as many."""
+
 MAX_ID: Final = 64
 MAX_UINT32: Final = 2**32 - 1
 SAMPLE_RATES: Final = range(4_000, 192_001)

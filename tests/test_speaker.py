@@ -17,7 +17,6 @@ from agent_side.speaker import (
     HELLO_PATIENCE_S,
     MAX_KEPT_S,
     MAX_LAG_S,
-    MAX_TURN_WORDS,
     RESEND_GAP_S,
     RESEND_MAX_S,
     RESEND_S,
@@ -30,6 +29,7 @@ from agent_side.speaker import (
     WorkerReady,
 )
 from agent_side.wire import (
+    MAX_TURN_WORDS,
     MAX_WORD,
     MAX_WORDS,
     TURN_END,

@@ -8,6 +8,7 @@ from stage import voice
 
 from agent_side.wire import (
     MAX_RANGES,
+    MAX_TURN_WORDS,
     MAX_UINT32,
     Ack,
     ActRefused,
@@ -34,7 +35,6 @@ from worker.playout import Ended
 from worker.protocols.version2 import (
     GAP_REPORT_S,
     MAX_NEW_TURNS,
-    MAX_TURN_WORDS,
     REPORT_S,
     Version2,
 )

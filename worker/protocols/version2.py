@@ -6,6 +6,7 @@ from typing import Final
 
 from agent_side.wire import (
     MAX_RANGES,
+    MAX_TURN_WORDS,
     PLAYBACK_STARTED,
     TURN_ENDED,
     Ack,
@@ -39,8 +40,6 @@ GAP_REPORT_S: Final = 0.1
 MAX_NEW_TURNS: Final = 100
 """A turn number further ahead than this is refused: it would open all turns before it."""
 
-MAX_TURN_WORDS: Final = 4096
-"""Words of a turn beyond this are ignored: half an hour of speech has as many."""
 
 MAX_RETIRED: Final = 64
 
