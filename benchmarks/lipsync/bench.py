@@ -27,6 +27,7 @@ from benchmarks.lipsync.evaluate import (
     line,
     shipped,
     tallied,
+    tally,
     total,
 )
 from benchmarks.lipsync.labels import UnknownPhonemeError
@@ -134,9 +135,7 @@ def _under(
     rows = []
     for one in material:
         others = [other for other in material if other.voice != one.voice]
-        answer = lips(testset.heard(condition, one, others))
-        sums = metric.tally(one.said, one.reference, answer)
-        rows.append(Tallied(one.voice, one.language, sums))
+        rows.append(tally(one, lips(testset.heard(condition, one, others))))
     return rows
 
 
@@ -151,23 +150,13 @@ def _in_session(material: list[Material], *, told: bool, known: bool) -> list[Ta
         voice = one.voice
         if told:
             reader.words(one.words)
-        answer = Answer.of(joined([reader.push(one.pcm), reader.finish()]))
-        sums = metric.tally(one.said, one.reference, answer)
-        rows.append(Tallied(one.voice, one.language, sums))
+        rows.append(tally(one, Answer.of(joined([reader.push(one.pcm), reader.finish()]))))
     return rows
 
 
 def _itself(material: list[Material]) -> list[Tallied]:
     return [
-        Tallied(
-            one.voice,
-            one.language,
-            metric.tally(
-                one.said,
-                one.reference,
-                Answer(one.reference.visemes, one.reference.opening, one.reference.rounding),
-            ),
-        )
+        tally(one, Answer(one.reference.visemes, one.reference.opening, one.reference.rounding))
         for one in material
     ]
 

@@ -58,10 +58,12 @@ def shipped(pcm: Pcm) -> Answer:
 
 def tallied(lips: Lips, material: Iterable[Material]) -> list[Tallied]:
     """Let `lips` read all of `material`, each utterance as a session of its own."""
-    return [
-        Tallied(one.voice, one.language, metric.tally(one.said, one.reference, lips(one.pcm)))
-        for one in material
-    ]
+    return [tally(one, lips(one.pcm)) for one in material]
+
+
+def tally(one: Material, answer: Answer) -> Tallied:
+    """What `answer` got right and wrong of an utterance."""
+    return Tallied(one.voice, one.language, metric.tally(one.said, one.reference, answer))
 
 
 def total(rows: Sequence[Tallied]) -> Scores:
