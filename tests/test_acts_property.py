@@ -6,16 +6,16 @@ from itertools import count
 import numpy as np
 import pytest
 import virtual_time
-from conversing import EVERY_S, PIECES, check, networks, play
+from conversing import EVERY_S, PIECES, arrivals, check, networks, play
 from expressive_renderer import EXPRESSIONS, POSTURES, ExpressiveRenderer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from script import Act, Interrupt, Pause, Say, Tell
-from stage import Stage, stage
+from stage import stage
 
-from agent_side import speaker
 from agent_side.wire import Gesture
-from worker.meeting import Received
+
+pytestmark = pytest.mark.usefixtures("version_2_however_long_the_greeting_takes")
 
 RUNS = 200
 SETTLED_S = 30.0
@@ -58,30 +58,6 @@ def asked(script, kind):
     return [act for act in script if isinstance(act, Act) and act.kind == kind]
 
 
-def watch_gestures(scene: Stage) -> set[str]:
-    """The gestures that reached the worker at least once."""
-    arrived: set[str] = set()
-    messages = scene.meeting.messages
-
-    async def watched():
-        async for event in messages():
-            match event:
-                case Received(_, Gesture(name=name)):
-                    arrived.add(name)
-            yield event
-
-    scene.meeting.messages = watched
-    return arrived
-
-
-@pytest.fixture(scope="module", autouse=True)
-def version_2_however_long_the_greeting_takes():
-    """Where the network loses every third packet, the worker may seem to be a stock one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speaker, "HELLO_PATIENCE_S", 1e9)
-        yield
-
-
 @settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     script=conversations, faults=networks, seed=st.integers(0, 2**16), begins_ready=st.booleans()
@@ -92,7 +68,7 @@ def test_on_any_network_turns_are_exact_and_the_face_is_as_it_was_asked_to_be(
     async def conversation():
         face = AnyGesture()
         async with stage(faults, seed=seed, renderer=face) as scene:
-            arrived = watch_gestures(scene)
+            arrived = arrivals(scene, Gesture)
             if begins_ready:
                 await scene.agent.wait_until_ready()
             turns, interrupted = await play(scene, script)
@@ -100,7 +76,8 @@ def test_on_any_network_turns_are_exact_and_the_face_is_as_it_was_asked_to_be(
                 await scene.agent.wait_for_playout()
             await asyncio.sleep(SETTLED_S)
             check(scene, turns, interrupted)
-            check_face(face, script, arrived, lossless=begins_ready and not faults.loss)
+            names = {gesture.name for _, gesture in arrived}
+            check_face(face, script, names, lossless=begins_ready and not faults.loss)
 
     virtual_time.run(conversation())
 

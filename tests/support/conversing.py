@@ -1,6 +1,8 @@
 """Random conversations over random networks, and what has to be true of each."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
@@ -9,10 +11,13 @@ from script import Act, Action, Interrupt, Pause, Say, Tell
 from stage import Stage, voice
 
 from worker.media import Pcm
+from worker.meeting import MeetingEvent, Received
 from worker.meetings.memory import Faults
 
 PIECES = [480, 959, 960, 4000, 15_000, 96_000]
 EVERY_S = [0.0, 0.001, 0.02]
+
+Arrived = TypeVar("Arrived")
 
 networks = st.builds(
     Faults,
@@ -53,6 +58,21 @@ async def play(scene: Stage, script: list[Action]) -> tuple[dict[int, Pcm], set[
                 turn = len(turns) + 1
                 scene.agent.words((str(turn), at / 10, at / 10 + 0.1) for at in range(count))
     return turns, interrupted
+
+
+def arrivals(scene: Stage, kind: type[Arrived]) -> list[tuple[float, Arrived]]:
+    """When each message of a kind reaches the worker, from now on."""
+    seen: list[tuple[float, Arrived]] = []
+    messages = scene.meeting.messages
+
+    async def watched() -> AsyncIterator[MeetingEvent]:
+        async for event in messages():
+            if isinstance(event, Received) and isinstance(event.message, kind):
+                seen.append((asyncio.get_running_loop().time(), event.message))
+            yield event
+
+    scene.meeting.messages = watched  # type: ignore[method-assign]  # every reader is watched
+    return seen
 
 
 def check(scene: Stage, turns: dict[int, Pcm], interrupted: set[int]) -> Heard:
