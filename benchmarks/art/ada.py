@@ -29,13 +29,7 @@ from benchmarks.art.ada_look import REST, Face
 from benchmarks.art.ada_mouth import draw_mouth
 from benchmarks.art.ada_skin import draw_ear, draw_face, draw_neck, draw_nose
 from benchmarks.art.brush import Brush, glow, render, slope
-from benchmarks.art.sheets import Box, save, sheet
-
-# The figure's canvas: wider and taller than the frame, so that no shape of picture cuts it.
-WIDTH: Final = 1600
-HEIGHT: Final = 1500
-FRAME: Final = 1024
-LEFT: Final = WIDTH // 2
+from benchmarks.art.sheets import FRAME, HEIGHT, LEFT, WIDTH, Box, on_figure, save, sheet
 
 # Where the face changes. Nothing outside differs between sprites.
 BROWS_BOX: Final = (-166, 322, 166, 394)
@@ -139,12 +133,6 @@ class Folder:
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
-
-
-def on_figure(box: Box) -> list[int]:
-    """`box` in the figure's pixels, which are counted from its left edge."""
-    left, top, right, bottom = box
-    return [left + LEFT, top, right + LEFT, bottom]
 
 
 def write(folder: Path) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.art.brush import Fibre, Point
+from benchmarks.art.brush import Fibre
 from benchmarks.art.relief import Skin
+from benchmarks.art.sheets import State
 
 SKIN: Final = Skin(
     ramp=(
@@ -45,20 +46,8 @@ BLAZER_LIGHT: Final = "#4E8E90"
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
-    """What a face does; docs/characters.md explains each number."""
-
-    opening: float = 0.0
-    width: float = 0.0
-    teeth: float = 0.0
-    tongue: float = 0.0
-    smile: float = 0.0
-    lid: float = 0.0
-    gaze: Point = (0.0, 0.0)
-    squint: float = 0.0
-    raised: float = 0.0
-    slant: float = 0.0
-    skew: float = 0.0
+class Face(State):
+    """What her face does."""
 
     @property
     def drop(self) -> float:

@@ -24,13 +24,8 @@ from benchmarks.art.leo_hand import WAVE_BOX, WAVE_FRAMES, WAVE_SECONDS, draw_wa
 from benchmarks.art.leo_look import Face
 from benchmarks.art.leo_mouth import draw_mouth
 from benchmarks.art.leo_skin import draw_ears, draw_neck, draw_nose, draw_rim, draw_skin
-from benchmarks.art.sheets import save, sheet
+from benchmarks.art.sheets import FRAME, HEIGHT, LEFT, WIDTH, on_figure, save, sheet
 
-# The figure's canvas: wider and taller than the frame, so that no shape of picture cuts it.
-WIDTH: Final = 1600
-HEIGHT: Final = 1500
-FRAME: Final = 1024
-LEFT: Final = WIDTH // 2
 OPENINGS: Final = (0.0, 0.08, 0.18, 0.3, 0.45, 0.62, 0.8, 1.0)
 WIDTHS: Final = (-1.0, -0.5, 0.0, 0.5, 1.0)
 MOOD_OPENINGS: Final = (0.0, 0.1, 0.25, 0.45, 0.7, 1.0)
@@ -119,12 +114,6 @@ def draw_wall(brush: Brush) -> None:
         for share in range(13)
     ]
     brush.fill(whole, glow((600, 470), 760, *stops))
-
-
-def on_figure(box: tuple[int, int, int, int]) -> list[int]:
-    """`box` in the figure's pixels, which are counted from its left edge."""
-    left, top, right, bottom = box
-    return [left + LEFT, top, right + LEFT, bottom]
 
 
 def states() -> dict[str, tuple[tuple[int, int, int, int], list[Face]]]:

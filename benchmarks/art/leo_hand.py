@@ -10,7 +10,8 @@ import skia  # type: ignore[import-not-found]  # it has no type information
 
 from benchmarks.art.brush import Brush, Point, curve, dots, shape, slope
 from benchmarks.art.leo_look import PALM, WOOL
-from benchmarks.art.sculpt import Field, Ground, blurred, image_of, lit, smooth
+from benchmarks.art.relief import picture
+from benchmarks.art.sculpt import Field, Ground, blurred, lit, smooth
 
 RISING: Final = 7
 SWINGING: Final = 9
@@ -46,7 +47,7 @@ def hand_image() -> tuple[skia.Image, Point]:
     )
     # The cuff's shadow on the wrist.
     dark = 1 - 0.5 * np.exp(-(((ground.y - 852) / 22) ** 2))[..., None]
-    return image_of(skin * dark, cover), (box[0], box[1])
+    return picture(skin * dark, cover), (box[0], box[1])
 
 
 @lru_cache(maxsize=1)
@@ -56,7 +57,7 @@ def sleeve_image() -> tuple[skia.Image, Point]:
     ground = Ground.over(box, HAND_SCALE)
     heights, cover = _sleeve(ground)
     shade = 0.15 + 0.22 * ground.bump(470, 1080, 70, 280) + 0.30 * smooth((ground.y - 900) / 420)
-    return image_of(_pixels(lit(ground, heights, WOOL, shade=shade)), cover), (box[0], box[1])
+    return picture(_pixels(lit(ground, heights, WOOL, shade=shade)), cover), (box[0], box[1])
 
 
 def _pixels(image: skia.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

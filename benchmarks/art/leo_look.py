@@ -11,6 +11,7 @@ from typing import Final
 
 from benchmarks.art.brush import Point, dots, mirrored
 from benchmarks.art.sculpt import Finish
+from benchmarks.art.sheets import State
 
 # Palette: deep warm skin and ochre wool before a dark plum wall.
 SKIN: Final = Finish(
@@ -80,20 +81,8 @@ EYE: Final = (80.0, 444.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Face:
-    """What a face does; the words and ranges are the manifest's."""
-
-    opening: float = 0.0
-    width: float = 0.0
-    smile: float = 0.0
-    teeth: float = 0.0
-    tongue: float = 0.0
-    lid: float = 0.0
-    gaze: Point = (0.0, 0.0)
-    squint: float = 0.0
-    raised: float = 0.0
-    slant: float = 0.0
-    skew: float = 0.0
+class Face(State):
+    """What his face does."""
 
     @property
     def spread(self) -> float:
@@ -105,7 +94,7 @@ class Face:
 
     def mouth(self) -> "Face":
         """The same mouth in a face that is otherwise at rest."""
-        return Face(self.opening, self.width, self.smile, self.teeth, self.tongue)
+        return Face(self.opening, self.width, self.teeth, self.tongue, self.smile)
 
 
 def jaw_drop(face: Face) -> float:

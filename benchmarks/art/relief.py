@@ -18,6 +18,7 @@ from benchmarks.art.brush import Point
 
 Floats = npt.NDArray[np.float64]
 Colours = Sequence[tuple[float, str]]
+"""Shade 0 (dark) .. 1 (facing the light), and the colour there; rising shades."""
 
 KEY: Final = (-0.50, -0.50, 0.707)
 """Where the warm lamp stands: left, above and before her (x right, y down, z to the viewer)."""
@@ -85,18 +86,18 @@ def lit(
     light = light + 0.16 * np.clip(towards(FILL), 0, 1) - 0.06
     if shade is not None:
         light = light * (1 - shade)
-    colours = _ramp(skin.ramp, light)
+    colours = ramped(light, skin.ramp)
     for where, colour in blush:
-        tint = _rgb(colour) / 255
+        tint = rgb_of(colour) / 255
         colours = colours * (1 - where[..., None]) + colours * tint * where[..., None]
     half = np.array(KEY) + np.array((0.0, 0.0, 1.0))
     hx, hy, hz = (half / np.linalg.norm(half)).tolist()
     sheen = np.clip(towards((hx, hy, hz)), 0, 1) ** 26 * skin.sheen_strength
     if shade is not None:
         sheen = sheen * (1 - np.clip(1.6 * shade, 0, 1))
-    colours = colours + (_rgb(skin.sheen) - colours) * sheen[..., None]
+    colours = colours + (rgb_of(skin.sheen) - colours) * sheen[..., None]
     rim = np.clip(towards(RIM), 0, 1) ** 3 * np.clip(1 - nz, 0, 1) ** 0.8 * skin.rim_strength
-    return np.asarray(colours + (_rgb(skin.rim) - colours) * np.clip(rim, 0, 1)[..., None])
+    return np.asarray(colours + (rgb_of(skin.rim) - colours) * np.clip(rim, 0, 1)[..., None])
 
 
 def picture(colours: Floats, alpha: Floats | None = None) -> skia.Image:
@@ -111,13 +112,15 @@ def picture(colours: Floats, alpha: Floats | None = None) -> skia.Image:
     )
 
 
-def _rgb(text: str) -> Floats:
+def rgb_of(text: str) -> Floats:
+    """Red, green and blue, 0..255, of ``#RRGGBB``."""
     return np.array(list(bytes.fromhex(text[1:])), np.float64)
 
 
-def _ramp(ramp: Colours, light: Floats) -> Floats:
+def ramped(light: Floats, ramp: Colours) -> Floats:
+    """The ramp's colour for each place's light."""
     places = [place for place, _ in ramp]
-    stops = np.array([_rgb(colour) for _, colour in ramp])
+    stops = np.array([rgb_of(colour) for _, colour in ramp])
     return np.stack([np.interp(light, places, stops[:, band]) for band in range(3)], axis=-1)
 
 

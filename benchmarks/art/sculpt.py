@@ -16,10 +16,9 @@ import numpy.typing as npt
 import skia  # type: ignore[import-not-found]  # it has no type information
 
 from benchmarks.art.brush import Point
+from benchmarks.art.relief import Colours, picture, ramped, rgb_of
 
 Field = npt.NDArray[np.float64]
-Ramp = Sequence[tuple[float, str]]
-"""Shade 0 (dark) .. 1 (facing the light), and the colour there; rising shades."""
 
 KEY: Final = (-0.50, -0.56, 0.66)
 """Towards the light: from the upper left, in front. x right, y down, z to the viewer."""
@@ -114,7 +113,7 @@ def smooth(values: Field) -> Field:
 class Finish:
     """What a surface is of: its colours, how it shines, and the colour of the light behind it."""
 
-    ramp: Ramp
+    ramp: Colours
     gloss: float = 0.0
     hardness: float = 14.0
     sheen: str = "#FFE2C4"
@@ -145,41 +144,20 @@ def lit(
     if shade is not None:
         value = value * (1 - shade)
     value = np.clip(value, 0, 1)
-    rgb = coloured(value, finish.ramp)
+    rgb = ramped(value, finish.ramp)
     for tint, share in blush:
-        rgb = rgb + (_rgb(tint) * (0.35 + 0.75 * value[..., None]) - rgb) * share[..., None]
+        rgb = rgb + (rgb_of(tint) * (0.35 + 0.75 * value[..., None]) - rgb) * share[..., None]
     half = np.array(KEY) + np.array((0, 0, 1))
     half = half / math.hypot(*half)
     shine = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1) ** finish.hardness
     if shade is not None:
         shine = shine * (1 - shade) ** 2
-    rgb = rgb + (255 - rgb) * (_rgb(finish.sheen) / 255) * (finish.gloss * shine)[..., None]
+    rgb = rgb + (255 - rgb) * (rgb_of(finish.sheen) / 255) * (finish.gloss * shine)[..., None]
     edge = np.clip(nx * RIM[0] + ny * RIM[1] - 0.42, 0, 1) ** 1.5 * (1 - nz)
     rgb = (
         rgb
         + (255 - rgb)
-        * (_rgb(finish.rim) / 255)
+        * (rgb_of(finish.rim) / 255)
         * (np.clip(finish.rim_strength * edge, 0, 1))[..., None]
     )
-    return image_of(rgb)
-
-
-def coloured(value: Field, ramp: Ramp) -> npt.NDArray[np.float64]:
-    places = [place for place, _ in ramp]
-    colours = np.array([_rgb(text) for _, text in ramp])
-    return np.stack([np.interp(value, places, colours[:, band]) for band in range(3)], axis=-1)
-
-
-def image_of(rgb: npt.NDArray[np.float64], alpha: Field | None = None) -> skia.Image:
-    """Skia's image of colours 0..255 and, if given, how much covers, 0..1."""
-    pixels = np.full((*rgb.shape[:2], 4), 255, np.uint8)
-    pixels[..., :3] = np.rint(np.clip(rgb, 0, 255))
-    if alpha is not None:
-        pixels[..., 3] = np.rint(255 * np.clip(alpha, 0, 1))
-    return skia.Image.fromarray(
-        np.ascontiguousarray(pixels), skia.kRGBA_8888_ColorType, skia.kUnpremul_AlphaType
-    )
-
-
-def _rgb(text: str) -> npt.NDArray[np.float64]:
-    return np.array([*bytes.fromhex(text[1:])], np.float64)
+    return picture(rgb)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -9,10 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-from benchmarks.art.brush import Brush, render
+from benchmarks.art.brush import Brush, Point, render
 
 Box = tuple[int, int, int, int]
 Draw = Callable[[Brush], None]
+
+# The figure's canvas: wider and taller than the frame, so that no shape of picture cuts it.
+WIDTH: Final = 1600
+HEIGHT: Final = 1500
+FRAME: Final = 1024
+LEFT: Final = WIDTH // 2
 
 SPARE: Final = 64
 """Drawn around a part and cut off, so that blurs and filters see what they see in the whole."""
@@ -24,6 +31,29 @@ QUALITY: Final = 96
 """Of nearly lossless pictures, of 100."""
 TALLEST: Final = 16383
 """WebP's limit for a sheet's height."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a face does; docs/characters.md explains each number."""
+
+    opening: float = 0.0
+    width: float = 0.0
+    teeth: float = 0.0
+    tongue: float = 0.0
+    smile: float = 0.0
+    lid: float = 0.0
+    gaze: Point = (0.0, 0.0)
+    squint: float = 0.0
+    raised: float = 0.0
+    slant: float = 0.0
+    skew: float = 0.0
+
+
+def on_figure(box: Box) -> list[int]:
+    """`box` in the figure's pixels, which are counted from its left edge."""
+    left, top, right, bottom = box
+    return [left + LEFT, top, right + LEFT, bottom]
 
 
 def part(draw: Draw, box: Box) -> Image.Image:
