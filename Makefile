@@ -51,7 +51,7 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,portrait]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,portrait,tracing]'
 	touch $@
 
 $(INTEROP)/installed: pyproject.toml tests/interop/requirements.txt
