@@ -1,0 +1,245 @@
+"""Store: the connection to Redis; runs the ledger's scripts, many in one round trip.
+
+The scripts are in ``dispatcher/lua``: each is `CLOCK`, ``common.lua`` and its own file, loaded
+where Redis does not know it (at first, and after it was restarted) and called by its digest.
+"""
+
+import asyncio
+import json
+from builtins import TimeoutError as OutOfTime
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Final
+
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ConnectionError,  # noqa: A004 - Redis' own, which is not Python's
+    NoPermissionError,
+    NoScriptError,
+    RedisError,
+    ResponseError,
+    TimeoutError,  # noqa: A004
+)
+
+from dispatcher.errors import SettingsError, StoreDown
+
+PREFIX: Final = "{av}:"
+"""All keys begin with it; the braces keep them in one slot of a cluster."""
+
+STORE_S: Final = 0.9
+"""How long Redis may take to answer: with what comes before and after, within a second."""
+
+MAX_BATCH: Final = 128
+"""Calls in one round trip."""
+
+MAX_POPPED: Final = 64
+"""Items of a list that are read at once."""
+
+CLOCK: Final = """\
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+"""
+
+Reply = str | int | float | bool | None | list["Reply"] | dict[str, "Reply"]
+"""What a script has to say, which comes as JSON; nothing where it says nothing. An empty list is
+an empty object there."""
+
+
+class Store:
+    """A client of Redis; all its methods raise StoreDown within about a second where it cannot
+    be reached, and mend the connection with the next call."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password.
+
+        Raises SettingsError."""
+        self._line = _Line(url)
+        self._mail = _Line(url)
+        self._calls: list[_Call] = []
+        self._turn = asyncio.Lock()
+
+    async def close(self) -> None:
+        await self._line.close()
+        await self._mail.close()
+
+    async def ping(self) -> None:
+        """Return when Redis lets us in and runs scripts."""
+        await self.call("slots")
+
+    async def call(self, name: str, *arguments: str | int | float) -> Reply:
+        """What the script of that name returns.
+
+        Calls that wait for the connection at the same time go together, in their order. A call
+        may be made twice where a connection breaks: every script stands that.
+        """
+        mine = _Call(name, arguments)
+        self._calls.append(mine)
+        try:
+            async with self._turn:
+                while not mine.done:
+                    batch, self._calls = self._calls[:MAX_BATCH], self._calls[MAX_BATCH:]
+                    await self._send(batch)
+        except asyncio.CancelledError:
+            if mine in self._calls:
+                self._calls.remove(mine)
+            raise
+        if isinstance(mine.answer, Exception):
+            raise _down(mine.answer) from mine.answer
+        answer: Reply = None if mine.answer is None else json.loads(mine.answer)
+        return answer
+
+    async def pop(self, name: str, patience_s: float) -> list[str]:
+        """The oldest items of the list of that name, MAX_POPPED at most; waits for the first.
+
+        On a connection of its own: one caller at a time.
+        """
+        key = PREFIX + name
+        try:
+            async with asyncio.timeout(patience_s + STORE_S):
+                (popped,) = await self._mail.ask([("BLPOP", key, patience_s)])
+                if not isinstance(popped, list):
+                    return []
+                (more,) = await self._mail.ask([("LPOP", key, MAX_POPPED - 1)])
+        except (RedisError, OSError, OutOfTime) as error:
+            raise _down(error) from error
+        return [str(popped[1]), *map(str, more if isinstance(more, list) else ())]
+
+    async def move(self, source: str, target: str, patience_s: float) -> None:
+        """Move the oldest item of the list `source` to the list `target`; wait for it until
+        `patience_s` is over. What is moved while nobody hears of it is not lost.
+
+        On the same connection as `pop`.
+        """
+        command = ("BLMOVE", PREFIX + source, PREFIX + target, "LEFT", "RIGHT", patience_s)
+        try:
+            async with asyncio.timeout(patience_s + STORE_S):
+                await self._mail.ask([command])
+        except (RedisError, OSError, OutOfTime) as error:
+            raise _down(error) from error
+
+    async def _send(self, batch: "list[_Call]") -> None:
+        """Give every call of `batch` its answer, or all of them the error."""
+        try:
+            async with asyncio.timeout(STORE_S):
+                try:
+                    await self._run(batch)
+                except ConnectionError:  # it was open for long, and Redis is another by now
+                    await self._run(batch)
+        except asyncio.CancelledError:
+            # The caller whose turn it was goes, and takes its own call along; the others' stay.
+            self._calls[:0] = [call for call in batch if not call.done]
+            raise
+        except (RedisError, OSError, OutOfTime) as error:
+            # Who has come meanwhile would wait as long again.
+            waiting, self._calls = self._calls, []
+            for call in (*batch, *waiting):
+                if not call.done:
+                    call.settle(error)
+
+    async def _run(self, batch: "list[_Call]") -> None:
+        answers = await self._line.ask([_evalsha(call) for call in batch])
+        unknown = [
+            number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)
+        ]
+        if unknown:
+            names = {batch[number].name for number in unknown}
+            await self._line.ask([("SCRIPT", "LOAD", script(name)) for name in names])
+            again = await self._line.ask([_evalsha(batch[number]) for number in unknown])
+            for number, answer in zip(unknown, again, strict=True):
+                answers[number] = answer
+        for call, answer in zip(batch, answers, strict=True):
+            call.settle(answer if isinstance(answer, Exception | None) else str(answer))
+
+
+class _Line:
+    """One connection, which is made when it is needed."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            pool = ConnectionPool.from_url(
+                url,
+                decode_responses=True,
+                protocol=2,
+                socket_timeout=None,  # who asks has a deadline
+                socket_connect_timeout=STORE_S,
+                retry=Retry(NoBackoff(), 0),
+            )
+            self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+        except (ValueError, RedisError) as error:
+            raise SettingsError(
+                "AVATAR_REDIS_URL cannot be used; it has to be "
+                "redis://[user:password@]host[:port], rediss:// for TLS, or unix:///path."
+            ) from error
+
+    async def ask(self, commands: Sequence[Sequence[str | int | float]]) -> list[object]:
+        """The answers to `commands`, in one round trip; an answer may be an error of Redis."""
+        connection = self._connection
+        if not connection.is_connected:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        await connection.send_packed_command(connection.pack_commands(commands))
+        answers: list[object] = []
+        for _ in commands:
+            try:
+                answers.append(await connection.read_response())
+            except ResponseError as error:
+                answers.append(error)
+        return answers
+
+    async def close(self) -> None:
+        with suppress(RedisError, OSError):
+            await self._connection.disconnect()
+
+
+def _evalsha(call: "_Call") -> tuple[str | int | float, ...]:
+    return ("EVALSHA", digest(call.name), 1, PREFIX + "leases", *call.arguments)
+
+
+class _Call:
+    """One call of a script, and its answer once it has one."""
+
+    __slots__ = ("answer", "arguments", "done", "name")
+
+    def __init__(self, name: str, arguments: Sequence[str | int | float]) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.answer: str | Exception | None = None
+        self.done = False
+
+    def settle(self, answer: str | Exception | None) -> None:
+        self.answer = answer
+        self.done = True
+
+
+@cache
+def script(name: str) -> str:
+    """The whole text of one script."""
+    folder = files("dispatcher") / "lua"
+    return CLOCK + (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+
+
+@cache
+def digest(name: str) -> str:
+    """By which Redis knows it."""
+    return sha1(script(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def _down(error: Exception) -> StoreDown:
+    """The sentence for it, which never repeats the URL: a password is in it."""
+    if isinstance(error, AuthenticationError | AuthorizationError):
+        what = "Redis does not let us in; check the user and password in AVATAR_REDIS_URL."
+    elif isinstance(error, NoPermissionError):
+        what = f"Redis' ACL forbids what the ledger does: {error}"
+    elif isinstance(error, TimeoutError | OutOfTime):
+        what = "Redis does not answer; see whether it runs, and try again."
+    elif isinstance(error, ConnectionError | OSError):
+        what = "Redis cannot be reached; see whether it runs at AVATAR_REDIS_URL, and try again."
+    else:
+        what = f"Redis cannot do what it was asked: {error}"
+    return StoreDown(what)
