@@ -2,17 +2,36 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from dispatcher.errors import BadRequest, Full, Refused
+from agent_side.join import JoinInfo
+from dispatcher import metrics, tracing
+from dispatcher.auth import Caller, Gate, peer_of
+from dispatcher.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Full,
+    Refused,
+    TooMany,
+    Unauthorized,
+)
+from dispatcher.front import Front, error, hosts_of, http_error
+from dispatcher.openapi import Face, Faces, Health, Launched, describe, launch_body, refusals
 from dispatcher.pool import Pool
+from dispatcher.quota import Quota
 from dispatcher.request import MAX_BODY, read_launch
+from dispatcher.settings import Settings
+
+if TYPE_CHECKING:  # older ones have no telemetry of their own, and take no notice of ours
+    from fastapi.telemetry import TelemetryConfig
 
 BODY_S: Final = 2.0
 ANSWER_S: Final = 4.2
@@ -21,79 +40,167 @@ after 5 s, and what runs on this machine may take its time."""
 
 RETRY_AFTER_S: Final = 2
 
-SENTENCES: Final = {
-    404: "There is nothing at this address.",
-    405: "This address does not know that method.",
+SESSION_ID: Final = re.compile(r"[0-9a-f]{1,64}")
+"""What a session may be called; anything else, such as a token, is asked about nowhere."""
+
+SILENT: "Final[TelemetryConfig]" = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
 }
+"""FastAPI's own spans have the path and the query of a request, in which there may be a token;
+ours are in dispatcher/tracing.py."""
 
 logger = logging.getLogger("avatar.dispatcher.app")
 
 
-def make_app(pool: Pool, hosts: Sequence[str]) -> FastAPI:
-    """The service in front of `pool`; join requests may lead to the signalling `hosts` only.
+def make_app(pool: Pool, settings: Settings, quota: Quota) -> Front:
+    """The service in front of `pool`, for those whom `settings` lets in.
 
-    Errors are ``{"error": sentence}``, and repeat nothing of a request. Bodies are read here
-    and not by FastAPI, whose own errors quote them.
+    Errors are ``{"error": sentence, "request_id": name}``, and repeat nothing of a request.
+    Bodies are read here and not by FastAPI, whose own errors quote them.
     """
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    gate = Gate(settings)
+    app = FastAPI(
+        title="avatar serve",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=SILENT,
+    )
+    _launching(app, pool, gate, quota, settings.signaling_hosts)
+    _operating(app, pool, gate, quota)
+    _probes(app, pool)
+    _refusing(app, gate)
+    describe(app, gate)
+    return Front(app, hosts_of(settings.host, settings.allowed_hosts))
 
-    @app.post("/launch")
+
+def _launching(app: FastAPI, pool: Pool, gate: Gate, quota: Quota, hosts: Sequence[str]) -> None:
+    async def admitted(request: Request, peer: str) -> tuple[Caller, JoinInfo]:
+        """Who asks, and for what; whoever is known by a header is known before the body."""
+        caller = gate.by_header(_authorization(request), peer)
+        if caller is None and not gate.reads_tokens:
+            raise Unauthorized(
+                "This needs an Authorization header with a key that is known here; in a URL, "
+                "http://user:password@host."
+            )
+        join = read_launch(await _body(request), hosts)
+        return caller or gate.by_token(join), join
+
+    @app.post(
+        "/launch",
+        response_model=Launched,
+        responses=refusals(400, 401, 403, 409, 413, 422, 429, 503),
+        openapi_extra={"requestBody": launch_body()},
+    )
     async def launch(request: Request) -> Response:
         """What an agent POSTs: the session, once a worker has taken it."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + ANSWER_S
-        join = read_launch(await _body(request), hosts)
-        session = await pool.launch(join, deadline - loop.time())
+        peer = _peer(request)
+        asked = request.headers.get("traceparent")
+        with metrics.launching(), tracing.dispatching(asked) as traceparent:
+            try:
+                caller, join = await admitted(request, peer)
+            except (BadRequest, Unauthorized, Forbidden) as refusal:
+                await _count(quota, peer, refusal)
+                raise
+            await quota.launch(caller.owner)
+            session = await pool.launch(join, deadline - loop.time(), caller.owner, traceparent)
         return JSONResponse(
             {"status": "success", "room": session.room, "session_id": session.session_id}
         )
 
-    @app.get("/v1/sessions")
-    async def sessions() -> Response:
-        return JSONResponse({"sessions": [session.to_dict() for session in pool.sessions()]})
 
-    @app.get("/v1/sessions/{session_id}")
-    async def session(session_id: str) -> Response:
-        found = pool.find(session_id)
+def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: Quota) -> None:
+    async def admit(request: Request) -> None:
+        peer = _peer(request)
+        try:
+            gate.operator(_authorization(request), peer)
+        except (Unauthorized, Forbidden) as refusal:
+            await _count(quota, peer, refusal)
+            raise
+
+    @app.get("/v1/sessions", response_model=Faces, responses=refusals(401, 403, 429, 503))
+    async def sessions(request: Request) -> Response:
+        """All sessions that live, and the latest that are over."""
+        await admit(request)
+        return JSONResponse({"sessions": [session.to_dict() for session in await pool.sessions()]})
+
+    known = refusals(401, 403, 404, 429, 503)
+
+    @app.get("/v1/sessions/{session_id}", response_model=Face, responses=known)
+    async def session(session_id: str, request: Request) -> Response:
+        """One session: its life, and its counters."""
+        await admit(request)
+        found = await pool.find(session_id) if SESSION_ID.fullmatch(session_id) else None
         return _unknown() if found is None else JSONResponse(found.to_dict())
 
-    @app.delete("/v1/sessions/{session_id}")
-    async def end(session_id: str) -> Response:
+    @app.delete("/v1/sessions/{session_id}", response_model=Face, responses=known)
+    async def end(session_id: str, request: Request) -> Response:
         """The worker leaves at once, in mid-word; asking twice changes nothing."""
-        found = await pool.end(session_id)
+        await admit(request)
+        found = await pool.end(session_id) if SESSION_ID.fullmatch(session_id) else None
         return _unknown() if found is None else JSONResponse(found.to_dict())
 
-    @app.get("/livez")
+
+def _probes(app: FastAPI, pool: Pool) -> None:
+    @app.get("/livez", response_model=Health)
     async def livez() -> Response:
+        """Whether this process answers."""
         return JSONResponse({"status": "alive"})
 
-    @app.get("/readyz")
+    @app.get("/readyz", response_model=Health, responses=refusals(503))
     async def readyz() -> Response:
+        """Whether a session that is launched now may be served."""
         if pool.ready:
             return JSONResponse({"status": "ready"})
-        return _error(503, "No worker can be had now.")
+        return _later(503, pool.why_not_ready)
 
+
+def _refusing(app: FastAPI, gate: Gate) -> None:
     @app.exception_handler(BadRequest)
-    async def bad_request(_: Request, error: BadRequest) -> Response:
-        return _error(error.status, str(error))
+    async def bad_request(_: Request, refusal: BadRequest) -> Response:
+        return error(refusal.status, str(refusal))
+
+    @app.exception_handler(Unauthorized)
+    async def unauthorized(_: Request, refusal: Unauthorized) -> Response:
+        return error(401, str(refusal), {"WWW-Authenticate": gate.challenge})
+
+    @app.exception_handler(Forbidden)
+    async def forbidden(_: Request, refusal: Forbidden) -> Response:
+        return error(403, str(refusal))
 
     @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> Response:
-        return _error(422, str(error))
+    async def refused(_: Request, refusal: Refused) -> Response:
+        return error(422, str(refusal))
+
+    @app.exception_handler(Conflict)
+    async def conflict(_: Request, refusal: Conflict) -> Response:
+        return error(409, str(refusal))
+
+    @app.exception_handler(TooMany)
+    async def too_many(_: Request, refusal: TooMany) -> Response:
+        return _later(429, str(refusal), refusal.retry_after_s)
 
     @app.exception_handler(Full)
-    async def full(_: Request, error: Full) -> Response:
-        return _error(503, str(error))
+    async def full(_: Request, refusal: Full) -> Response:
+        return _later(503, str(refusal))
 
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        return _error(error.status_code, SENTENCES.get(error.status_code, "This cannot be done."))
+    app.add_exception_handler(HTTPException, http_error)
 
     @app.exception_handler(Exception)
     async def failed(_: Request, __: Exception) -> Response:
-        return _error(500, "The dispatcher failed; its log says why.")
+        return error(500, "The dispatcher failed; its log says why.")
 
-    return app
+
+async def _count(quota: Quota, peer: str, refusal: Exception) -> None:
+    """Say in the log who was refused, and why. Raises TooMany where it was said too often."""
+    await quota.refusal(peer)
+    logger.info("a request of %s was refused: %s", peer, refusal)
 
 
 async def _body(request: Request) -> bytes:
@@ -118,10 +225,18 @@ async def _body(request: Request) -> bytes:
     return body
 
 
+def _authorization(request: Request) -> str:
+    return request.headers.get("authorization", "")
+
+
+def _peer(request: Request) -> str:
+    """Who is at the other end, or whom a proxy names that AVATAR_FORWARDED_ALLOW_IPS trusts."""
+    return peer_of(request.client.host if request.client else None)
+
+
 def _unknown() -> Response:
-    return _error(404, "There is no such session.")
+    return error(404, "There is no such session.")
 
 
-def _error(status: int, sentence: str) -> Response:
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
-    return JSONResponse({"error": sentence}, status, headers)
+def _later(status: int, sentence: str, retry_after_s: int = RETRY_AFTER_S) -> Response:
+    return error(status, sentence, {"Retry-After": str(retry_after_s)})

@@ -5,8 +5,13 @@ DispatcherError
  ├─ NodeError       no worker can be had on this machine
  ├─ RoomError       the local room did not open, or has ended
  ├─ BadRequest      a join request that cannot be used; has the HTTP status
+ ├─ Unauthorized    nobody knows who asks
+ ├─ Forbidden       it is known who asks, and he may not do that
  ├─ Refused         a worker has looked at a join request and refused it
+ ├─ Conflict        the room has another face, and the room policy keeps it
+ ├─ TooMany         one owner has asked too often, or has too many sessions
  └─ Full            there is no room for a session now
+     └─ StoreDown   the ledger cannot be reached, so nobody knows what room there is
 
 The text of each says what failed and what to do next, and repeats nothing of a request.
 """
@@ -42,3 +47,27 @@ class Refused(DispatcherError):  # noqa: N818 - a state of the session, not a fa
 
 class Full(DispatcherError):  # noqa: N818 - a state of the pool, not a fault of the caller
     """There is no room for a session now."""
+
+
+class StoreDown(Full):
+    """The ledger cannot be reached: sessions that live go on, and new ones have to wait."""
+
+
+class Unauthorized(DispatcherError):  # noqa: N818 - it is HTTP's name
+    """Nobody knows who asks."""
+
+
+class Forbidden(DispatcherError):  # noqa: N818 - it is HTTP's name
+    """It is known who asks, and he may not do that."""
+
+
+class Conflict(DispatcherError):  # noqa: N818 - it is HTTP's name
+    """The room has a face for another participant, and the room policy keeps it."""
+
+
+class TooMany(DispatcherError):  # noqa: N818 - a state of the owner, not a fault of the code
+    """One owner has asked too often, or has too many sessions; when he may ask again (s)."""
+
+    def __init__(self, text: str, retry_after_s: int = 2) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s

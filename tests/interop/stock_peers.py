@@ -5,15 +5,23 @@ Each conversation has speech, silence within speech, segment ends, three turns t
 over at once, an interrupt, and the next turn 50 ms later; see `matrix_script`.
 """
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from dispatching import Dispatcher, dispatcher
 from matrix_bounds import broken
 from matrix_cell import Cell, Stage, matrix_stage
 from matrix_figures import figures, hear, lost_voice
 from matrix_script import INTERRUPTED
+from tokens import APIKEY, KEYS, SECRET
+from videosdk.agents.avatar.avatar_audio_io import AvatarAudioOut
+from videosdk.agents.avatar.avatar_auth import generate_avatar_credentials
+
+PASSWORD = "password-of-anna-who-is-an-agent"
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +60,30 @@ def test_our_agent_drives_our_worker_beside_the_stock_package(stage: Stage) -> N
     cell = Cell("ours", "ours", "none")
     its = figures(stage.play(cell))
     assert broken(cell, its) == [], its
+
+
+def ask(running: Dispatcher, *, secret: str = SECRET, user: str | None = None) -> None:
+    """As the stock agent asks for its face: with a token of the stock package's own."""
+    url = httpx.URL(running.http.base_url).join("/launch")
+    if user is not None:
+        url = url.copy_with(username=user, password=PASSWORD)
+    credentials = generate_avatar_credentials(APIKEY, secret)
+    out = AvatarAudioOut(credentials=credentials, avatar_dispatcher_url=str(url), room_id="room")
+    asyncio.run(out.connect())
+
+
+def test_the_stock_agent_is_let_in_by_its_token(tmp_path: Path) -> None:
+    keys = {"AVATAR_AUTH": "jwt", "AVATAR_JWT_KEYS": KEYS}
+    with dispatcher(tmp_path / "log", **keys) as running:
+        ask(running)
+        with pytest.raises(httpx.HTTPStatusError, match="401"):
+            ask(running, secret="a-secret-of-somebody-else-altogether")
+
+
+def test_the_stock_agent_is_let_in_by_the_password_in_its_url(tmp_path: Path) -> None:
+    keys = {"AVATAR_AUTH": "basic", "AVATAR_BASIC_KEYS": f"anna:{PASSWORD}"}
+    with dispatcher(tmp_path / "log", **keys) as running:
+        ask(running, user="anna")
+        for user in (None, "bert"):
+            with pytest.raises(httpx.HTTPStatusError, match="401"):
+                ask(running, user=user)

@@ -79,14 +79,20 @@ class Character:
     def load(cls, name: str, folder: str = "") -> Self:
         """The character of that name among those shipped, or of `folder`, an operator's.
 
-        Raises InputError listing them. A path is never followed: whoever may only choose a
-        name comes here.
+        Raises InputError listing them. A path is never followed, nor a link that leads out of
+        the folder: whoever may only choose a name comes here.
         """
         if NAME.fullmatch(name) is not None:
             for place in places(folder):
                 for path in (place / name, place / f"{name}.zip"):
-                    if (path / MANIFEST).is_file() or path.is_file():
-                        return cls.read(path)
+                    if not ((path / MANIFEST).is_file() or path.is_file()):
+                        continue
+                    if not path.resolve().is_relative_to(place.resolve()):
+                        raise InputError(
+                            f"The character {name!r} is a link that leads out of its folder; "
+                            "put the character itself there."
+                        )
+                    return cls.read(path)
         raise InputError(
             f"There is no character {name!r}; choose one of: {', '.join(names(folder))}."
         )

@@ -1,0 +1,90 @@
+"""Listening: a socket, and uvicorn on it, for the routes and for the admin's."""
+
+import contextlib
+import gc
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from dispatcher.connections import Impatient
+from dispatcher.errors import SettingsError
+
+CLOSE_S: Final = 5
+"""How long answers that were begun may take when the server is told to stop."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which leaves the signals to us: it would end the process with the one it got."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def make_server(app: ASGIApp, proxies: Sequence[str] = ()) -> Server:
+    """A server of `app`; only `proxies` may say for whom they ask (X-Forwarded-For).
+
+    Of that header, the last address counts that is none of theirs: what stands further left
+    was written by whoever liked to.
+    """
+    return Server(
+        uvicorn.Config(
+            app,
+            http=Impatient,
+            ws="none",
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
+            # It would warn of each request that is none, as often as somebody likes.
+            log_level="error",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            timeout_graceful_shutdown=CLOSE_S,
+        )
+    )
+
+
+def settle() -> None:
+    """Keep the garbage collector away from what is here now, as it stays.
+
+    Else each full collection holds up all that goes on: 60 to 190 ms where all of FastAPI is here.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def listen(
+    host: str, port: int, advice: str, may: Callable[[str], None] = lambda _: None
+) -> socket.socket:
+    """A socket that listens. Raises SettingsError, with the `advice` what to choose instead.
+
+    `may` is asked about the resolved address before anybody can reach it, and raises its own.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            may(str(address[0]))
+            listener.listen()
+        except (OSError, SettingsError):
+            listener.close()
+            raise
+    except OSError as error:
+        raise SettingsError(
+            f"Nothing can listen on {host}, port {port}: {error.strerror}; {advice}."
+        ) from error
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    """Where it listens, without a path."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,244 @@
+"""The gate as a program: where it refuses to listen, whom it lets in, what can be reached."""
+
+import asyncio
+import re
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+from dispatching import PATIENCE_S, Dispatcher, dispatcher, environ
+from processes import alive, until
+from tokens import KEYS, token
+
+from agent_side.join import JoinInfo
+from agent_side.launch import AvatarError, launch
+from dispatcher.connections import HEAD_S, MAX_CONNECTIONS
+
+PASSWORD = "canary-password-of-anna"
+KEY = "canary-key-that-nobody-guesses"
+SECOND = "second:another-secret-of-enough-length-for-it"
+
+LISTENS = "0A"
+"""What the kernel calls a socket that listens."""
+
+
+def start(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    """A dispatcher that should not stay."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "dispatcher", *arguments],
+        env=environ(**settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+
+
+# Where it listens ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_it_does_not_listen_where_others_reach_it_and_nobody_is_asked(host: str) -> None:
+    done = start("--host", host)
+    assert done.returncode == 2
+    assert re.fullmatch(
+        r"avatar serve: \S+ can be reached from other machines, [^\n]*--auth none\.\n", done.stderr
+    )
+
+
+def test_it_listens_there_when_it_is_told_that_everybody_may(tmp_path: Path) -> None:
+    with dispatcher(tmp_path / "log", "--host", "0.0.0.0", "--auth", "none") as running:
+        assert running.launch("room").status_code == 200
+        assert "nobody is asked who he is" in running.log()
+
+
+def test_it_listens_there_when_it_asks(tmp_path: Path) -> None:
+    keys = {"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS": KEY}
+    with dispatcher(tmp_path / "log", "--host", "0.0.0.0", **keys) as running:
+        assert running.launch("room").status_code == 401
+        running.http.headers["Authorization"] = f"Bearer {KEY}"
+        assert running.launch("room").status_code == 200
+
+
+def test_a_secret_that_cannot_be_used_is_not_shown() -> None:
+    done = start(AVATAR_AUTH="bearer", AVATAR_BEARER_KEYS="canary")
+    assert done.returncode == 2
+    assert done.stderr.startswith("avatar serve: AVATAR_BEARER_KEYS")
+    assert "canary" not in done.stderr
+
+
+def listening(pids: set[int]) -> set[tuple[str, int]]:
+    """Where these processes listen: (address as the kernel has it, port)."""
+    inodes = set()
+    for pid in pids:
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            inodes |= set(re.findall(r"socket:\[(\d+)\]", str(each.readlink())))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENS and fields[9] in inodes:
+                address, port = fields[1].split(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def test_what_is_the_admin_s_is_on_a_port_of_its_own(tmp_path: Path) -> None:
+    """Both are on loopback, and no process of ours listens anywhere else."""
+    with dispatcher(tmp_path / "log") as running:
+        public, admin = httpx.URL(running.http.base_url), httpx.URL(running.admin())
+        running.reach(running.launched("room"), "active")
+        there = listening({running.process.pid, *running.family()})
+        loopback = "0100007F"
+        assert there == {(loopback, public.port), (loopback, admin.port)}
+        for method, path in (("GET", "/metrics"), ("POST", "/drain"), ("GET", "/startupz")):
+            assert running.http.request(method, path).status_code == 404
+        for method, path in (
+            ("POST", "/launch"),
+            ("GET", "/v1/sessions"),
+            ("GET", "/openapi.json"),
+        ):
+            assert httpx.request(method, admin.join(path)).status_code == 404
+        assert "avatar_pool_slots" in httpx.get(admin.join("/metrics")).text
+        for probe in ("/livez", "/readyz", "/startupz"):
+            assert httpx.get(admin.join(probe)).status_code == 200
+
+
+def test_a_drain_lets_sessions_speak_out_and_ends_it(tmp_path: Path) -> None:
+    """The admin's port answers to the last; asking twice is no hurry."""
+    with dispatcher(tmp_path / "log", AVATAR_DRAIN_S="20") as running:
+        admin = running.admin()
+        running.reach(running.launched("room"), "active")
+        family = running.family()
+        for _ in range(2):
+            assert httpx.post(f"{admin}/drain").status_code == 202
+        assert httpx.get(f"{admin}/livez").status_code == 200
+        assert running.process.wait(PATIENCE_S) == 0
+        assert not any(map(alive, family))
+        assert "ended: The dispatcher was told to stop." in running.log()
+
+
+# Who is let in -------------------------------------------------------------------------------
+
+
+def asked_by_an_agent(url: httpx.URL, signed: str) -> None:
+    asyncio.run(launch(str(url), JoinInfo("room", signed, "face")))
+
+
+def test_an_agent_gets_in_with_the_password_in_its_url(tmp_path: Path) -> None:
+    keys = {"AVATAR_AUTH": "basic", "AVATAR_BASIC_KEYS": f"anna:{PASSWORD}"}
+    with dispatcher(tmp_path / "log", AVATAR_LOG_LEVEL="DEBUG", **keys) as running:
+        url = httpx.URL(running.http.base_url).join("/launch")
+        good = url.copy_with(username="anna", password=PASSWORD)
+        asked_by_an_agent(good, "eyJ.any.token")
+        stock = httpx.post(str(good), json={"room_name": "room-2", "token": "t"})
+        assert stock.status_code == 200, "as the stock agent's httpx sends it"
+        for wrong in (url, url.copy_with(username="anna", password="canary-but-not-hers")):
+            with pytest.raises(AvatarError, match="401"):
+                asked_by_an_agent(wrong, "eyJ.any.token")
+        assert "canary" not in running.log()
+
+
+def test_an_agent_gets_in_with_its_token(tmp_path: Path) -> None:
+    """One API key may have only so many sessions; another's do not count."""
+    keys = {"AVATAR_AUTH": "jwt", "AVATAR_JWT_KEYS": f"{KEYS},{SECOND}"}
+    name, _, secret = SECOND.partition(":")
+    with dispatcher(tmp_path / "log", AVATAR_SESSIONS_PER_KEY="1", **keys) as running:
+        url = httpx.URL(running.http.base_url).join("/launch")
+        asked_by_an_agent(url, token())
+        with pytest.raises(AvatarError, match="401"):
+            asked_by_an_agent(url, token(exp=1))
+        with pytest.raises(AvatarError, match="403"):
+            asked_by_an_agent(url, token(permissions=[]))
+        assert running.launch("room-2", token=token()).status_code == 429
+        assert running.launch("room", token=token()).status_code == 200, "it is there already"
+        other = running.launch("room-2", token=token(secret, apikey=name))
+        assert other.status_code == 200
+        assert running.http.get("/v1/sessions").status_code == 401
+        running.http.headers["Authorization"] = token(permissions=["allow_mod"])
+        assert len(running.sessions()) == 2
+
+
+# Proxies -------------------------------------------------------------------------------------
+
+
+def launched_for(running: Dispatcher, room: str, forwarded: str) -> int:
+    running.http.headers["X-Forwarded-For"] = forwarded
+    return running.launch(room).status_code
+
+
+def test_a_proxy_that_is_trusted_says_for_whom_it_asks(tmp_path: Path) -> None:
+    """What its client has written to the left of that is nobody's word."""
+    proxy = {"AVATAR_FORWARDED_ALLOW_IPS": "127.0.0.1,10.9.0.0/16"}
+    with dispatcher(tmp_path / "log", AVATAR_RATE="1/hour", **proxy) as running:
+        assert launched_for(running, "a", "10.0.0.1") == 200
+        assert launched_for(running, "b", "10.0.0.2") == 200
+        for lie in ("10.0.0.3, 10.0.0.1", "canary, 10.0.0.1, 10.9.1.1", "10.0.0.1:443"):
+            assert launched_for(running, "c", lie) == 429
+
+
+def test_nobody_else_says_for_whom_he_asks(tmp_path: Path) -> None:
+    with dispatcher(tmp_path / "log", AVATAR_RATE="1/hour") as running:
+        assert launched_for(running, "a", "10.0.0.1") == 200
+        assert launched_for(running, "b", "10.0.0.2") == 429
+
+
+# Time ----------------------------------------------------------------------------------------
+
+
+BEGINNINGS = {
+    "nothing": b"",
+    "half a head": b"POST /launch HTTP/1.1\r\nHost: loc",
+    "half a second head": b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\nGET /livez HT",
+    "a body that nobody reads": b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\n"
+    b"Content-Length: 99\r\n\r\n",
+}
+
+
+def kept_s(address: tuple[str, int], beginning: bytes) -> float:
+    """How long a connection is kept on which a byte comes now and then, and nothing is ever
+    complete."""
+    began = time.monotonic()
+    with socket.create_connection(address, PATIENCE_S) as line:
+        line.sendall(beginning)
+        line.settimeout(0.25)
+        while time.monotonic() - began < PATIENCE_S:
+            try:
+                if not line.recv(4096):
+                    break
+            except TimeoutError:
+                line.sendall(b"x" if beginning else b"")
+            except ConnectionError:
+                break
+    return time.monotonic() - began
+
+
+def test_too_many_connections_are_answered_so_and_soon_there_is_room(tmp_path: Path) -> None:
+    with dispatcher(tmp_path / "log") as running:
+        url = running.http.base_url
+        with ExitStack() as lines:
+            for _ in range(MAX_CONNECTIONS):
+                line = socket.create_connection((url.host, url.port or 0), PATIENCE_S)
+                lines.enter_context(line)
+            answer = running.launch("room")
+            assert answer.status_code == 503
+            assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
+            assert int(answer.headers["Retry-After"]) > 0
+            until(lambda: running.launch("room").status_code == 200, HEAD_S + 4)
+        assert "uvicorn" not in running.log()
+
+
+def test_who_does_not_say_what_he_wants_is_hung_up_on(tmp_path: Path) -> None:
+    with dispatcher(tmp_path / "log") as running:
+        url = running.http.base_url
+        address = (url.host, url.port or 0)
+        with ThreadPoolExecutor(len(BEGINNINGS)) as threads:
+            kept = list(threads.map(lambda each: kept_s(address, each), BEGINNINGS.values()))
+        assert max(kept) < HEAD_S + 2, dict(zip(BEGINNINGS, kept, strict=True))
+        assert running.http.get("/livez").status_code == 200
