@@ -1,9 +1,23 @@
 """JoinInfo: the body that an agent POSTs so that a worker joins its meeting."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, Final
+
+SECRET: Final = re.compile(
+    r"""(?P<name>\b(?:secret|token)=["'\\]*)[^\s&"'<>\\]+"""
+    r"""|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)"""
+    r"""|(?<![\w-])eyJ[\w-]*\.[\w-]*\.[\w-]*""",
+    re.IGNORECASE,
+)
+"""A secret in an address's query, a password in an address, a JSON web token (RFC 7519)."""
+
+
+def redact(text: str) -> str:
+    """`text` with stars for all in it that looks like a secret, for logs."""
+    return SECRET.sub(lambda found: f"{found['name'] or found['user'] or ''}***", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -766,6 +766,11 @@ class Repeater:
         return None
 
     @property
+    def messages(self) -> tuple[Message, ...]:
+        """What has not been acknowledged yet, in the order in which it was added."""
+        return tuple(waiting.message for waiting in self._waiting.values())
+
+    @property
     def next_due(self) -> float | None:
         """When `due` has something again; None if nothing waits."""
         return min((waiting.due for waiting in self._waiting.values()), default=None)

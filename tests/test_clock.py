@@ -66,6 +66,21 @@ def test_up_to_200_ms_late_is_caught_up(stall_s: float, slips: int) -> None:
         assert times[-1] == pytest.approx(0.4)
 
 
+def test_how_late_a_tick_began_is_known_even_where_the_beat_began_anew() -> None:
+    async def main() -> list[float]:
+        beat = Clock()
+        late_s = []
+        ticks = beat.ticks()
+        for body_s in [0.0, 0.13, 0.0, 0.0, 0.0, 0.0, 0.5, 0.0]:
+            await anext(ticks)
+            late_s.append(beat.late_s)
+            await asyncio.sleep(body_s)
+        return late_s
+
+    late_s = virtual_time.run(main())
+    assert late_s == pytest.approx([0.0, 0.0, 0.09, 0.05, 0.01, 0.0, 0.0, 0.46])
+
+
 def test_a_deadline_that_has_passed_returns_at_once_but_lets_others_run() -> None:
     async def main() -> list[str]:
         order: list[str] = []

@@ -155,6 +155,25 @@ def test_the_gaps_before_the_newest_chunk_are_missing():
     assert segment.missing(9) == ((500, 1000),)
 
 
+def test_each_hole_is_a_gap_once_however_it_is_filled():
+    segment = AudioSegment(1)
+    chunk = bytes(2 * 100)
+    for first, gaps in [(0, 0), (200, 1), (300, 1), (500, 2), (100, 2), (400, 2), (600, 2)]:
+        assert segment.insert(first, 24_000, chunk)
+        assert segment.gaps == gaps
+    assert segment.received == 700
+
+
+def test_a_segment_has_begun_when_some_of_its_speech_is_here():
+    speech = Speech()
+    ahead, silent, begun = speech.open(), speech.open(), speech.open(24_000, 960)
+    assert speech.begun == ()
+    ahead.insert(960, 24_000, bytes(4))
+    begun.append(bytes(4))
+    silent.close(0)
+    assert speech.begun == (ahead.number, begun.number)
+
+
 def test_of_two_chunks_that_begin_alike_the_longer_counts():
     pcm = voice(400)
     segment = AudioSegment(1)

@@ -124,6 +124,24 @@ async def test_pieces_leave_every_20_ms_and_pictures_every_40() -> None:
 
 
 @in_virtual_time
+async def test_how_much_later_a_picture_left_than_its_sound_is_known() -> None:
+    tracks = Tracks()
+    tracks.publish(frame(0))
+    await tracks.next_piece()
+    assert tracks.offset_s is None
+    await asyncio.sleep(0.03)
+    await tracks.next_planes()
+    assert tracks.offset_s == pytest.approx(0.03)
+    await tracks.next_piece()
+    await asyncio.sleep(0.01)
+    tracks.publish(frame(1))
+    await tracks.next_planes()
+    assert tracks.offset_s == pytest.approx(-0.01)
+    await tracks.next_piece()
+    assert tracks.offset_s == pytest.approx(0.0)
+
+
+@in_virtual_time
 async def test_sound_and_pictures_share_one_time_line() -> None:
     tracks = Tracks()
     sender = Sender(tracks)

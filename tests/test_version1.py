@@ -163,6 +163,31 @@ def test_messages_of_version_2_mean_nothing(worker):
 # Around segment_end ---------------------------------------------------------------------------
 
 
+def test_a_pause_in_mid_turn_may_have_been_speech_that_was_lost():
+    worker = Worker()
+    worker.hears_flow(voice(SAMPLE_RATE))
+    assert worker.version.gaps == 0
+    worker.wait(0.15)
+    worker.hears(voice(480))
+    assert worker.version.gaps == 0
+    worker.wait(0.25)
+    worker.hears_flow(voice(SAMPLE_RATE))
+    assert worker.version.gaps == 1
+    worker.hears_end()
+    worker.wait(1.0)
+    worker.hears_flow(voice(SAMPLE_RATE))
+    assert worker.version.gaps == 1, "another turn may begin when it likes"
+
+
+def test_a_turn_is_owed_its_end_until_that_was_told():
+    worker = Worker()
+    assert worker.version.unacked == 0
+    worker.hears(voice(480))
+    assert worker.version.unacked == 1
+    worker.hears_interrupt()
+    assert worker.version.unacked == 0
+
+
 def test_late_pcm_joins_the_segment(worker):
     pcm = seconds(1)
     worker.hears(pcm[:20_000])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from worker.reasons import Reason
 from worker.settings import Settings
 
 RETURN_S: Final = 2.0
@@ -62,11 +63,13 @@ class Attendance:
         self._look_round_at = None
         return [who for who, person in self._people.items() if not person.seen]
 
-    def over(self, obeyed: str | None, now: float) -> str | None:
+    def over(self, obeyed: str | None, now: float) -> Reason | None:
         """Why the worker should leave, if it should; `obeyed` is the participant it listens to."""
         longest_s = self._settings.longest_s
         if now >= self._began + longest_s:
-            return f"The session has lasted {longest_s:g} s, the longest that is allowed."
+            return Reason(
+                "longest", f"The session has lasted {longest_s:g} s, the longest that is allowed."
+            )
         if self._away:
             return None
         if self._people:
@@ -74,13 +77,18 @@ class Attendance:
         if self._agent_is_here(obeyed):
             self._agent_since, self._agent_came = now, True
         if self._company_came and now >= self._company_since + self._settings.empty_room_s:
-            return f"Everybody has left: the room was empty for {self._settings.empty_room_s:g} s."
+            return Reason(
+                "room_empty",
+                f"Everybody has left: the room was empty for {self._settings.empty_room_s:g} s.",
+            )
         if now < self._agent_since + self._settings.agent_absent_s:
             return None
         absent_s = f"{self._settings.agent_absent_s:g} s"
         if self._agent_came:
-            return f"The agent has left and did not come back within {absent_s}."
-        return f"The agent never came: there was none within {absent_s}."
+            return Reason(
+                "agent_left", f"The agent has left and did not come back within {absent_s}."
+            )
+        return Reason("agent_absent", f"The agent never came: there was none within {absent_s}.")
 
     def _agent_is_here(self, obeyed: str | None) -> bool:
         if self._agent_id is not None:

@@ -22,13 +22,15 @@ class Clock:
 
     Deadlines are absolute, so a late tick makes none of the following late. After a stall of
     more than `MAX_LATE_S` the beat starts anew instead of catching up in a rush, and `slips`
-    counts it; no sound is lost by that, it is heard later.
+    counts it; no sound is lost by that, it is heard later. `late_s` is how long after its
+    deadline the newest tick began.
     """
 
     MAX_LATE_S: Final = 0.2
 
     def __init__(self) -> None:
         self.slips = 0
+        self.late_s = 0.0
 
     async def ticks(self) -> AsyncIterator[float]:
         """The time, 25 times a second, beginning now."""
@@ -36,7 +38,9 @@ class Clock:
         while True:
             yield now()
             count += 1
-            if now() - (start + count * TICK_S) > self.MAX_LATE_S:
+            due = start + count * TICK_S
+            if now() - due > self.MAX_LATE_S:
                 start, count = now(), 0
                 self.slips += 1
             await sleep_until(start + count * TICK_S)
+            self.late_s = now() - due

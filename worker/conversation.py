@@ -58,6 +58,16 @@ class Conversation:
         """The version that is spoken with the bound agent."""
         return 1 if self._version2.stream is None else 2
 
+    @property
+    def gaps(self) -> int:
+        """How often speech came behind a hole, as far as that can be known."""
+        return sum(version.gaps for version in self._versions)
+
+    @property
+    def unacked(self) -> int:
+        """Turns whose end the agent has still to hear of."""
+        return sum(version.unacked for version in self._versions)
+
     def announce(self, now: float) -> None:
         """Say that this worker is there, until an agent answers or `ANNOUNCE_S` are over."""
         self._announce_until = now + ANNOUNCE_S

@@ -31,6 +31,8 @@ class AudioSegment:
         """Samples that are here without a gap, at the sender's rate."""
         self.total: int | None = None
         """How many there will be; None while nobody has said."""
+        self.gaps = 0
+        """Chunks that came behind a hole: one before them was lost or is late."""
         self._resampler = None if rate is None else Resampler(rate)
         self._starts: list[int] = []
         self._ahead: dict[int, Pcm] = {}
@@ -42,6 +44,11 @@ class AudioSegment:
     def rate(self) -> int | None:
         """The sender's sample rate in Hz; None before the first chunk told."""
         return None if self._resampler is None else self._resampler.rate
+
+    @property
+    def begun(self) -> bool:
+        """Some of its speech is here."""
+        return self.received > self.begin or bool(self._starts)
 
     @property
     def complete(self) -> bool:
@@ -152,6 +159,9 @@ class AudioSegment:
             return True
         if len(self._starts) >= MAX_PIECES_AHEAD:
             return False
+        newest = self._starts[-1] if self._starts else None
+        if newest is None or first > newest + len(self._ahead[newest]):
+            self.gaps += 1
         bisect.insort(self._starts, first)
         self._ahead[first] = pcm
         return True
@@ -198,6 +208,11 @@ class Speech:
     def living(self) -> tuple[int, ...]:
         """The segments that have not ended, in order."""
         return tuple(self._living)
+
+    @property
+    def begun(self) -> tuple[int, ...]:
+        """The living segments of which some speech is here, in order."""
+        return tuple(number for number, segment in self._living.items() if segment.begun)
 
     @property
     def waiting_s(self) -> float:

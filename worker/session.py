@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,9 @@ from worker.conversation import Conversation
 from worker.errors import AvatarError, MeetingError, MeetingLost, RendererError
 from worker.media import FRAME_SAMPLES, SAMPLE_RATE, AvatarFrame, Pcm, Picture
 from worker.meeting import Away, Back, Joined, Left, Meeting, Received
+from worker.metrics import Measures, Metrics
 from worker.playout import MAX_PREFETCH, Ended, Playout
+from worker.reasons import Reason
 from worker.renderer import Renderer
 from worker.segment import Speech
 from worker.settings import Settings
@@ -37,8 +40,8 @@ SEND_PAUSES_S: Final = (0.1, 0.4, 0.0)
 Work = tuple[int, Pcm | None, bool]
 """Segment, its next block, and whether that was all of it."""
 
-OVER: Final = "The meeting is over."
-TOLD: Final = "The worker was told to stop."
+OVER: Final = Reason("over", "The meeting is over.")
+TOLD: Final = Reason("told", "The worker was told to stop.")
 
 
 def _tell_nobody(active: bool, reason: str | None) -> None:
@@ -53,7 +56,7 @@ class Session:
     stands, in the same turn of the event loop in which the interrupt was read.
 
     `on_place(active, reason)` is called when the worker is in the meeting, and when it has
-    lost its place there and why.
+    lost its place there and why. `measures` is told of all that operators watch.
     """
 
     def __init__(
@@ -63,12 +66,14 @@ class Session:
         settings: Settings,
         agent_id: str | None,
         on_place: Callable[[bool, str | None], None] = _tell_nobody,
+        measures: Measures | None = None,
     ) -> None:
         self._meeting = meeting
         self._on_place = on_place
         self._renderer = renderer
         self._settings = settings
         self._agent_id = agent_id
+        self._measures = measures or Measures(Metrics())
         self._speech = Speech()
         self._playout = Playout(renderer.idle())
         self._conversation = Conversation(
@@ -102,19 +107,30 @@ class Session:
         )
         return self._conversation.counters + mine
 
+    @property
+    def tally(self) -> Counter[str]:
+        """`counters`, and how much of everything there was."""
+        return self.counters + self._measures.counts
+
     async def run(self) -> str:
         """Join, speak for the agent while there is one, leave; returns why.
 
         Raises JoinError or MeetingLost; has left the meeting and closed the renderer then too.
         """
+        self._measures.taken(clock.now())
         try:
             with ThreadPoolExecutor(1, "avatar-render") as thread:
                 if await self._join():
+                    self._measures.joined(clock.now())
                     self._on_place(True, None)
                     await self._converse(thread)
+        except BaseException as error:
+            self._reason = Reason.of(error)
+            raise
         finally:
             await self._meeting.leave()
             self._renderer.close()
+            self._measures.over(self._conversation, self._reason.word, clock.now())
         return self._reason
 
     def finish(self) -> None:
@@ -178,6 +194,7 @@ class Session:
                 case Away(reason):
                     self._away = True
                     self._playout.hold()
+                    self._measures.away()
                     attendance.away()
                     self._conversation.away()
                     self._on_place(False, reason)
@@ -187,6 +204,7 @@ class Session:
                     self._conversation.announce(now)
                     self._on_place(True, None)
             self._cut_the_dead(now)
+            self._measures.listened(event, self._conversation.bound, self._speech, now)
             self._collect(now)
             self._work_changed.set()
         self._ending.set()
@@ -214,7 +232,8 @@ class Session:
                     break
                 self._pushed = work[-1][0] if work else 0 if reset else self._pushed
                 job = partial(_step, self._renderer, reset, cues, work, rest)
-                frames, picture = await loop.run_in_executor(thread, job)
+                frames, picture, seconds = await loop.run_in_executor(thread, job)
+                self._measures.rendered(len(frames) + (picture is not None), seconds)
                 self._playout.add(frames)
                 if picture is not None:
                     self._playout.rest(picture)
@@ -245,6 +264,7 @@ class Session:
                 attendance.left(participant_id)
                 self._conversation.left(participant_id, now)
             self._conversation.advance(now)
+            self._measures.look(self._speech, self._conversation, self._meeting, now)
             self._collect(now)
             self._work_changed.set()
             if self._leave_by is not None and (now >= self._leave_by or self._all_said):
@@ -256,7 +276,9 @@ class Session:
 
     def _tick(self, now: float) -> None:
         self._meeting.publish(self._playout.tick())
+        self._measures.published(now, self._clock.late_s)
         for segment in self._playout.started():
+            self._measures.started(segment, now)
             self._conversation.started(segment, now)
         for ended in self._playout.ended():
             self._speech.end(ended.segment)
@@ -268,6 +290,7 @@ class Session:
             for pause_s in SEND_PAUSES_S:
                 try:
                     await self._meeting.send(message)
+                    self._measures.sent(message)
                     break
                 except MeetingLost:
                     raise
@@ -284,6 +307,7 @@ class Session:
             ended.samples / SAMPLE_RATE,
         )
         self._conversation.ended(ended, now)
+        self._measures.ended(ended)
 
     def _collect(self, now: float) -> None:
         for message in self._conversation.outgoing(now):
@@ -299,8 +323,12 @@ class Session:
 
 def _step(
     renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], rest: bool
-) -> tuple[list[AvatarFrame], Picture | None]:
-    """What the render thread does in one go: the only place that calls the renderer."""
+) -> tuple[list[AvatarFrame], Picture | None, float]:
+    """What the render thread does in one go, and how many seconds it took.
+
+    The only place that calls the renderer.
+    """
+    began = time.perf_counter()
     try:
         if reset:
             renderer.reset()
@@ -311,7 +339,8 @@ def _step(
                 renderer.push(segment, pcm)
             if finished:
                 renderer.finish(segment)
-        return _sound(renderer.drain()), renderer.idle() if rest else None
+        frames, picture = _sound(renderer.drain()), renderer.idle() if rest else None
+        return frames, picture, time.perf_counter() - began
     except AvatarError:
         raise
     except Exception as error:  # a renderer is anybody's code; its failure ends the session

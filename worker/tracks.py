@@ -13,6 +13,7 @@ from worker.media import (
     FRAME_SAMPLES,
     PIECE_SAMPLES,
     SAMPLE_RATE,
+    TICK_S,
     AvatarFrame,
     Pcm,
     Picture,
@@ -52,6 +53,18 @@ class Tracks:
         self._sound_ready = asyncio.Event()
         self._picture_ready = asyncio.Event()
         self._closed = False
+        self._sound_began: float | None = None
+        self._picture_began: float | None = None
+
+    @property
+    def offset_s(self) -> float | None:
+        """How much later than the sound that belongs to it the newest picture was taken.
+
+        None before both were; below zero where the picture was taken sooner.
+        """
+        if self._sound_began is None or self._picture_began is None:
+            return None
+        return self._picture_began - self._sound_began
 
     def publish(self, frame: AvatarFrame) -> None:
         """Queue 40 ms of sound and their picture. Never blocks."""
@@ -121,6 +134,7 @@ class Tracks:
             await clock.sleep_until(deadline)
         index, _, pcm = self._pieces.popleft()
         self._last_sample = int(pcm[-1])
+        self._sound_began = clock.now() - index * PIECE_S
         return index * PIECE_SAMPLES, pcm
 
     async def next_planes(self) -> tuple[int, Picture]:
@@ -131,6 +145,7 @@ class Tracks:
                 break
             self._picture_ready.clear()
         index, picture = self._pictures.popleft()
+        self._picture_began = clock.now() - index * TICK_S
         return index * PICTURE_TICKS, picture
 
     async def _wait(self, ready: asyncio.Event) -> None:

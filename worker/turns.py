@@ -18,8 +18,15 @@ class TurnTaking(Protocol):
     A choice of version is a file in ``worker/protocols/``.
     """
 
+    gaps: int
+    """How often speech came behind a hole, as far as that can be known."""
+
     outgoing: list[Message]
     """Messages for the agent, in order; whoever sends them empties the list."""
+
+    @property
+    def unacked(self) -> int:
+        """Turns whose end the agent has still to hear of."""
 
     def receive(self, message: Message, now: float) -> bool:
         """A message of the agent. Returns False where it means nothing in this version."""

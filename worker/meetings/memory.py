@@ -446,6 +446,10 @@ class MemoryMeeting:
             recording.cuts.append(Cut(clock.now(), unheard))
         return unheard
 
+    @property
+    def offset_s(self) -> float | None:
+        return self.tracks.offset_s
+
     async def leave(self) -> None:
         self._end()
         await asyncio.gather(*self._senders)

@@ -252,6 +252,10 @@ class VideoSDKMeeting:
     def cut(self) -> int:
         return self._tracks.cut()
 
+    @property
+    def offset_s(self) -> float | None:
+        return self._tracks.offset_s
+
     async def leave(self) -> None:
         async with self._leaving:
             if self._left:

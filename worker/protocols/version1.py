@@ -11,6 +11,10 @@ then pauses, nor is shorter than `STRAY_S`. Without order, what cannot be known 
   speech is heard only where it still comes when the guard is over, is more than `STALE_S`, or
   is more than `STRAY_S` and a `segment_end` follows within `QUIET_S`;
 - a lost `segment_end` ends its turn `IDLE_S` after it has been heard.
+
+Nothing is numbered, so lost speech can only be guessed from the time: a gap is counted where
+speech goes on `FLOW_S` after all that was here of its turn was due to be heard. A sender that
+pauses in mid-turn looks the same, and what is lost while more is here is not seen at all.
 """
 
 from collections import Counter
@@ -49,6 +53,7 @@ class Version1:
 
     def __init__(self, speech: Speech, rate: int, counters: Counter[str]) -> None:
         self.outgoing: list[Message] = []
+        self.gaps = 0
         self._speech = speech
         self._rate = rate
         self._counters = counters
@@ -70,6 +75,10 @@ class Version1:
     def speaking(self) -> bool:
         """A turn is open: speech of it may still come."""
         return self._open is not None
+
+    @property
+    def unacked(self) -> int:
+        return len(self._owed)
 
     def receive(self, message: Message, now: float) -> bool:
         match message:
@@ -150,6 +159,8 @@ class Version1:
                 self._counters["turn_while_leaving"] += 1
                 return
             self._open = self._begin_turn()
+        elif now > self._heard_by + FLOW_S:
+            self.gaps += 1
         self._open.append(data)
         self._heard_by = max(now, self._heard_by) + len(data) / 2 / self._rate
 

@@ -60,6 +60,7 @@ class Version2:
         self, speech: Speech, handed: Handed, worker: str, face: Face, counters: Counter[str]
     ) -> None:
         self.outgoing: list[Message] = []
+        self.gaps = 0
         self.stream: str | None = None
         self._speech = speech
         self._handed = handed
@@ -81,6 +82,11 @@ class Version2:
     def worker(self) -> str:
         """Another name after each release, so that an agent that comes back starts anew."""
         return f"{self._name}-{self._releases}" if self._releases else self._name
+
+    @property
+    def unacked(self) -> int:
+        told = sum(isinstance(message, TurnEnded) for message in self._repeater.messages)
+        return len(self._turns) + told
 
     def receive(self, message: Message, now: float) -> bool:
         match message:
@@ -204,8 +210,11 @@ class Version2:
             self._counters["audio_of_ended_turn"] += 1
         elif self._speech.waiting_s > MAX_WAITING_S:
             self._counters["audio_refused_full"] += 1
-        elif not state.segment.insert(chunk.first_sample, chunk.sample_rate, chunk.pcm):
-            self._counters["audio_refused"] += 1
+        else:
+            gaps = state.segment.gaps
+            if not state.segment.insert(chunk.first_sample, chunk.sample_rate, chunk.pcm):
+                self._counters["audio_refused"] += 1
+            self.gaps += state.segment.gaps - gaps
 
     def _turn_end(self, end: TurnEnd) -> None:
         if not self._open_to(end.turn):

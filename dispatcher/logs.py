@@ -1,0 +1,102 @@
+"""What the dispatcher and the node log, how, and about whom."""
+
+import hashlib
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Final
+
+import structlog
+from opentelemetry.trace import get_current_span
+
+from agent_side.join import redact
+from dispatcher.pool import Session
+
+TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+"""A traceparent (W3C Trace Context); the first group is the trace's id."""
+
+_for_machines = False
+
+
+def set_up(level: str, form: str = "text") -> None:
+    """Log to stderr, our own loggers from `level` on, others' warnings only.
+
+    `form` is text, or json: one object a line, which says too whose request or session it is
+    about.
+    """
+    global _for_machines
+    _for_machines = form == "json"
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacted(as_json() if _for_machines else logging.Formatter(TEXT)))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
+    logging.getLogger("avatar").setLevel(level)
+
+
+def about(session: Session, traceparent: str | None = None) -> None:
+    """Which session this task is about from now on, and those that it begins.
+
+    `traceparent` says its trace, where that was begun by another process.
+    """
+    facts: dict[str, str | int] = {
+        "session_id": session.session_id,
+        "epoch": session.epoch,
+        "room_hash": hash_of(session.room),
+    }
+    if session.slot:
+        facts["slot"] = session.slot
+    if traced := TRACE.fullmatch(traceparent or ""):
+        facts["trace_id"] = traced[1]
+    structlog.contextvars.bind_contextvars(**facts)
+
+
+def last_words(program: str, reason: str) -> None:
+    """Why the program gives up: a line for whoever has started it, or an object like all others."""
+    if _for_machines:
+        logging.getLogger("avatar.dispatcher").critical("%s: %s", program, reason)
+    else:
+        sys.stderr.write(f"{program}: {redact(reason)}\n")
+
+
+def hash_of(room: str) -> str:
+    """What stands for a room where its name says too much, or is too long."""
+    return hashlib.sha256(room.encode()).hexdigest()[:12]
+
+
+class Redacted(logging.Formatter):
+    """The last line of defence: whatever a line was to say, no token gets out in it."""
+
+    def __init__(self, form: logging.Formatter) -> None:
+        super().__init__()
+        self._form = form
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(self._form.format(record))
+
+
+def as_json() -> logging.Formatter:
+    """One object a line."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[
+            structlog.contextvars.merge_contextvars,
+            _say_trace,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.add_logger_name,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+        ],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+
+
+def _say_trace(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    span = get_current_span().get_span_context()
+    if span.is_valid:
+        event.setdefault("trace_id", f"{span.trace_id:032x}")
+    return event
