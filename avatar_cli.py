@@ -15,7 +15,9 @@ class Command(NamedTuple):
 
 COMMANDS: Final = {
     "serve": Command("dispatcher", "take join requests over HTTP and keep a face in each meeting"),
+    "node": Command("dispatcher.node", "serve this machine's share of many machines' sessions"),
     "speak": Command("worker.speak", "film a face that speaks what a sound file says"),
+    "replay": Command("worker.replay", "film a recorded session anew, or say what happened in it"),
     "character": Command(
         "worker.character", "check or preview a character, build one from a photo"
     ),

@@ -1,71 +1,63 @@
-"""The dispatcher program: settings, a socket, warm workers, then the routes until a signal.
+"""The dispatcher program: settings, a socket, a pool of sessions, then the routes until a signal.
 
-Run it as ``python -P -m dispatcher`` or as ``avatar serve``. On SIGTERM or SIGINT it takes no
-more requests, lets the sessions speak out what they have begun, and exits with status 0; on a
-second one they leave at once. With ``--local`` a room of our own runs beside it, and what to do
-with both is printed as lines that a shell can evaluate.
+Run it as ``python -P -m dispatcher`` or as ``avatar serve``. Its sessions are on this machine; with
+AVATAR_REDIS_URL they are on all machines that run ``avatar node`` with the same one, and go on
+without it. On SIGTERM or SIGINT it takes no more requests, lets the sessions of this machine speak
+out what they have begun, and exits with status 0; on a second one they leave at once. With
+``--local`` a room of our own runs beside it, and what to do with both is printed as lines that a
+shell can evaluate.
 """
 
 import argparse
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import shlex
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Final
 
-import uvicorn
-
+from dispatcher import logs, metrics, tracing
+from dispatcher.admin import make_admin
 from dispatcher.app import make_app
+from dispatcher.auth import may_listen
+from dispatcher.crew import Crew
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
-from dispatcher.node import Node
+from dispatcher.front import hosts_of
+from dispatcher.ledger import Ledger
+from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
+from dispatcher.pools.redis import RedisPool
+from dispatcher.quota import Quota
 from dispatcher.room import Room, local_room
-from dispatcher.settings import Settings
+from dispatcher.seal import Seal
+from dispatcher.server import listen, make_server, settle, url_of
+from dispatcher.settings import HELP, Settings
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 REFUSED: Final = 2
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-CLOSE_S: Final = 5
-"""How long answers that were begun may take when the dispatcher is told to stop."""
+PUBLIC: Final = "choose others with --host and --port"
+ADMIN: Final = "choose others with AVATAR_ADMIN_HOST and AVATAR_ADMIN_PORT"
 
-MAX_CONNECTIONS: Final = 512
-
-HELP: Final = """\
-settings, from the environment:
-  AVATAR_HOST             the address to listen on (127.0.0.1)
-  AVATAR_PORT             the port; 0 takes a free one (8089)
-  AVATAR_SLOTS            sessions at once (two for each core)
-  AVATAR_WARM             workers that wait for the next session (2)
-  AVATAR_SIGNALING_HOSTS  the signalling hosts that a join request may name, host or host:port,
-                          with commas; the first is for those that name none (api.videosdk.live)
-  AVATAR_DRAIN_S          how long sessions may speak out when it is told to stop (15)
-  AVATAR_LOG_LEVEL        DEBUG, INFO, WARNING or ERROR (INFO)
-  The workers' own settings are in the same environment: `python -P -m worker --help`.
-
+STATUSES: Final = """\
 exit status:
   0  it was told to stop
   1  its workers cannot be started, or the local room did not open or has ended
-  2  a setting cannot be used, or the address is taken
+  2  a setting cannot be used, or the address is taken, or others can reach it and nobody is asked
+     who he is
 """
 
 logger = logging.getLogger("avatar.dispatcher")
-
-
-class Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to us: it would end the process with the one it got."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,34 +65,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "avatar serve",
         description="Takes join requests from agents and keeps a face in each meeting.",
-        epilog=HELP,
+        epilog=f"{HELP}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--host", help="instead of AVATAR_HOST")
     parser.add_argument("--port", help="instead of AVATAR_PORT")
+    parser.add_argument("--auth", help="instead of AVATAR_AUTH; none lets everybody in")
+    parser.add_argument("--forwarded-allow-ips", help="instead of AVATAR_FORWARDED_ALLOW_IPS")
     parser.add_argument(
         "--local",
         action="store_true",
         help="run a room of our own beside it: no account and no internet is needed",
     )
     options = parser.parse_args(arguments)
-    given = {"AVATAR_HOST": options.host, "AVATAR_PORT": options.port}
+    given = {
+        "AVATAR_HOST": options.host,
+        "AVATAR_PORT": options.port,
+        "AVATAR_AUTH": options.auth,
+        "AVATAR_FORWARDED_ALLOW_IPS": options.forwarded_allow_ips,
+    }
     chosen = {name: value for name, value in given.items() if value is not None}
     try:
         settings = Settings.from_env({**os.environ, **chosen})
-        _set_up_logs(settings.log_level)
-        with _listen(settings.host, settings.port) as listener:
-            asyncio.run(run(settings, listener, local=options.local))
+        if options.local and settings.redis_url:
+            raise SettingsError(
+                "--local is for one machine; unset AVATAR_REDIS_URL, or leave --local out."
+            )
+        logs.set_up(settings.log_level, settings.log_format)
+        with (
+            listen(settings.host, settings.port, PUBLIC, partial(may_listen, settings)) as public,
+            listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
+            metrics.folder() as folder,
+            tracing.sent(settings.tracing),
+        ):
+            asyncio.run(run(settings, public, admin, folder, local=options.local))
     except DispatcherError as error:
-        sys.stderr.write(f"avatar serve: {error}\n")
+        logs.last_words("avatar serve", str(error))
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
     except KeyboardInterrupt:
         logger.info("stopped before it was ready")
     return EXIT_OK
 
 
-async def run(settings: Settings, listener: socket.socket, *, local: bool) -> None:
+async def run(
+    settings: Settings, public: socket.socket, admin: socket.socket, folder: Path, *, local: bool
+) -> None:
     """The service, and the `local` room beside it if that is wanted, until a signal.
 
     Raises NodeError and RoomError.
@@ -108,28 +118,46 @@ async def run(settings: Settings, listener: socket.socket, *, local: bool) -> No
     if local:
         async with local_room() as room:
             hosts = (room.signaling_host, *settings.signaling_hosts)
-            await serve(replace(settings, signaling_hosts=hosts), listener, room)
+            await serve(replace(settings, signaling_hosts=hosts), public, admin, folder, room)
     else:
-        await serve(settings, listener, None)
+        await serve(settings, public, admin, folder, None)
 
 
-async def serve(settings: Settings, listener: socket.socket, room: Room | None) -> None:
-    """The service on `listener` until a signal, or until the `room` is lost.
+async def serve(
+    settings: Settings,
+    public: socket.socket,
+    admin: socket.socket,
+    folder: Path,
+    room: Room | None,
+) -> None:
+    """The service on `public` until a signal, or until the `room` is lost; all the while, and
+    while it drains, the admin's port. The workers count in the `folder`.
 
     Raises NodeError where no worker can be had, and RoomError where the room is lost.
     """
-    node = Node(settings.slots, settings.warm, room.trust if room else {})
-    await node.start()
-    async with asyncio.TaskGroup() as tasks:
-        pool = LocalPool(node, tasks)
-        keeping = tasks.create_task(node.run(), name="node")
-        server = _server(pool, settings.signaling_hosts)
+    async with _pool(settings, folder, room) as pool, asyncio.TaskGroup() as tasks:
+        quota = Quota(settings)
+        server = make_server(make_app(pool, settings, quota), settings.forwarded_allow_ips)
         hurry = asyncio.Event()
+
+        def drain() -> None:
+            server.should_exit = True
+            metrics.DRAINING.set(1)
 
         def stop() -> None:
             if server.should_exit:
                 hurry.set()
-            server.should_exit = True
+            drain()
+
+        private = make_server(
+            make_admin(
+                lambda: pool.why_not_ready,
+                drain,
+                partial(metrics.exposition, folder, pool.slots),
+                hosts_of(settings.admin_host),
+            )
+        )
+        admitting = tasks.create_task(private.serve(sockets=[admin]), name="admin")
 
         async def watch(room: Room) -> RoomError:
             lost = await room.lost()
@@ -140,34 +168,56 @@ async def serve(settings: Settings, listener: socket.socket, room: Room | None) 
         watching = tasks.create_task(watch(room), name="room") if room else None
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stop)
+        settle()
         if room:
-            _say(_what_to_do(room, _address(listener)))
-        logger.info("listening on %s, %d slots", _address(listener), settings.slots)
-        await server.serve(sockets=[listener])
+            _say(_what_to_do(room, url_of(public)))
+        logger.info("the admin's port is on %s", url_of(admin))
+        where = "those of the nodes in Redis" if settings.redis_url else f"{settings.slots} slots"
+        logger.info("listening on %s, %s", url_of(public), where)
+        await server.serve(sockets=[public])
         logger.info("stopping; sessions may speak out for %g s", settings.drain_s)
         await _drain(pool, settings.drain_s, hurry)
-        keeping.cancel()
+        await quota.aclose()
+        private.should_exit = True
+        await admitting
         if watching:
             watching.cancel()
     if watching and not watching.cancelled():
         raise watching.result()
 
 
-def _server(pool: LocalPool, hosts: Sequence[str]) -> Server:
-    return Server(
-        uvicorn.Config(
-            make_app(pool, hosts),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            limit_concurrency=MAX_CONNECTIONS,
-            timeout_graceful_shutdown=CLOSE_S,
+@asynccontextmanager
+async def _pool(settings: Settings, folder: Path, room: Room | None) -> AsyncIterator[Pool]:
+    """The pool that `settings` ask for, while the block lasts. Raises NodeError."""
+    policy, cap = settings.room_policy, settings.sessions_per_key
+    if settings.redis_url:
+        ledger = Ledger(
+            settings.redis_url,
+            Seal(settings.seal_keys),
+            name=settings.node_name,
+            lease_s=settings.lease_s,
         )
+        async with asyncio.TaskGroup() as tasks:
+            shared = RedisPool(ledger, policy, cap)
+            keeping = tasks.create_task(shared.run(), name="pool")
+            yield shared
+            keeping.cancel()
+        return
+    crew = Crew(
+        settings.slots,
+        settings.warm,
+        {**(room.trust if room else {}), metrics.FOLDER: str(folder)},
+        settings.worker_memory_mb,
+        partial(metrics.bury, folder),
     )
+    await crew.start()
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(crew.run(), name="crew")
+        yield LocalPool(crew, tasks, policy, cap)
+        keeping.cancel()
 
 
-async def _drain(pool: LocalPool, patience_s: float, enough: asyncio.Event) -> None:
+async def _drain(pool: Pool, patience_s: float, enough: asyncio.Event) -> None:
     """Let the sessions speak out; a second signal, `enough`, makes them leave at once."""
     async with asyncio.TaskGroup() as tasks:
         draining = tasks.create_task(pool.drain(patience_s), name="drain")
@@ -197,43 +247,6 @@ def _say(text: str) -> None:
     with contextlib.suppress(OSError):
         sys.stdout.write(text)
         sys.stdout.flush()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-    except OSError as error:
-        raise SettingsError(
-            f"Nothing can listen on {host}, port {port}: {error.strerror}; "
-            "choose others with --host and --port."
-        ) from error
-    with contextlib.suppress(ValueError):
-        if not ipaddress.ip_address(address[0]).is_loopback:
-            logger.warning(
-                "%s can be reached from other machines, and whoever reaches it may launch and "
-                "end sessions; put something in front of it that asks who they are",
-                host,
-            )
-    return listener
-
-
-def _address(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _set_up_logs(level: str) -> None:
-    """Log to stderr, our own loggers from `level` on, others' warnings only."""
-    logging.basicConfig(
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING
-    )
-    logging.getLogger("avatar").setLevel(level)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,11 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 from dispatcher.errors import NodeError
+from dispatcher.settings import without_secrets
 
 PROGRAM: Final = "worker.zygote"
 
@@ -35,7 +37,8 @@ logger = logging.getLogger("avatar.dispatcher.workers")
 
 class Report(NamedTuple):
     """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
-    has lost its meeting and joins it anew, ``ended``.
+    has lost its meeting and joins it anew, ``asking`` whether it may, ``counters`` with all that
+    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
     where nobody knows.
@@ -44,6 +47,7 @@ class Report(NamedTuple):
     state: str
     reason: str | None = None
     status: int | None = None
+    counters: Mapping[str, int] = MappingProxyType({})
 
 
 class Zygote:
@@ -57,8 +61,9 @@ class Zygote:
         self._line = line
 
     @classmethod
-    async def start(cls, environment: Mapping[str, str]) -> Self:
-        """One that is ready, with `environment` added to its own, which is the workers' too.
+    async def start(cls, environment: Mapping[str, str], memory_mb: int) -> Self:
+        """One that is ready, with `environment` added to its own, which is the workers' too; each
+        of them may have `memory_mb` of its own, where that is not 0.
 
         Raises NodeError; what it had to say is on stderr then.
         """
@@ -67,10 +72,10 @@ class Zygote:
         with theirs:
             # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", PROGRAM),
+                *(sys.executable, "-P", "-m", PROGRAM, str(memory_mb)),
                 stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
-                env={**os.environ, **environment},
+                env={**without_secrets(os.environ), **environment},
                 start_new_session=True,
             )
         zygote = cls(process, ours)
@@ -90,7 +95,7 @@ class Zygote:
     async def hear(
         self, born: Callable[[int, int], None], died: Callable[[int, int], None]
     ) -> None:
-        """Call `born` with a slot and a process id, `died` with a slot and an exit status.
+        """Call `born` with a worker's number and process id, `died` with its exit status.
 
         Returns when the zygote is gone; a child of it may hold its end of the line for longer.
         """
@@ -98,20 +103,20 @@ class Zygote:
         ending.add_done_callback(self._hang_up)
         try:
             while message := await self._receive():
-                verb, slot, number = message.split()
-                (born if verb == "born" else died)(int(slot), int(number))
+                verb, number, value = message.split()
+                (born if verb == "born" else died)(int(number), int(value))
         finally:
             ending.cancel()
 
-    def fork(self, slot: int, channel: socket.socket) -> None:
+    def fork(self, number: int, channel: socket.socket) -> None:
         """Ask for a worker at the other end of `channel`. Raises OSError."""
-        socket.send_fds(self._line, [f"fork {slot}".encode()], [channel.fileno()])
+        socket.send_fds(self._line, [f"fork {number}".encode()], [channel.fileno()])
 
-    def signal(self, slot: int, number: signal.Signals) -> None:
+    def signal(self, number: int, what: signal.Signals) -> None:
         """SIGTERM or SIGKILL for a worker; nothing happens where it is gone already."""
-        verb = "term" if number == signal.SIGTERM else "kill"
+        verb = "term" if what == signal.SIGTERM else "kill"
         with suppress(OSError):
-            self._line.send(f"{verb} {slot}".encode())
+            self._line.send(f"{verb} {number}".encode())
 
     async def close(self) -> None:
         """Leave it, and wait until it and all its workers have ended."""
@@ -141,15 +146,15 @@ class Worker:
 
     def __init__(
         self,
-        slot: int,
+        number: int,
         zygote: Zygote,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        self.slot = slot
+        self.number = number
         self.pid: int | None = None
         self.reports: asyncio.Queue[Report] = asyncio.Queue()
-        self.status: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.status: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         self._zygote = zygote
         self._reader = reader
         self._writer = writer
@@ -176,11 +181,25 @@ class Worker:
 
     def finish(self) -> None:
         """Let it speak out what it has begun, leave and exit."""
-        self._zygote.signal(self.slot, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End the process at once."""
-        self._zygote.signal(self.slot, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, what: signal.Signals) -> None:
+        """Once it has died, its number may be another's."""
+        if not self.status.done():
+            self._zygote.signal(self.number, what)
+
+    def died(self, status: int | None) -> None:
+        """Its process has exited with that status; None where nobody will ever know."""
+        if not self.status.done():
+            self.status.set_result(status)
+
+    def close(self) -> None:
+        """Leave its pipe, which tells it to leave its meeting at once."""
+        self._writer.close()
 
     async def said(self) -> AsyncIterator[Report]:
         """What the worker itself reports, until its pipe has ended."""
@@ -197,7 +216,7 @@ class Worker:
 
     async def buried(self) -> Report:
         """The last report, after the pipe has ended."""
-        self._writer.close()
+        self.close()
         status: int | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(STATUS_S):
@@ -209,8 +228,9 @@ def _parse(line: bytes) -> Report | None:
     """A report; None for what a library has printed, as a worker's stdout is its pipe."""
     try:
         said = json.loads(line)
-        return Report(str(said["state"]), said.get("reason"))
-    except (ValueError, LookupError, TypeError, AttributeError):
+        counters = {str(name): int(value) for name, value in said.get("counters", {}).items()}
+        return Report(str(said["state"]), said.get("reason"), counters=counters)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -43,7 +43,7 @@ def test_version_is_one_line() -> None:
 def test_an_unknown_command_gets_one_line() -> None:
     done = avatar("spaek", "in.wav")
     assert (done.returncode, done.stdout) == (2, "")
-    known = "serve, speak, character, doctor"
+    known = "serve, node, speak, replay, character, doctor"
     assert done.stderr == f"avatar: there is no command 'spaek'; choose one of: {known}.\n"
 
 

@@ -1,99 +1,438 @@
-"""One machine's slots: what hangs is not waited for for ever. The test is the zygote."""
+"""Nodes and dispatchers as programs on a real Redis: what dies, leaves or comes back, and what
+becomes of the sessions; the workers meet in memory."""
 
-import asyncio
+import os
 import signal
-import socket
+import subprocess
 import sys
-from contextlib import suppress
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 
+import httpx
 import pytest
+from dispatching import PATIENCE_S, ROOT, TOKEN, Dispatcher, environ
+from nodes import Cluster, Node, cluster
+from processes import alive, shown, until
+from redis_server import RedisServer, redis_server
 
-from dispatcher import node
-from dispatcher.node import Node
-from dispatcher.workers import Zygote
+LEASE_S = 1.5
+BACK_S = LEASE_S + 2
+"""How soon after its node is lost a session has another."""
 
-PATIENCE_S = 10.0
-
-
-class LameZygote:
-    """Its first worker never gets ready; those that follow do."""
-
-    def __init__(self) -> None:
-        self.killed: list[int] = []
-        self._channels: dict[int, socket.socket] = {}
-
-    def fork(self, slot: int, channel: socket.socket) -> None:
-        mine = self._channels[slot] = channel.dup()
-        if len(self._channels) > 1:
-            mine.send(b'{"state": "idle"}\n')
-
-    def signal(self, slot: int, number: signal.Signals) -> None:
-        assert number == signal.SIGKILL
-        self.killed.append(slot)
-        self._channels[slot].close()
-
-    async def hear(self, *_: object) -> None:
-        await asyncio.Event().wait()
-
-    async def close(self) -> None:
-        for channel in self._channels.values():
-            channel.close()
+FRESH = "eyJ.fresh-canary.sig"
 
 
-def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dispatcher, Node]]:
+    """One of each, for tests that leave them as they were."""
+    folder = tmp_path_factory.mktemp("one")
+    with redis_server() as alone, cluster(alone, folder, LEASE_S) as running:
+        yield running.pair()
+
+
+@pytest.fixture
+def many(server: RedisServer, tmp_path: Path) -> Iterator[Cluster]:
+    with cluster(server, tmp_path, LEASE_S) as running:
+        yield running
+
+
+def is_at(service: Dispatcher, session_id: str, epoch: int, node: Node) -> bool:
+    """Whether the session is in its meeting, served there."""
+    session = service.session(session_id)
+    at = (session["state"], session["epoch"], (session["slot"] or "").rpartition("/")[0])
+    return at == ("active", epoch, node.name)
+
+
+def has_had(service: Dispatcher, session_id: str, workers: int) -> bool:
+    return bool(service.session(session_id)["attempts"] == workers)
+
+
+def says(node: Node, what: str) -> bool:
+    return what in node.log()
+
+
+def is_gone(process: int) -> bool:
+    return not alive(process)
+
+
+def on(node: Node, service: Dispatcher, session_id: str) -> bool:
+    return bool(service.session(session_id)["slot"].startswith(f"{node.name}/"))
+
+
+# Launching -----------------------------------------------------------------------------------
+
+
+def test_24_launches_at_once_find_8_slots_and_are_all_answered_in_time(many: Cluster) -> None:
+    """Through two dispatchers, on two nodes; and whoever asks again finds what there is."""
+    services, _ = many.start(2, 2, 4)
+
+    def launch(number: int) -> tuple[httpx.Response, float]:
+        began = time.monotonic()
+        return services[number % 2].launch(f"room-{number}"), time.monotonic() - began
+
+    with ThreadPoolExecutor(24) as threads:
+        answers = list(threads.map(launch, range(24)))
+    statuses = Counter(answer.status_code for answer, _ in answers)
+    assert statuses == {200: 8, 503: 16}
+    assert max(took for _, took in answers) < 4.5
+    for answer, _ in answers:
+        if answer.status_code == 503:
+            assert int(answer.headers["Retry-After"]) > 0
+    served = {
+        number: answer.json()["session_id"]
+        for number, (answer, _) in enumerate(answers)
+        if answer.status_code == 200
+    }
+    for number, session_id in served.items():
+        assert services[(number + 1) % 2].launched(f"room-{number}") == session_id
+        services[0].reach(session_id, "active")
+    slots = {services[0].session(session_id)["slot"] for session_id in served.values()}
+    assert len(slots) == 8
+
+
+@pytest.mark.parametrize(
+    ("room", "state", "reason", "attempts"),
+    [
+        ("leaves", "ended", "The meeting is over.", 1),
+        ("lost", "failed", "The room is gone.", 5),
+        ("refused", "failed", "The room refused the token; send a fresh one.", 1),
+        ("dismissed", "ended", "The room told the worker to leave.", 1),
+    ],
+)
+def test_each_end_has_its_reason(
+    one: tuple[Dispatcher, Node], room: str, state: str, reason: str, attempts: int
 ) -> None:
-    monkeypatch.setattr(node, "START_S", 0.2)
-    zygote = LameZygote()
-
-    async def start(*_: object) -> LameZygote:
-        return zygote
-
-    async def scene() -> None:
-        house = Node(slots=1, warm=0, environment={})
-        await house.start()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(house.run())
-            house.take_seat()
-            worker = await house.hire()
-            assert zygote.killed == [1]
-            assert worker.slot == 2
-            await zygote.close()
-            assert (await worker.reports.get()).state == "gone"
-            keeping.cancel()
-
-    monkeypatch.setattr(Zygote, "start", start)
-    asyncio.run(scene())
+    service, _ = one
+    session = service.reach(service.launched(room), state)
+    assert (session["reason"], session["attempts"]) == (reason, attempts)
 
 
-def test_a_zygote_is_missed_though_somebody_holds_its_end_of_the_line() -> None:
-    """A child that was forked and has not let go of it yet."""
+def test_24_launches_of_one_face_are_one_session(one: tuple[Dispatcher, Node]) -> None:
+    service, node = one
+    with ThreadPoolExecutor(24) as threads:
+        ids = list(threads.map(lambda _: service.launched("room"), range(24)))
+    assert len(set(ids)) == 1
+    assert service.session(ids[0])["attempts"] == 1
+    assert node.log().count(f"session {ids[0]} was taken") == 1
+    service.free()
 
-    async def scene() -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
-        )
-        zygote = Zygote(process, ours)
-        heard: list[tuple[int, int]] = []
 
-        def hear(slot: int, number: int) -> None:
-            heard.append((slot, number))
+def test_a_killed_zygote_is_replaced_and_sessions_go_on(one: tuple[Dispatcher, Node]) -> None:
+    service, node = one
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    worker = node.worker(session_id)
+    os.kill(node.zygote(), signal.SIGKILL)
+    until(lambda: service.launch("room-2").status_code == 200, PATIENCE_S)
+    assert service.session(session_id)["attempts"] == 1
+    assert alive(worker)
+    service.free()
 
-        with theirs:
-            hearing = asyncio.create_task(zygote.hear(hear, hear))
-            theirs.send(b"born 7 4711")
-            async with asyncio.timeout(PATIENCE_S):
-                while not heard:
-                    await asyncio.sleep(0.01)
-                process.kill()
-                await hearing
-            assert heard == [(7, 4711)]
-            await zygote.close()
-            assert process.stdin is not None
-            process.stdin.close()
-            with suppress(ConnectionError):
-                await process.stdin.wait_closed()
 
-    asyncio.run(scene())
+def test_what_a_worker_refuses_is_422(one: tuple[Dispatcher, Node]) -> None:
+    service, _ = one
+    answer = service.launch("room", character="nobody")
+    assert answer.status_code == 422
+    session = service.http.get(answer.json()["error"].split()[-3]).json()
+    assert (session["state"], session["attempts"]) == ("failed", 1)
+    assert "no character 'nobody'" in session["reason"]
+
+
+def test_a_session_is_ended_by_a_request(one: tuple[Dispatcher, Node]) -> None:
+    service, node = one
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    worker = node.worker(session_id)
+    for _ in range(2):
+        session = service.http.delete(f"/v1/sessions/{session_id}").json()
+        assert (session["state"], session["reason"]) == ("ended", "It was ended by a request.")
+        assert not alive(worker)
+
+
+def test_a_worker_that_is_killed_or_stands_still_is_replaced(
+    one: tuple[Dispatcher, Node], tmp_path: Path
+) -> None:
+    """On the same node, with the newest token; one that is stopped is found by its silence."""
+    service, node = one
+    diary = tmp_path / "diary"
+    notes = {"metadata": {"diary": str(diary)}}
+    session_id = service.launched("room", **notes)
+    service.reach(session_id, "active")
+    assert service.launched("room", token=FRESH, **notes) == session_id
+    until(lambda: service.session(session_id)["counters"])
+    epoch = service.session(session_id)["epoch"]
+    for attempt, number in ((2, signal.SIGKILL), (3, signal.SIGSTOP)):
+        before = node.worker(session_id)
+        began = time.monotonic()
+        os.kill(before, number)
+        until(partial(has_had, service, session_id, attempt))
+        service.reach(session_id, "active")
+        assert time.monotonic() - began < 3 + 2
+        assert not alive(before)
+    until(lambda: diary.read_text().split() == [TOKEN, FRESH, FRESH])
+    assert service.session(session_id)["epoch"] == epoch
+    service.free()
+
+
+def test_the_token_is_in_no_place_where_others_look(one: tuple[Dispatcher, Node]) -> None:
+    service, node = one
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    processes = [service.process.pid, node.process.pid, *node.family()]
+    for pid in processes:
+        for place in ("cmdline", "environ"):
+            assert TOKEN.encode() not in shown(pid, place)
+    for worker in node.family():
+        assert b"AVATAR_SEAL_KEYS" not in shown(worker, "environ")
+    assert TOKEN not in service.log() + node.log()
+    service.free()
+
+
+# What dies -----------------------------------------------------------------------------------
+
+
+def test_the_sessions_of_a_killed_node_go_on_at_another(many: Cluster) -> None:
+    """Both dispatchers look for them, and one moves each; nothing is left of the node."""
+    services, (first,) = many.start(2)
+    ids = [services[0].launched("room"), services[1].launched("room-2")]
+    for session_id in ids:
+        services[0].reach(session_id, "active")
+    second = many.node()
+    time.sleep(LEASE_S)  # an empty Redis moves nothing for a lease
+    family = first.family()
+    began = time.monotonic()
+    first.process.kill()
+    for session_id in ids:
+        until(partial(is_at, services[0], session_id, 2, second))
+    assert time.monotonic() - began < BACK_S
+    until(lambda: not any(map(alive, family)), 5)
+    moved = [log.count("goes on in another slot") for log in (s.log() for s in services)]
+    assert sum(moved) == len(ids)
+    for service in services:
+        assert service.launched("room") == ids[0]
+
+
+def test_sessions_do_not_notice_that_dispatchers_die(many: Cluster) -> None:
+    services, (node,) = many.start(2)
+    session_id = services[0].launched("room")
+    before = services[1].reach(session_id, "active")
+    worker = node.worker(session_id)
+    services[0].process.kill()
+    services[0].process.wait()
+    assert services[1].launched("room") == session_id
+    time.sleep(LEASE_S + 0.5)
+    services[1].process.kill()
+    services[1].process.wait()
+    third = many.dispatcher()
+    assert third.launched("room") == session_id
+    assert without_counters(third.session(session_id)) == without_counters(before)
+    assert alive(worker)
+
+
+def without_counters(session: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in session.items() if name != "counters"}
+
+
+@pytest.mark.parametrize("emptied", [True, False])
+def test_sessions_live_on_while_redis_is_away_and_are_listed_again(
+    many: Cluster, emptied: bool
+) -> None:
+    """Whether it has lost all, or has only been silent."""
+    service, node = many.pair()
+    session_id = service.launched("room")
+    before = service.reach(session_id, "active")
+    worker = node.worker(session_id)
+    if emptied:
+        many.server.kill()
+    else:
+        many.server.pause()
+    try:
+        began = time.monotonic()
+        answer = service.launch("room-2")
+        assert time.monotonic() - began < 4.5
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert "Redis" in answer.json()["error"]
+        assert service.http.get("/v1/sessions").status_code == 503
+        until(lambda: service.http.get("/readyz").status_code == 503)
+        assert httpx.get(f"{node.admin()}/readyz").status_code == 200
+        time.sleep(LEASE_S + 0.5)
+    finally:
+        if emptied:
+            many.server.start()
+        else:
+            many.server.resume()
+    until(lambda: service.http.get("/readyz").status_code == 200)
+    until(lambda: service.launch("room").status_code == 200)
+    assert service.launched("room") == session_id
+    assert without_counters(service.session(session_id)) == without_counters(before)
+    assert node.worker(session_id) == worker
+    assert alive(worker)
+    until(lambda: service.launch("room-2").status_code == 200)
+
+
+def test_a_node_that_comes_to_itself_too_late_has_lost_its_sessions(many: Cluster) -> None:
+    """Its worker leaves, and the one that follows it elsewhere stays."""
+    service, first = many.pair()
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    worker = first.worker(session_id)
+    second = many.node()
+    time.sleep(LEASE_S)
+    first.tell(signal.SIGSTOP)
+    began = time.monotonic()
+    until(partial(is_at, service, session_id, 2, second))
+    assert time.monotonic() - began < BACK_S
+    assert alive(worker)
+    first.tell(signal.SIGCONT)
+    until(lambda: not alive(worker), 5)
+    assert is_at(service, session_id, 2, second)
+    until(lambda: many.idle() == 3)
+
+
+# What leaves ---------------------------------------------------------------------------------
+
+
+def test_a_rolling_update_cuts_no_session_before_its_time(many: Cluster) -> None:
+    """The old node takes nothing more, serves on for its drain time, and hands over: it goes when
+    another worker is in the meeting, and exits with status 0."""
+    service, old = many.pair(AVATAR_DRAIN_S="2")
+    ids = [service.launched("room"), service.launched("room-2")]
+    for session_id in ids:
+        service.reach(session_id, "active")
+    workers = [old.worker(session_id) for session_id in ids]
+    new = many.node(slots=3)
+    old.tell(signal.SIGTERM)
+    told = time.monotonic()
+    until(lambda: "draining" in old.log())
+    newest = service.launched("room-3")
+    assert on(new, service, newest)
+    while time.monotonic() - told < 1.8:
+        assert all(map(alive, workers))
+        assert all(is_at(service, session_id, 1, old) for session_id in ids)
+        assert httpx.get(f"{old.admin()}/readyz").status_code == 200
+        time.sleep(0.2)
+    for session_id, worker in zip(ids, workers, strict=True):
+        until(partial(says, new, f"session {session_id} was taken"))
+        until(partial(is_at, service, session_id, 2, new))
+        until(partial(is_gone, worker))
+    assert old.process.wait(PATIENCE_S) == 0
+    assert time.monotonic() - told < 2 + 5
+    for session_id in ids:
+        session = service.session(session_id)
+        assert [step["state"] for step in session["life"]].count("active") == 2
+        assert session["state"] == "active"
+
+
+def test_a_worker_stays_until_its_replacement_is_in_the_meeting(many: Cluster) -> None:
+    """A second signal ends the waiting. The gap is what the log of the two says it was: none."""
+    service, old = many.pair()
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    worker = old.worker(session_id)
+    new = many.node()
+    old.tell(signal.SIGTERM)
+    until(lambda: "draining" in old.log())
+    old.tell(signal.SIGINT)
+    while f"session {session_id} was taken" not in new.log():
+        assert alive(worker)
+    assert old.process.wait(PATIENCE_S) == 0
+    assert is_at(service, session_id, 2, new)
+
+
+def test_a_node_without_sessions_goes_at_once_and_one_with_some_waits_for_room(
+    many: Cluster,
+) -> None:
+    """A scale-down: nobody has room for the second's session until a third node comes."""
+    service, first = many.pair()
+    began = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - began < 2
+    second = many.node(AVATAR_DRAIN_S="0")
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    answer = httpx.post(f"{second.admin()}/drain")
+    assert answer.status_code == 202
+    until(lambda: "handing over" in second.log())
+    time.sleep(1.0)
+    assert is_at(service, session_id, 1, second)
+    third = many.node()
+    until(partial(is_at, service, session_id, 2, third))
+    assert second.process.wait(PATIENCE_S) == 0
+
+
+def test_a_third_signal_gives_sessions_back(many: Cluster) -> None:
+    """They wait for a slot, and go on where one is."""
+    service, first = many.pair()
+    session_id = service.launched("room")
+    service.reach(session_id, "active")
+    for said in ("draining", "handing over"):
+        first.tell(signal.SIGTERM)
+        until(partial(says, first, said))
+    assert first.stop() == 0
+    session = service.session(session_id)
+    assert (session["state"], session["reason"]) == ("claimed", "Its node has stopped.")
+    second = many.node()
+    until(partial(is_at, service, session_id, 2, second))
+
+
+# The program ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "reason"),
+    [
+        ({}, 2, "avatar node: AVATAR_REDIS_URL is not set"),
+        ({"AVATAR_REDIS_URL": "redis://127.0.0.1"}, 2, "avatar node: AVATAR_REDIS_URL needs"),
+        (
+            {
+                "AVATAR_REDIS_URL": "redis://127.0.0.1:1",
+                "AVATAR_SEAL_KEYS": "bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE=",
+                "AVATAR_SIZE": "huge",
+            },
+            1,
+            "worker: AVATAR_SIZE is 'huge'",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_said(settings: dict[str, str], status: int, reason: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", ROOT / "avatar_cli.py", "node"],
+        env=environ(**settings),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == status
+    assert done.stderr.startswith(reason)
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_the_settings_and_the_statuses() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", ROOT / "avatar_cli.py", "node", "--help"],
+        env=environ(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    for name in (
+        "AVATAR_REDIS_URL",
+        "AVATAR_SEAL_KEYS",
+        "AVATAR_LEASE_S",
+        "exit status:",
+        "signals:",
+    ):
+        assert name in done.stdout

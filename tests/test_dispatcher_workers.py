@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from agent_side.join import JoinInfo
-from dispatcher.node import Node
+from dispatcher.crew import Crew
 from dispatcher.pools.local import LocalPool
 from dispatcher.workers import MAX_UNREAD, Report, Worker, Zygote
 
@@ -41,14 +42,15 @@ async def worker() -> tuple[Worker, Hand]:
 
 
 class OneWorker:
-    """A node with a single worker."""
+    """A crew of a single worker."""
 
     def __init__(self, only: Worker) -> None:
         self._only = only
 
-    def take_seat(self) -> None: ...
+    def take_seat(self) -> int:
+        return 1
 
-    def free_seat(self) -> None: ...
+    def free_seat(self, seat: int) -> None: ...
 
     async def hire(self) -> Worker:
         return self._only
@@ -58,7 +60,7 @@ class OneWorker:
 async def pool() -> AsyncIterator[tuple[LocalPool, Worker, Hand]]:
     pipe, hand = await worker()
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-        yield LocalPool(cast(Node, OneWorker(pipe)), tasks), pipe, hand
+        yield LocalPool(cast(Crew, OneWorker(pipe)), tasks), pipe, hand
         pipe.reports.put_nowait(Report("gone", "It is over.", 0))
     hand.close()
     pipe.status.set_result(0)
@@ -70,11 +72,13 @@ def test_a_worker_is_told_of_each_newer_join_request() -> None:
         async with pool() as (launched, pipe, hand):
             pipe.reports.put_nowait(Report("joining"))
             first = await launched.launch(JOIN, PATIENCE_S)
-            assert await hand.line() == json.loads(JOIN.to_json())
+            told = {"epoch": 1, "slot": "local/1", "traceparent": None}
+            part = {"assignment": {"session_id": first.session_id, **told}}
+            assert await hand.line() == {**json.loads(JOIN.to_json()), **part}
             for newer in (JOIN, FRESH, FRESH):
                 again = await launched.launch(newer, PATIENCE_S)
                 assert again.session_id == first.session_id
-            assert await hand.line() == json.loads(FRESH.to_json())
+            assert await hand.line() == {**json.loads(FRESH.to_json()), **part}
             pipe.leave()
             assert await hand.line() is None, "who sends the same again has no news"
 
@@ -93,6 +97,29 @@ def test_a_worker_that_is_about_to_leave_is_told_nothing() -> None:
         pipe.status.set_result(0)
         await pipe.buried()
         pipe.renew("3")
+
+    asyncio.run(scene())
+
+
+def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> None:
+    class Ear:
+        def __init__(self) -> None:
+            self.heard: list[tuple[int, signal.Signals]] = []
+
+        def signal(self, number: int, what: signal.Signals) -> None:
+            self.heard.append((number, what))
+
+    async def scene() -> None:
+        ear = Ear()
+        ours, theirs = socket.socketpair()
+        pipe = Worker(1, cast(Zygote, ear), *await asyncio.open_unix_connection(sock=ours))
+        pipe.finish()
+        pipe.died(0)
+        pipe.finish()
+        pipe.kill()
+        assert ear.heard == [(1, signal.SIGTERM)]
+        theirs.close()
+        await pipe.buried()
 
     asyncio.run(scene())
 

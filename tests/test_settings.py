@@ -30,7 +30,12 @@ def test_everything_can_be_set() -> None:
             "AVATAR_INPUT_RATE": "16000",
             "AVATAR_JOIN_TIMEOUT_S": "2.5",
             "AVATAR_FINISH_S": "3600",
+            "AVATAR_RECORD": "/srv/recordings",
+            "AVATAR_RECORD_SOUND": "on",
+            "AVATAR_RECORD_MB": "4096",
             "AVATAR_LOG_LEVEL": "DEBUG",
+            "AVATAR_LOG_FORMAT": "json",
+            "AVATAR_TRACING": "on",
         }
     )
     assert settings == Settings(
@@ -46,7 +51,12 @@ def test_everything_can_be_set() -> None:
         input_rate=16_000,
         join_timeout_s=2.5,
         finish_s=3600.0,
+        record="/srv/recordings",
+        record_sound=True,
+        record_mb=4096,
         log_level="DEBUG",
+        log_format="json",
+        tracing=True,
     )
 
 
@@ -89,11 +99,24 @@ SECONDS = "it has to be seconds, above 0 and up to 604800."
             ("AVATAR_STILLNESS", value, "it has to be a number from 0 to 1.")
             for value in ["", "-0.1", "1.1", "calm", "nan", "inf"]
         ),
-        *(("AVATAR_BADGE", value, "it has to be on or off.") for value in ["", "yes", "1", "ON"]),
+        *(
+            (name, value, "it has to be on or off.")
+            for name in ["AVATAR_BADGE", "AVATAR_RECORD_SOUND"]
+            for value in ["", "yes", "1", "ON"]
+        ),
+        *(
+            ("AVATAR_RECORD_MB", value, "it has to be a whole number from 1 to 4096.")
+            for value in ["", "0", "4097", "1.5", "all"]
+        ),
         *(
             ("AVATAR_LOG_LEVEL", value, "it has to be DEBUG, INFO, WARNING or ERROR.")
             for value in ["", "debug", "TRACE", "10"]
         ),
+        *(
+            ("AVATAR_LOG_FORMAT", value, "it has to be text or json.")
+            for value in ["", "JSON", "xml"]
+        ),
+        ("AVATAR_TRACING", "yes", "it has to be on or off."),
     ],
 )
 def test_a_bad_value_gets_one_sentence_that_names_it(

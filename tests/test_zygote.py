@@ -71,6 +71,12 @@ class Worker:
         self.leash.sendall(JoinInfo(room, TOKEN).to_json().encode() + b"\n")
 
     def says(self) -> dict[str, Any]:
+        """What it says next of its state."""
+        while (said := self.says_anything())["state"] == "counters":
+            pass
+        return said
+
+    def says_anything(self) -> dict[str, Any]:
         said: dict[str, Any] = json.loads(self._lines.readline())
         return said
 
@@ -95,6 +101,7 @@ def line() -> Iterator[Line]:
 IDLE = {"state": "idle"}
 JOINING = {"state": "joining"}
 ACTIVE = {"state": "active"}
+ASKING = {"state": "asking"}
 LOST = {"state": "rejoining", "reason": "The room was gone for a while."}
 
 
@@ -127,7 +134,7 @@ def test_a_worker_tells_how_far_it_is_and_leaves_when_its_leash_ends(line: Line)
     [
         ("leaves", [JOINING, ACTIVE], "The meeting is over.", 0),
         ("lost", [JOINING, ACTIVE], "The room is gone.", 1),
-        ("again", [JOINING, ACTIVE, LOST, ACTIVE], None, -signal.SIGKILL),
+        ("again", [JOINING, ACTIVE, LOST, ASKING], None, -signal.SIGKILL),
         ("dismissed", [JOINING, ACTIVE], "The room told the worker to leave.", 0),
         ("closed", [JOINING], "The room lets nobody in; try another.", 1),
         ("refused", [JOINING], "The room refused the token; send a fresh one.", 2),
@@ -143,7 +150,8 @@ def test_each_end_has_its_reason_and_status(
     worker.join(room)
     assert [worker.says() for _ in states] == states
     if reason is not None:
-        assert worker.says() == {"state": "ended", "reason": reason}
+        state = "dismissed" if room == "dismissed" else "ended"
+        assert worker.says() == {"state": state, "reason": reason}
     elif status == -signal.SIGKILL:
         line.tell("kill 1")
     assert worker.leash.recv(1) == b""
@@ -152,6 +160,7 @@ def test_each_end_has_its_reason_and_status(
 
 
 def test_a_worker_comes_back_with_the_newest_join_request(line: Line, tmp_path: Path) -> None:
+    """And only when it is told that it may: somebody else may have its place by now."""
     diary = tmp_path / "diary"
     request = JoinInfo("again", TOKEN, metadata={"diary": str(diary)})
     fresh = replace(request, token="fresh")
@@ -159,8 +168,22 @@ def test_a_worker_comes_back_with_the_newest_join_request(line: Line, tmp_path: 
     assert worker.says() == IDLE
     lines = [request.to_json(), "nonsense", fresh.to_json(), ""]
     worker.leash.sendall("\n".join(lines).encode())
-    assert [worker.says() for _ in range(4)] == [JOINING, ACTIVE, LOST, ACTIVE]
+    assert [worker.says() for _ in range(4)] == [JOINING, ACTIVE, LOST, ASKING]
+    assert diary.read_text().split() == [TOKEN]
+    worker.leash.sendall(b'\n{"may": "join"}\n')
+    assert worker.says() == ACTIVE
     assert diary.read_text().split() == [TOKEN, "fresh"]
+    worker.close()
+
+
+def test_a_worker_that_waits_for_leave_to_join_anew_can_be_told_to_go(line: Line) -> None:
+    worker = line.fork(1)
+    assert worker.says() == IDLE
+    worker.join("again")
+    assert [worker.says() for _ in range(4)] == [JOINING, ACTIVE, LOST, ASKING]
+    worker.let_go()
+    assert worker.says() == {"state": "ended", "reason": "The worker was told to stop."}
+    assert line.hear() == "died 1 0"
     worker.close()
 
 
@@ -177,6 +200,17 @@ def test_a_worker_can_be_stopped(line: Line, order: str, status: int, room: str 
     worker.close()
     line.tell(f"{order} 3")
     assert line.fork(4).pid > 0, "an order for a worker that is gone hurts nobody"
+
+
+def test_a_worker_counts_for_its_dispatcher_before_it_ends(line: Line) -> None:
+    worker = line.fork(1)
+    worker.join("goes")
+    assert [worker.says() for _ in range(3)] == [IDLE, JOINING, ACTIVE]
+    counted = worker.says_anything()
+    assert counted["state"] == "counters"
+    assert 10 <= counted["counters"]["frames"] <= 20, "half a second of them"
+    assert worker.says_anything()["state"] == "ended"
+    worker.close()
 
 
 def test_workers_share_no_descriptor(line: Line) -> None:
@@ -221,8 +255,8 @@ def test_a_worker_whose_zygote_was_killed_still_hears_the_end(line: Line) -> Non
 
 
 def test_nothing_starts_a_thread_before_the_fork() -> None:
-    """With the renderer and the SDK that ship; the workers would miss it."""
-    line = Line(AVATAR_RENDERER="character", AVATAR_MEETING="videosdk")
+    """With the renderer and the SDK that ship, and with tracing; the workers would miss it."""
+    line = Line(AVATAR_RENDERER="character", AVATAR_MEETING="videosdk", AVATAR_TRACING="on")
     try:
         assert line.hear() == "ready"
         assert len(list(Path(f"/proc/{line.process.pid}/task").iterdir())) == 1

@@ -17,12 +17,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO, Final
 
-from agent_side.join import JoinInfo
-from worker import logs
+from agent_side.join import JoinInfo, redact
+from worker import logs, tracing
 from worker.arguments import REFUSED, Parser
+from worker.assignment import Assignment
 from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
-from worker.leash import Leash
+from worker.leash import Leash, State
 from worker.loading import MakeMeeting, load_meeting, load_renderer
+from worker.metrics import Measures, Metrics
+from worker.recorder import check_folder, recorder
 from worker.rejoining import Rejoining
 from worker.renderer import Renderer
 from worker.session import Session
@@ -36,6 +39,9 @@ MAX_REQUEST: Final = 1024 * 1024
 
 NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 """A character in a join request: never a path."""
+
+COUNT_S: Final = 1.0
+"""Between two lines of counters; they also say that the worker's loop goes round."""
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -56,7 +62,13 @@ settings, from the environment:
   AVATAR_AGENT_ABSENT_S  how long it stays where no agent has come, or the agent has left (30)
   AVATAR_EMPTY_ROOM_S    how long it stays alone after everybody has left (10)
   AVATAR_LONGEST_S       how long a session may last (14400)
+  AVATAR_RECORD          a folder for a recording of each session, for `avatar replay` (none)
+  AVATAR_RECORD_SOUND    on or off: whether speech and its words are recorded too (off)
+  AVATAR_RECORD_MB       how long a recording may get, in million bytes (64)
   AVATAR_LOG_LEVEL       DEBUG, INFO, WARNING or ERROR (INFO)
+  AVATAR_LOG_FORMAT      text or json (text)
+  AVATAR_TRACING         on or off: whether the steps of a session are sent as OpenTelemetry
+                         spans to OTEL_EXPORTER_OTLP_ENDPOINT (off)
 
 the join request, one line of JSON on stdin:
   {"room_name": "...", "token": "...", "participant_id": "...", "signaling_base_url": "...",
@@ -81,16 +93,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     try:
         settings = Settings.from_env(os.environ)
-        logs.set_up(settings.log_level)
+        logs.set_up(settings.log_level, settings.log_format)
+        check_folder(settings)
+        if settings.tracing:
+            tracing.load()
         stop_quietly()
         make, renderer = load_meeting(settings), load_renderer(settings)
     except AvatarError as error:
         return give_up(error, REFUSED)
     settle()
-    return serve(settings, make, renderer, None)
+    return serve(settings, make, renderer, Metrics(), None)
 
 
-def serve(settings: Settings, make: MakeMeeting, renderer: Renderer, leash: Leash | None) -> int:
+def serve(
+    settings: Settings,
+    make: MakeMeeting,
+    renderer: Renderer,
+    metrics: Metrics,
+    leash: Leash | None,
+) -> int:
     """One join request from stdin and its session; returns the exit status."""
     try:
         if leash is None:
@@ -99,7 +120,8 @@ def serve(settings: Settings, make: MakeMeeting, renderer: Renderer, leash: Leas
             leash.report("idle")
             if not leash.wanted():
                 return EXIT_OK
-        join = read_join(sys.stdin.buffer)
+        join, assignment = read_join(sys.stdin.buffer)
+        logs.about(assignment, join.room_name)
         settings, dressed = dress(settings, renderer, join)
         if dressed is not renderer:
             settle()
@@ -107,18 +129,21 @@ def serve(settings: Settings, make: MakeMeeting, renderer: Renderer, leash: Leas
         return give_up(error, REFUSED, leash)
     if leash is not None:
         leash.report("joining")
-    try:
-        reason = asyncio.run(run(make, dressed, settings, join, leash))
-    except Dismissed as dismissal:
-        return give_up(dismissal, EXIT_OK, leash)
-    except Refused as refusal:
-        return give_up(refusal, REFUSED, leash)
-    except AvatarError as error:
-        return give_up(error, EXIT_FAILED, leash)
-    logger.info("over: %s", reason)
-    if leash is not None:
-        leash.report("ended", reason)
-    return EXIT_OK
+    with tracing.traced(settings.tracing, assignment, logs.hash_of(join.room_name)) as span:
+        measures = Measures(metrics, span)
+        try:
+            session_id = assignment.session_id
+            reason = asyncio.run(run(make, dressed, settings, join, session_id, measures, leash))
+        except Dismissed as dismissal:
+            return give_up(dismissal, EXIT_OK, leash, "dismissed")
+        except Refused as refusal:
+            return give_up(refusal, REFUSED, leash)
+        except AvatarError as error:
+            return give_up(error, EXIT_FAILED, leash)
+        logger.info("over: %s", reason)
+        if leash is not None:
+            leash.report("ended", reason)
+        return EXIT_OK
 
 
 def settle() -> None:
@@ -130,15 +155,18 @@ def settle() -> None:
     gc.freeze()
 
 
-def read_join(stream: BinaryIO) -> JoinInfo:
-    """The join request in the first line of `stream`. Raises SettingsError."""
+def read_join(stream: BinaryIO) -> tuple[JoinInfo, Assignment]:
+    """The join request in the first line of `stream`, and the session that it is for.
+
+    Raises SettingsError.
+    """
     line = stream.readline(MAX_REQUEST + 1)
     if not line:
         raise SettingsError("No join request came; write one line of JSON to stdin.")
     if len(line) > MAX_REQUEST:
         raise SettingsError(f"The join request is longer than {MAX_REQUEST} bytes; shorten it.")
     try:
-        return JoinInfo.from_json(line)
+        return JoinInfo.from_json(line), Assignment.from_json(line)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
@@ -161,7 +189,13 @@ def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Setti
 
 
 async def run(
-    make: MakeMeeting, renderer: Renderer, settings: Settings, join: JoinInfo, leash: Leash | None
+    make: MakeMeeting,
+    renderer: Renderer,
+    settings: Settings,
+    join: JoinInfo,
+    session_id: str,
+    measures: Measures,
+    leash: Leash | None,
 ) -> str:
     """One session, which SIGTERM and SIGINT ask to finish; returns why it is over."""
     newest = join
@@ -170,6 +204,7 @@ async def run(
         nonlocal newest
         try:
             newest = JoinInfo.from_json(line)
+            logs.about(Assignment.from_json(line), newest.room_name)
         except ValueError as error:
             logger.warning("a renewed join request cannot be used: %s", error)
 
@@ -177,19 +212,32 @@ async def run(
         if leash is not None:
             leash.report("active" if active else "rejoining", reason)
 
-    meeting = Rejoining(lambda: make(newest, settings))
-    session = Session(meeting, renderer, settings, join.agent_participant_id, tell)
-
-    def leave() -> None:
-        session.finish()
-        session.finish()
-
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        loop.add_signal_handler(number, session.finish)
-    if leash is not None:
-        leash.attend(renew, leave)
-    return await session.run()
+    with recorder(settings, loop.time, session_id) as record:
+        rejoining = Rejoining(lambda: make(newest, settings), None if leash is None else leash.ask)
+        meeting, face = record.meeting(rejoining), record.renderer(renderer)
+        session = Session(meeting, face, settings, join.agent_participant_id, tell, measures)
+
+        def leave() -> None:
+            session.finish()
+            session.finish()
+
+        def count(leash: Leash) -> None:
+            leash.count(session.tally)
+            loop.call_later(COUNT_S, count, leash)
+
+        for number in SIGNALS:
+            loop.add_signal_handler(number, session.finish)
+        if leash is not None:
+            leash.attend(renew, leave)
+            loop.call_later(COUNT_S, count, leash)
+        try:
+            reason = await session.run()
+        finally:
+            if leash is not None:
+                leash.count(session.tally)
+        record.ended(reason)
+    return reason
 
 
 def stop_quietly() -> None:
@@ -198,12 +246,14 @@ def stop_quietly() -> None:
         signal.signal(number, _stop_waiting)
 
 
-def give_up(error: AvatarError, status: int, leash: Leash | None = None) -> int:
+def give_up(
+    error: AvatarError, status: int, leash: Leash | None = None, state: State = "ended"
+) -> int:
     """Say why on stderr, and on the leash; returns `status`."""
-    reason = " ".join(str(error).split())
-    sys.stderr.write(f"worker: {reason}\n")
+    reason = redact(" ".join(str(error).split()))
+    logs.last_words(reason)
     if leash is not None:
-        leash.report("ended", reason)
+        leash.report(state, reason)
     return status
 
 

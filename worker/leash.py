@@ -2,22 +2,28 @@
 
 Its states go out on stdout, one line of JSON each: ``{"state": "idle"}`` when it is warm,
 ``joining`` when it has taken a join request, ``active`` when it is in the meeting,
-``rejoining`` with a ``reason`` when it has lost its place there and looks for another, and
-``ended`` with a ``reason`` before it exits. What follows the join request on its stdin are newer
-requests for the same session, a line each. When its stdin ends, nobody wants it any more.
+``rejoining`` with a ``reason`` when it has lost its place there and looks for another,
+``asking`` when it could take one and waits for leave to, and ``ended`` with a ``reason`` before it
+exits, or ``dismissed`` where it was thrown out. In between it counts: ``{"state": "counters",
+"counters": {"frames": 250}}``, all that its session has had so far.
+
+What follows the join request on its stdin are newer requests for the same session, a line each,
+and ``{"may": "join"}``, the leave to take another place: by now, somebody else may have it.
+When its stdin ends, nobody wants it any more.
 """
 
 import asyncio
 import json
 import os
+import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BufferedReader
 from typing import Final, Literal, cast
 
-State = Literal["idle", "joining", "active", "rejoining", "ended"]
+State = Literal["idle", "joining", "active", "rejoining", "asking", "ended", "dismissed"]
 
 GOODBYE_S: Final = 4
 """How long a worker whose leash has ended may take to leave; SIGALRM ends it then."""
@@ -26,6 +32,9 @@ CHUNK: Final = 65_536
 MAX_LINE: Final = 1024 * 1024
 """The longest renewed join request (bytes)."""
 
+MAY_JOIN: Final = b'{"may": "join"}'
+"""The answer to ``asking``."""
+
 STDIN: Final = 0
 STDOUT: Final = 1
 
@@ -33,11 +42,26 @@ STDOUT: Final = 1
 class Leash:
     """The worker's end of a two-way pipe, which is its stdin and its stdout."""
 
+    def __init__(self) -> None:
+        self._may_join = asyncio.Event()
+
     def report(self, state: State, reason: str | None = None) -> None:
         """Tell the dispatcher; nothing happens where it is gone, as the end of stdin tells."""
         line = {"state": state} if reason is None else {"state": state, "reason": reason}
         with suppress(BrokenPipeError, ConnectionResetError):
             os.write(STDOUT, json.dumps(line).encode() + b"\n")
+
+    def count(self, counters: Mapping[str, int]) -> None:
+        """Tell the dispatcher how far the session has come, unless it does not read.
+
+        A face does not stand still because its dispatcher does: what is told so often may not
+        fill the pipe in which the states have to find room.
+        """
+        _, writable, _ = select.select([], [STDOUT], [], 0)
+        if writable:
+            line = {"state": "counters", "counters": dict(counters)}
+            with suppress(BrokenPipeError, ConnectionResetError):
+                os.write(STDOUT, json.dumps(line).encode() + b"\n")
 
     def wanted(self) -> bool:
         """Wait until a join request comes; False where the dispatcher is gone instead."""
@@ -45,6 +69,12 @@ class Leash:
             return bool(cast(BufferedReader, sys.stdin.buffer).peek(1))
         except ConnectionResetError:
             return False
+
+    async def ask(self) -> None:
+        """Wait for leave to join the meeting anew."""
+        self._may_join.clear()
+        self.report("asking")
+        await self._may_join.wait()
 
     def attend(self, renew: Callable[[bytes], None], leave: Callable[[], None]) -> None:
         """Call `renew` with each line that comes on stdin, and `leave` when it ends.
@@ -59,7 +89,10 @@ class Leash:
             nonlocal line
             *whole, line = (line + data).split(b"\n")
             for each in whole:
-                renew(each)
+                if each == MAY_JOIN:
+                    self._may_join.set()
+                else:
+                    renew(each)
             if len(line) > MAX_LINE:
                 line = b""
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from agent_side.wire import Message
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingLost, Refused
 from worker.media import AvatarFrame
-from worker.meeting import Away, Back, Meeting, MeetingEvent
+from worker.meeting import Away, Back, Meeting, MeetingEvent, Timed
 
 PAUSES_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """The wait before each attempt to join anew; after the last one the meeting is given up."""
@@ -24,11 +24,16 @@ class Rejoining:
     """The Meeting port over one meeting after the other, each made by `make`.
 
     When one is lost, whoever reads `messages` gets `Away`, and `Back` once the next is joined.
-    In between nothing is published and `send` waits. Dismissed and Refused are final.
+    In between nothing is published and `send` waits. Dismissed and Refused are final. Before each
+    attempt it waits for `ask`: a worker that was cut off may have a successor in the room, which
+    it would throw out.
     """
 
-    def __init__(self, make: Callable[[], Meeting]) -> None:
+    def __init__(
+        self, make: Callable[[], Meeting], ask: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         self._make = make
+        self._ask = ask
         self._meeting = make()
         self._here = asyncio.Event()
         self._joined_at = 0.0
@@ -64,6 +69,10 @@ class Rejoining:
     def cut(self) -> int:
         return self._meeting.cut() if self._here.is_set() else 0
 
+    @property
+    def offset_s(self) -> float | None:
+        return self._meeting.offset_s if isinstance(self._meeting, Timed) else None
+
     async def leave(self) -> None:
         self._here.clear()
         await self._meeting.leave()
@@ -83,6 +92,8 @@ class Rejoining:
             self._take_leave_of(self._meeting)
             await clock.sleep_until(clock.now() + PAUSES_S[self._failures])
             self._failures += 1
+            if self._ask is not None:
+                await self._ask()
             self._meeting = self._make()
             try:
                 await self._meeting.join()

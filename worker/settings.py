@@ -11,6 +11,8 @@ from worker.errors import SettingsError
 SIZES: Final = range(64, 2049)
 """Widths and heights that a picture may have, in pixels; even ones only."""
 
+RECORD_MB: Final = range(1, 4097)
+
 MAX_SECONDS: Final = 7 * 24 * 3600
 
 
@@ -33,6 +35,10 @@ class Settings:
     - `agent_absent_s`: how long it stays where there is no agent, before it came or after.
     - `empty_room_s`: how long it stays alone in a room that somebody was in.
     - `longest_s`: how long a session may last.
+    - `record`: a folder for a recording of each session, which holds no speech unless
+      `record_sound` is on and at most `record_mb` million bytes; "" for none.
+    - `log_format`: ``text``, or ``json`` for whoever collects logs.
+    - `tracing`: whether the steps of a session are sent to a collector (``on`` or ``off``).
     """
 
     renderer: str = "character"
@@ -51,7 +57,12 @@ class Settings:
     agent_absent_s: float = 30.0
     empty_room_s: float = 10.0
     longest_s: float = 4 * 3600.0
+    record: str = ""
+    record_sound: bool = False
+    record_mb: int = 64
     log_level: str = "INFO"
+    log_format: str = "text"
+    tracing: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
@@ -76,7 +87,12 @@ class Settings:
             agent_absent_s=_seconds(environ, "AVATAR_AGENT_ABSENT_S", default.agent_absent_s),
             empty_room_s=_seconds(environ, "AVATAR_EMPTY_ROOM_S", default.empty_room_s),
             longest_s=_seconds(environ, "AVATAR_LONGEST_S", default.longest_s),
+            record=get("AVATAR_RECORD", default.record),
+            record_sound=_switch(get("AVATAR_RECORD_SOUND", "off"), "AVATAR_RECORD_SOUND"),
+            record_mb=_whole(environ, "AVATAR_RECORD_MB", default.record_mb, RECORD_MB),
             log_level=_level(get("AVATAR_LOG_LEVEL", default.log_level)),
+            log_format=_log_format(get("AVATAR_LOG_FORMAT", default.log_format)),
+            tracing=_switch(get("AVATAR_TRACING", "off"), "AVATAR_TRACING"),
         )
 
 
@@ -144,4 +160,10 @@ def _level(text: str) -> str:
         raise SettingsError(
             f"AVATAR_LOG_LEVEL is {text!r}; it has to be DEBUG, INFO, WARNING or ERROR."
         )
+    return text
+
+
+def _log_format(text: str) -> str:
+    if text not in ("text", "json"):
+        raise SettingsError(f"AVATAR_LOG_FORMAT is {text!r}; it has to be text or json.")
     return text

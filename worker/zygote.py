@@ -1,8 +1,9 @@
 """The preloaded fork server: one line in on a pipe, one warm worker out.
 
-Run it as ``python -P -m worker.zygote`` with one end of a pair of Unix sockets as its stdin
-(SOCK_SEQPACKET, so that one packet is one line and may carry a descriptor). It imports all
-that a worker needs, makes a renderer, says ``ready``, and then does what it is told:
+Run it as ``python -P -m worker.zygote [MB]`` with one end of a pair of Unix sockets as its stdin
+(SOCK_SEQPACKET, so that one packet is one line and may carry a descriptor); each worker may have
+MB of memory of its own. It imports all that a worker needs, makes a renderer, says ``ready``, and
+then does what it is told:
 
     in:   fork 7   with a socket   a warm worker, whose stdin and stdout are that socket
           term 7                   SIGTERM: speak out what was begun, leave
@@ -20,6 +21,7 @@ A thread does not survive a fork, so nothing here starts one, nor an event loop.
 
 import logging
 import os
+import resource
 import select
 import signal
 import socket
@@ -56,10 +58,10 @@ class Zygote:
         signal.set_wakeup_fd(self._wake_write)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def run(self) -> socket.socket | None:
+    def run(self) -> tuple[int, socket.socket] | None:
         """Fork workers until the dispatcher is gone; returns None then.
 
-        Returns the worker's socket in each child.
+        Returns the worker's slot and its socket in each child.
         """
         self._tell("ready")
         while True:
@@ -78,7 +80,7 @@ class Zygote:
             if verb == "fork":
                 channel = socket.socket(fileno=descriptors[0])
                 if self._fork(int(slot), channel):
-                    return channel
+                    return int(slot), channel
                 channel.close()
             else:
                 self._signal(int(slot), signal.SIGTERM if verb == "term" else signal.SIGKILL)
@@ -90,7 +92,7 @@ class Zygote:
         try:
             pid = os.fork()
         except OSError as error:
-            sys.stderr.write(f"worker: cannot fork: {error}; the machine has no room for more.\n")
+            logger.error("cannot fork: %s; the machine has no room for more", error)
             self._tell(f"died {slot} {os.EX_OSERR}")
             return False
         if pid == 0:
@@ -162,22 +164,48 @@ def warn_of_threads() -> None:
         )
 
 
+def limit_memory(megabytes: int) -> None:
+    """Let this process have so much of its own, on top of what it shares with the zygote.
+
+    What is asked for beyond that is refused (MemoryError), and the worker ends instead of others.
+    It is what RLIMIT_DATA counts: heap and private pages, not files and libraries that are mapped.
+    """
+    if megabytes:
+        limit = _own_memory() + megabytes * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _own_memory() -> int:
+    """What counts for RLIMIT_DATA now (bytes)."""
+    (line,) = (
+        each
+        for each in Path("/proc/self/status").read_text().splitlines()
+        if each.startswith("VmData:")
+    )
+    return int(line.split()[1]) * 1024
+
+
 def main() -> int:
     """The program; returns the exit status of the zygote, and in each child the worker's."""
     for name in SINGLE:
         os.environ[name] = "1"
     # Imported here, as numpy reads those variables once.
     from worker import __main__ as program
-    from worker import logs
+    from worker import logs, tracing
     from worker.arguments import REFUSED
     from worker.errors import AvatarError
     from worker.leash import Leash
     from worker.loading import load_meeting, load_renderer, preload
+    from worker.metrics import Metrics
+    from worker.recorder import check_folder
     from worker.settings import Settings
 
     try:
         settings = Settings.from_env(os.environ)
-        logs.set_up(settings.log_level)
+        logs.set_up(settings.log_level, settings.log_format)
+        check_folder(settings)
+        if settings.tracing:
+            tracing.load()
         make = load_meeting(settings)
         warm_up(load_renderer(settings))
         renderer = load_renderer(settings)
@@ -186,14 +214,16 @@ def main() -> int:
         return program.give_up(error, REFUSED)
     warn_of_threads()
     program.settle()
-    channel = Zygote(socket.socket(fileno=os.dup(sys.stdin.fileno()))).run()
-    if channel is None:
+    forked = Zygote(socket.socket(fileno=os.dup(sys.stdin.fileno()))).run()
+    if forked is None:
         return program.EXIT_OK
+    slot, channel = forked
+    limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     program.stop_quietly()
     for descriptor in (0, 1):
         os.dup2(channel.fileno(), descriptor)
     channel.close()
-    return program.serve(settings, make, renderer, Leash())
+    return program.serve(settings, make, renderer, Metrics.of_seat(slot), Leash())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The pool of one machine: sessions in this process's memory, workers from its own node.
+"""The pool of one machine: sessions in this process's memory, workers from its own crew.
 
 When this process ends, however it ends, its workers leave their meetings and exit; nothing of
 a session is kept elsewhere.
@@ -8,44 +8,27 @@ import asyncio
 import logging
 import secrets
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from agent_side.join import JoinInfo
-from dispatcher.errors import Full, Refused
-from dispatcher.node import Node
-from dispatcher.pool import Session, State
-from dispatcher.workers import Report, Worker
-
-ATTEMPTS: Final = 3
-"""Workers that one session may have in a row."""
-
-PAUSES_S: Final = (0.0, 0.1, 1.0)
-"""The wait before each attempt."""
-
-STEADY_S: Final = 60.0
-"""A worker that was in the meeting for so long was no failure: the count begins again."""
-
-RENEWED_S: Final = 5.0
-"""A worker that ends so soon after a launch was answered for it had not heard of that one."""
-
-TAKE_S: Final = 2.0
-"""How long a worker may take to look at a join request."""
-
-HIRE_S: Final = 10.0
-"""How long a session that has lost its worker waits for another."""
-
-LEAVE_S: Final = 4.0
-"""How long a worker may take to leave when it is told to leave at once; then it is killed."""
+from dispatcher import logs, metrics, tracing
+from dispatcher.crew import Crew
+from dispatcher.errors import Conflict, Full, Refused, TooMany
+from dispatcher.pool import Session
+from dispatcher.serving import LEAVE_S, Serving
+from dispatcher.settings import RoomPolicy
 
 REMEMBERED: Final = 256
 """Sessions that are over and can still be asked about."""
 
-EXIT_OK: Final = 0
-EXIT_REFUSED: Final = 2
-"""Exit statuses of workers, as ``python -P -m worker --help`` has them."""
+BURIED_S: Final = 6.0
+"""How long it may take until a worker that was killed is known to be gone."""
+
+NAME: Final = "local"
+"""This machine's, in the names of slots."""
 
 Key = tuple[str, str]
 
@@ -53,11 +36,23 @@ logger = logging.getLogger("avatar.dispatcher.pools.local")
 
 
 class LocalPool:
-    """The Pool port on one `node`; `tasks` is where the sessions run."""
+    """The Pool port on one `crew`; `tasks` is where the sessions run.
 
-    def __init__(self, node: Node, tasks: asyncio.TaskGroup) -> None:
-        self._node = node
+    `policy` says what another face in a room means; `cap` is how many sessions one owner may
+    have, and 0 stands for any number.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        tasks: asyncio.TaskGroup,
+        policy: RoomPolicy = "replace",
+        cap: int = 0,
+    ) -> None:
+        self._crew = crew
         self._tasks = tasks
+        self._policy = policy
+        self._cap = cap
         self._live: dict[Key, _Live] = {}
         self._running: set[_Live] = set()
         self._over: deque[Session] = deque(maxlen=REMEMBERED)
@@ -65,64 +60,109 @@ class LocalPool:
 
     @property
     def ready(self) -> bool:
-        return self._node.ready and not self._draining
+        return not self.why_not_ready
 
-    async def launch(self, join: JoinInfo, patience_s: float) -> Session:
-        key = (join.room_name, join.participant_id or "")
-        live = self._live.get(key)
-        if live is None:
-            if self._draining:
-                raise Full("The dispatcher is about to stop; ask another one, or try again later.")
-            self._node.take_seat()
-            live = self._live[key] = _Live(join)
-            self._running.add(live)
-            self._tasks.create_task(self._run(key, live), name=f"session {live.session_id}")
-        else:
-            live.renew(join)
+    @property
+    def why_not_ready(self) -> str:
+        if self._draining:
+            return "The dispatcher is about to stop."
+        return "" if self._crew.ready else "No worker can be had now."
+
+    async def launch(
+        self, join: JoinInfo, patience_s: float, owner: str = "", traceparent: str | None = None
+    ) -> Session:
+        live = self._live.get((join.room_name, join.participant_id or ""))
+        with tracing.step("claim", backend=NAME), metrics.CLAIM[NAME].time():
+            if live is None:
+                live = self._begin(join, owner, traceparent)
+            else:
+                live.serving.renew(join)
         try:
-            async with asyncio.timeout(patience_s):
-                await live.settled.wait()
+            with tracing.step("ack", session_id=live.session.session_id):
+                async with asyncio.timeout(patience_s):
+                    await live.serving.settled.wait()
         except TimeoutError:
             self._stop(live, "No worker took it in time.")
             raise Full("No worker was ready in time; try again later.") from None
-        if live.taken:
+        if live.serving.taken:
             return live.session
-        if live.refused:
+        if live.serving.refused:
             raise Refused(
                 "A worker has refused this join request; "
-                f"GET /v1/sessions/{live.session_id} says why."
+                f"GET /v1/sessions/{live.session.session_id} says why."
             )
         raise Full("The workers failed before they could take it; try again later.")
 
-    def sessions(self) -> list[Session]:
+    async def sessions(self) -> list[Session]:
         return [*self._over, *(live.session for live in self._running)]
 
-    def find(self, session_id: str) -> Session | None:
-        for session in self.sessions():
+    async def find(self, session_id: str) -> Session | None:
+        for session in await self.sessions():
             if session.session_id == session_id:
                 return session
         return None
 
     async def end(self, session_id: str) -> Session | None:
         for live in self._running:
-            if live.session_id == session_id:
+            if live.session.session_id == session_id:
                 self._stop(live, "It was ended by a request.")
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LEAVE_S):
                         await live.over.wait()
                 return live.session
-        return self.find(session_id)
+        return await self.find(session_id)
 
     async def drain(self, patience_s: float) -> None:
         self._draining = True
         for live in self._running:
-            live.stop_reason = live.stop_reason or "The dispatcher was told to stop."
-            if live.worker is not None:
-                live.worker.finish()
+            live.serving.finish("The dispatcher was told to stop.")
         await self._all_over(patience_s)
         for live in list(self._running):
             self._stop(live, "The dispatcher was told to stop.")
-        await self._all_over(LEAVE_S + 1)
+        await self._all_over(LEAVE_S + BURIED_S)
+
+    async def slots(self) -> Mapping[str, int]:
+        taken = sum(live.serving.taken for live in self._running)
+        waiting = len(self._running) - taken
+        if self._draining:
+            return {"idle": 0, "claimed": waiting, "busy": 0, "draining": taken}
+        idle = len(self._crew.free_seats) if self._crew.ready else 0
+        return {"idle": idle, "claimed": waiting, "busy": taken, "draining": 0}
+
+    def _begin(self, join: JoinInfo, owner: str, traceparent: str | None) -> "_Live":
+        """A new session. Raises Full, Conflict and TooMany."""
+        if self._draining:
+            raise Full("The dispatcher is about to stop; ask another one, or try again later.")
+        older = None if self._policy == "multi" else self._face_in(join.room_name)
+        if older is not None and self._policy == "reject":
+            raise Conflict("Another face is in that room; end it first, or launch that one.")
+        owned = [live for live in self._live.values() if live.owner == owner and live is not older]
+        if 0 < self._cap <= len(owned):
+            raise TooMany(f"This key has {self._cap} sessions, as many as one may; end one first.")
+        session = Session.claimed(secrets.token_hex(8), join, datetime.now(UTC))
+        live = _Live(Serving(session, join, self._crew, traceparent), owner, traceparent)
+        self._seat(live, older)
+        self._live[session.room, session.participant_id] = live
+        self._running.add(live)
+        self._tasks.create_task(self._run(live), name=f"session {session.session_id}")
+        return live
+
+    def _face_in(self, room: str) -> "_Live | None":
+        for (each, _), live in self._live.items():
+            if each == room:
+                return live
+        return None
+
+    def _seat(self, live: "_Live", older: "_Live | None") -> None:
+        """Give it a free seat, or else that of the `older` face, which leaves. Raises Full."""
+        try:
+            live.seat.set_result(self._crew.take_seat())
+        except Full:
+            if older is None:
+                raise
+            older.heir = live
+        if older is not None:
+            self._stop(older, "Another face has taken its place in the room.")
 
     async def _all_over(self, patience_s: float) -> None:
         with suppress(TimeoutError):
@@ -131,159 +171,50 @@ class LocalPool:
                     await live.over.wait()
 
     def _stop(self, live: "_Live", reason: str) -> None:
-        """No other attempt; the worker leaves at once, or is killed."""
-        live.stop_reason = live.stop_reason or reason
+        """It leaves at once; a launch for the same room and participant is a new session."""
         self._forget(live)
-        if not live.session.over:
-            live.enter("ending")
-        if live.worker is not None:
-            live.worker.leave()
-            asyncio.get_running_loop().call_later(LEAVE_S, live.worker.kill)
+        live.serving.stop(reason)
 
     def _forget(self, live: "_Live") -> None:
-        """From now on, a launch for the same room and participant is a new session."""
         self._live = {key: each for key, each in self._live.items() if each is not live}
 
-    async def _run(self, key: Key, live: "_Live") -> None:
+    async def _run(self, live: "_Live") -> None:
+        seat = await live.seat
+        serving = live.serving
+        serving.sit(f"{NAME}/{seat}")
+        logs.about(serving.session, live.traceparent)
         try:
-            await self._serve(live)
+            end = await serving.run()
+            if end.kind == "lost":
+                serving.enter("failed", end.reason)
         except Exception:  # one session's fault does not end the others
-            logger.exception("session %s cannot go on", live.session_id)
-            live.enter("failed", "The dispatcher failed; its log says why.")
+            logger.exception("session %s cannot go on", serving.session_id)
+            serving.enter("failed", "The dispatcher failed; its log says why.")
         finally:
-            self._node.free_seat()
+            if live.heir is None:
+                self._crew.free_seat(seat)
+            else:
+                live.heir.seat.set_result(seat)
             self._forget(live)
             self._running.discard(live)
             self._over.append(live.session)
-            live.settled.set()
             live.over.set()
-        logger.info("session %s %s: %s", live.session_id, live.session.state, live.session.reason)
-
-    async def _serve(self, live: "_Live") -> None:
-        """Workers for one session, one after the other, until it is over."""
-        failures = 0
-        while True:
-            await asyncio.sleep(PAUSES_S[failures])
-            if live.stopped():
-                break
-            began = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(HIRE_S):
-                    live.worker = await self._node.hire()
-            except TimeoutError:
-                live.enter("failed", "No worker was ready in time.")
-                return
-            if live.stopped():
-                live.worker.leave()
-                break
-            gone = await self._attempt(live, live.worker)
-            live.worker = None
-            if live.stopped():
-                break
-            renewed = live.was_renewed_within(RENEWED_S)
-            if gone.status == EXIT_OK and not renewed:
-                live.enter("ended", gone.reason)
-                return
-            live.refused = gone.status == EXIT_REFUSED and not renewed
-            steady = asyncio.get_running_loop().time() - began >= STEADY_S
-            failures = _failures(gone.status, 0 if steady else failures)
-            if live.refused or failures == ATTEMPTS:
-                live.enter("failed", gone.reason)
-                return
-            logger.warning("session %s needs another worker: %s", live.session_id, gone.reason)
-            live.enter("claimed", gone.reason)
-        live.enter("ended", live.stop_reason)
-
-    async def _attempt(self, live: "_Live", worker: Worker) -> Report:
-        """One worker from the join request to its end, with the best reason for that."""
-        live.session = replace(live.session, attempts=live.session.attempts + 1)
-        live.renewed_at = None
-        worker.take(live.join.to_json())
-        watchdog = asyncio.get_running_loop().call_later(TAKE_S, worker.kill)
-        reason: str | None = None
-        try:
-            while True:
-                report = await worker.reports.get()
-                match report.state:
-                    case "joining":
-                        watchdog.cancel()
-                        logger.info(
-                            "session %s was taken by worker %d (process %s)",
-                            live.session_id,
-                            worker.slot,
-                            worker.pid,
-                        )
-                        live.advance("joining", live.session.reason)
-                        live.taken = True
-                        live.settled.set()
-                    case "rejoining":
-                        logger.warning(
-                            "session %s joins its meeting anew: %s", live.session_id, report.reason
-                        )
-                        live.advance("joining", report.reason)
-                    case "active":
-                        live.advance("active", None)
-                    case "ended":
-                        reason = report.reason
-                    case "gone":
-                        return report._replace(reason=reason or report.reason)
-        finally:
-            watchdog.cancel()
-
-
-def _failures(status: int | None, before: int) -> int:
-    """Workers lost in a row; one that has left by itself was not lost."""
-    return 0 if status == EXIT_OK else before + 1
+        logger.info(
+            "session %s %s: %s", serving.session_id, live.session.state, live.session.reason
+        )
 
 
 class _Live:
-    """A session that is not over: its newest join request, and its worker if it has one."""
+    """A session that runs: who asked for it, its seat, and who gets that after it."""
 
-    def __init__(self, join: JoinInfo) -> None:
-        self.join = join
-        self.worker: Worker | None = None
-        self.renewed_at: float | None = None
-        """When a launch was answered that this worker was not hired for."""
-        self.stop_reason: str | None = None
-        self.taken = False
-        self.refused = False
-        self.settled = asyncio.Event()
-        """A worker has taken it, or none ever will."""
+    def __init__(self, serving: Serving, owner: str, traceparent: str | None) -> None:
+        self.serving = serving
+        self.owner = owner
+        self.traceparent = traceparent
+        self.seat: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.heir: _Live | None = None
         self.over = asyncio.Event()
-        self.session = Session(
-            session_id=secrets.token_hex(8),
-            room=join.room_name,
-            participant_id=join.participant_id or "",
-            state="claimed",
-            since=datetime.now(UTC),
-            reason=None,
-            attempts=0,
-        )
 
     @property
-    def session_id(self) -> str:
-        return self.session.session_id
-
-    def renew(self, join: JoinInfo) -> None:
-        """A newer join request for the same face in the same room."""
-        self.renewed_at = asyncio.get_running_loop().time()
-        if self.worker is not None and join != self.join:
-            self.worker.renew(join.to_json())
-        self.join = join
-
-    def was_renewed_within(self, seconds: float) -> bool:
-        """Whether its worker was told of a newer join request so lately."""
-        now = asyncio.get_running_loop().time()
-        return self.renewed_at is not None and now - self.renewed_at < seconds
-
-    def stopped(self) -> bool:
-        """Whether it is to end."""
-        return self.stop_reason is not None
-
-    def advance(self, state: State, reason: str | None) -> None:
-        """What its worker says, unless that is about to leave."""
-        if not self.stopped():
-            self.enter(state, reason)
-
-    def enter(self, state: State, reason: str | None = None) -> None:
-        self.session = replace(self.session, state=state, since=datetime.now(UTC), reason=reason)
+    def session(self) -> Session:
+        return self.serving.session

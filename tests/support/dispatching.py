@@ -23,8 +23,9 @@ QUICK = {
     "AVATAR_SIZE": "64x64",
     "AVATAR_MEETING": "room_of_one:create",
     "AVATAR_PORT": "0",
+    "AVATAR_ADMIN_PORT": "0",
 }
-"""What makes workers cheap."""
+"""What makes workers cheap, and ports nobody else's."""
 
 
 def environ(**settings: str) -> dict[str, str]:
@@ -50,6 +51,12 @@ class Dispatcher:
         assert found, self.log()
         alone = httpx.Limits(max_keepalive_connections=0)
         self.http = httpx.Client(base_url=found[1], timeout=10.0, limits=alone)
+
+    def admin(self) -> str:
+        """Where its admin's port is."""
+        found = re.search(r"the admin's port is on ([^\s\"]+)", self.log())
+        assert found, self.log()
+        return found[1]
 
     def printed(self) -> str:
         """What it wrote to stdout."""

@@ -10,6 +10,8 @@ import numpy as np
 from agent_side import AvatarAudioOut, AvatarCredentials
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
 from worker.meetings.memory import Faults, MemoryMeeting, MemoryPeer, MemoryRoom, Recording
+from worker.metrics import Measures
+from worker.recorder import Recorder
 from worker.renderer import Renderer
 from worker.session import Session
 from worker.settings import Settings
@@ -76,12 +78,21 @@ async def stage(
     rate: int = 24_000,
     worker_joins: bool = True,
     raw: bool = True,
+    measures: Measures | None = None,
+    record: Recorder | None = None,
 ) -> AsyncIterator[Stage]:
     """An agent, a worker and a viewer in one room, until the block ends."""
     room = MemoryRoom(seed, faults, raw=raw)
     viewer = room.peer("viewer", "normal")
     meeting = room.join_worker("avatar")
-    session = Session(meeting, renderer or QuickRenderer(), settings or Settings(), agent_id)
+    record = record or Recorder()
+    session = Session(
+        record.meeting(meeting),
+        record.renderer(renderer or QuickRenderer()),
+        settings or Settings(),
+        agent_id,
+        measures=measures,
+    )
     peer = room.peer("agent", "agent")
     agent = AvatarAudioOut(
         credentials=AvatarCredentials("avatar", "token"), room_id=room.id, sample_rate=rate
@@ -100,7 +111,7 @@ async def stage(
         if running is not None:
             session.finish()
             session.finish()
-            await running
+            record.ended(await running)
 
 
 def voice(samples: int, seed: int = 1, loudness: int = 8000) -> Pcm:

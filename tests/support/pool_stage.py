@@ -1,0 +1,197 @@
+"""A pool in this process, and workers that the test plays: for what every pool has to do."""
+
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+from redis_server import RedisServer
+
+from agent_side.join import JoinInfo
+from dispatcher.crew import Crew
+from dispatcher.ledger import Ledger, NodeLedger
+from dispatcher.node import Node
+from dispatcher.pool import Pool, Session
+from dispatcher.pools.local import LocalPool
+from dispatcher.pools.redis import RedisPool
+from dispatcher.seal import Seal
+from dispatcher.settings import RoomPolicy
+from dispatcher.workers import Worker, Zygote
+
+PATIENCE_S = 5.0
+SEAL = Seal(["bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="])
+
+
+class Hand:
+    """A worker, as the test plays it: the far end of its pipe, and its signals."""
+
+    def __init__(
+        self, worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._worker = worker
+        self._reader = reader
+        self._writer = writer
+        self.told_to_finish = asyncio.Event()
+
+    async def line(self) -> Any:
+        """What it is told next; None when it is to leave."""
+        async with asyncio.timeout(PATIENCE_S):
+            line = await self._reader.readline()
+        return json.loads(line) if line else None
+
+    def says(self, state: str, reason: str | None = None, **counters: int) -> None:
+        line = {"state": state, "reason": reason, "counters": counters}
+        self._writer.write(json.dumps(line).encode() + b"\n")
+
+    def exits(self, status: int, reason: str | None = None) -> None:
+        if reason is not None:
+            self.says("ended", reason)
+        self._writer.close()
+        self._worker.died(status)
+
+    async def take(self) -> Any:
+        """Take the join request, which is returned, and be in the meeting."""
+        line = await self.line()
+        self.says("joining")
+        self.says("active")
+        return line
+
+
+class Troupe(Crew):
+    """A crew whose workers are played by the test."""
+
+    def __init__(self, slots: int) -> None:
+        super().__init__(slots, 0, {})
+        self.hired: asyncio.Queue[Hand] = asyncio.Queue()
+        self.hands: dict[int, Hand] = {}
+        self._watching: set[asyncio.Task[None]] = set()
+
+    @property
+    def ready(self) -> bool:
+        return True
+
+    async def hire(self) -> Worker:
+        ours, theirs = socket.socketpair()
+        number = len(self.hands) + 1
+        worker = Worker(number, cast(Zygote, self), *await asyncio.open_unix_connection(sock=ours))
+        hand = Hand(worker, *await asyncio.open_unix_connection(sock=theirs))
+        self.hands[number] = hand
+        self.hired.put_nowait(hand)
+        watching = asyncio.create_task(self._follow(worker))
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)
+        return worker
+
+    def signal(self, number: int, what: signal.Signals) -> None:
+        """As a zygote."""
+        if what == signal.SIGKILL:
+            self.hands[number].exits(-signal.SIGKILL)
+        else:
+            self.hands[number].told_to_finish.set()
+
+    async def _follow(self, worker: Worker) -> None:
+        async for report in worker.said():
+            worker.reports.put_nowait(report)
+        worker.reports.put_nowait(await worker.buried())
+
+    async def close(self) -> None:
+        for hand in self.hands.values():
+            hand.exits(0)
+        await asyncio.gather(*self._watching)
+
+
+class Stage:
+    """The pool, and those who play in it."""
+
+    def __init__(self, pool: Pool, troupe: Troupe) -> None:
+        self.pool = pool
+        self.troupe = troupe
+
+    async def hand(self) -> Hand:
+        """The next worker that is hired."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self.troupe.hired.get()
+
+    async def launched(
+        self, room: str = "room", face: str = "face", token: str = "token", owner: str = ""
+    ) -> tuple[Session, Hand]:
+        """A session whose worker is in the meeting, and that worker."""
+        join = JoinInfo(room, token, face)
+        launching = asyncio.create_task(self.pool.launch(join, PATIENCE_S, owner))
+        hiring = asyncio.create_task(self.hand())
+        await asyncio.wait([launching, hiring], return_when=asyncio.FIRST_COMPLETED)
+        if not hiring.done():
+            hiring.cancel()
+            return await launching, cast(Hand, None)
+        hand = hiring.result()
+        await hand.take()
+        return await launching, hand
+
+    async def session(self, session_id: str) -> Session:
+        session = await self.pool.find(session_id)
+        assert session is not None
+        return session
+
+    async def reach(self, session_id: str, fact: Callable[[Session], object]) -> Session:
+        """The session once that is true of it."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not fact(session := await self.session(session_id)):
+                await asyncio.sleep(0.01)
+        return session
+
+    async def end(self, session: Session, hand: Hand) -> Session | None:
+        """As a request does; its worker leaves."""
+        ending = asyncio.create_task(self.pool.end(session.session_id))
+        while await hand.line() is not None:
+            pass
+        hand.exits(0, "The worker was told to stop.")
+        return await ending
+
+    async def slots(self, expected: Mapping[str, int]) -> None:
+        """Wait until the pool has those slots."""
+        async with asyncio.timeout(PATIENCE_S):
+            while {k: v for k, v in (await self.pool.slots()).items() if v} != expected:
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def stage(
+    server: RedisServer | None, slots: int = 2, policy: RoomPolicy = "replace", cap: int = 0
+) -> AsyncIterator[Stage]:
+    """A pool with `slots`: on the Redis `server` where there is one, else on this machine."""
+    async with asyncio.timeout(60):
+        standing: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
+        troupe = Troupe(slots)
+
+        async def stand() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                if server is None:
+                    standing.set_result(Stage(LocalPool(troupe, tasks, policy, cap), troupe))
+                else:
+                    server.flush()
+                    server.settle()
+                    pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"), policy, cap)
+                    ledger = NodeLedger(server.url, SEAL, name="node")
+                    node = Node(ledger, troupe, tasks, 10.0, lambda _: None)
+                    tasks.create_task(pool.run())
+                    tasks.create_task(node.run())
+                    while not pool.ready or (await pool.slots())["idle"] < slots:
+                        await asyncio.sleep(0.01)
+                    standing.set_result(Stage(pool, troupe))
+                await asyncio.Event().wait()
+
+        playing = asyncio.create_task(stand())
+        either: list[asyncio.Future[Any]] = [playing, standing]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not standing.done():
+            await playing
+        try:
+            yield standing.result()
+        finally:
+            playing.cancel()
+            with suppress(asyncio.CancelledError):
+                await playing
+            await troupe.close()

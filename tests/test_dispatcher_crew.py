@@ -1,0 +1,181 @@
+"""One machine's slots: what hangs is not waited for for ever. The test is the zygote."""
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from dispatcher import crew
+from dispatcher.crew import Crew
+from dispatcher.errors import Full
+from dispatcher.workers import Zygote
+
+PATIENCE_S = 10.0
+
+
+class LameZygote:
+    """Its first worker never gets ready; those that follow do."""
+
+    def __init__(self) -> None:
+        self.killed: list[int] = []
+        self._channels: dict[int, socket.socket] = {}
+
+    def fork(self, number: int, channel: socket.socket) -> None:
+        mine = self._channels[number] = channel.dup()
+        if len(self._channels) > 1:
+            mine.send(b'{"state": "idle"}\n')
+
+    def signal(self, number: int, what: signal.Signals) -> None:
+        assert what == signal.SIGKILL
+        self.killed.append(number)
+        self._channels[number].close()
+
+    async def hear(
+        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    ) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+
+
+def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crew, "START_S", 0.2)
+    zygote = LameZygote()
+
+    async def start(*_: object) -> LameZygote:
+        return zygote
+
+    async def scene() -> None:
+        house = Crew(slots=1, warm=0, environment={})
+        await house.start()
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(house.run())
+            house.take_seat()
+            worker = await house.hire()
+            assert zygote.killed == [1]
+            assert worker.number == 2
+            await zygote.close()
+            assert (await worker.reports.get()).state == "gone"
+            keeping.cancel()
+
+    monkeypatch.setattr(Zygote, "start", start)
+    asyncio.run(scene())
+
+
+def test_a_zygote_is_missed_though_somebody_holds_its_end_of_the_line() -> None:
+    """A child that was forked and has not let go of it yet."""
+
+    async def scene() -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
+        )
+        zygote = Zygote(process, ours)
+        heard: list[tuple[int, int]] = []
+
+        def hear(slot: int, number: int) -> None:
+            heard.append((slot, number))
+
+        with theirs:
+            hearing = asyncio.create_task(zygote.hear(hear, hear))
+            theirs.send(b"born 7 4711")
+            async with asyncio.timeout(PATIENCE_S):
+                while not heard:
+                    await asyncio.sleep(0.01)
+                process.kill()
+                await hearing
+            assert heard == [(7, 4711)]
+            await zygote.close()
+            assert process.stdin is not None
+            process.stdin.close()
+            with suppress(ConnectionError):
+                await process.stdin.wait_closed()
+
+    asyncio.run(scene())
+
+
+class ReadyZygote(LameZygote):
+    """All of its workers get ready, and die when they are killed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forked: list[int] = []
+        self._died: Callable[[int, int], None] | None = None
+
+    def fork(self, number: int, channel: socket.socket) -> None:
+        self.forked.append(number)
+        self._channels[number] = channel.dup()
+        self._channels[number].send(b'{"state": "idle"}\n')
+
+    async def hear(
+        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    ) -> None:
+        self._died = died
+        await super().hear(born, died)
+
+    def bury(self, number: int) -> None:
+        assert self._died is not None
+        self._channels[number].close()
+        self._died(number, 0)
+
+
+def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zygote = ReadyZygote()
+    buried: list[int] = []
+
+    async def start(*_: object) -> ReadyZygote:
+        return zygote
+
+    async def until_forked(count: int) -> None:
+        while len(zygote.forked) < count:
+            await asyncio.sleep(0.01)
+
+    async def scene() -> None:
+        house = Crew(slots=4, warm=2, environment={}, buried=buried.append)
+        await house.start()
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(house.run())
+            await until_forked(2)
+            first, second = await house.hire(), await house.hire()
+            assert (first.number, second.number) == (1, 2)
+            await until_forked(4)
+            zygote.bury(1)
+            assert (await first.reports.get()).state == "gone"
+            third = await house.hire()
+            assert third.number == 3
+            await until_forked(5)
+            assert zygote.forked == [1, 2, 3, 4, 1]
+            assert buried == [1]
+            for number in (1, 2, 3, 4):
+                zygote.bury(number)
+            while sorted(buried) != [1, 1, 2, 3, 4]:
+                await asyncio.sleep(0.01)
+            keeping.cancel()
+
+    monkeypatch.setattr(Zygote, "start", start)
+    asyncio.run(scene())
+
+
+def test_seats_are_taken_and_freed() -> None:
+    async def scene() -> None:
+        house = Crew(slots=2, warm=0, environment={})
+        assert (house.take_seat(2), house.take_seat()) == (2, 1)
+        with pytest.raises(Full, match="All 2 slots are taken"):
+            house.take_seat()
+        house.free_seat(2)
+        assert house.free_seats == [2]
+        with pytest.raises(Full):
+            house.take_seat(1)
+
+    asyncio.run(scene())
