@@ -27,7 +27,10 @@ class Request:
 
     def json(self) -> Any:
         """Raises ValueError."""
-        return json.loads(self.body or b"null")
+        try:
+            return json.loads(self.body or b"null")
+        except RecursionError:
+            raise ValueError("The body is nested too deep.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 import socket
 from contextlib import suppress
+from struct import error as StructError  # noqa: N812 - as an exception is named
 from typing import Any, Final
 
 from aioice import stun
@@ -120,7 +121,7 @@ class IceLite(asyncio.DatagramProtocol):
 
     def _receive(self, data: bytes, addr: Address) -> None:
         if data[0] < 4:
-            with suppress(ValueError):  # not STUN after all
+            with suppress(ValueError, StructError):  # not STUN after all
                 self._answer(stun.parse_message(data), data, addr)
         elif addr == self._remote:
             self._note(data)

@@ -93,7 +93,7 @@ class Channel:
             async for text in self._socket:
                 try:
                     message = json.loads(text)
-                except ValueError:
+                except (ValueError, RecursionError):
                     return
                 match message:
                     case {"response": True, "id": int(serial), "ok": bool(agreed)}:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from struct import error as StructError  # noqa: N812 - as an exception is named
 from struct import pack, unpack_from
 from typing import Any, Final
 
@@ -76,7 +77,7 @@ class Relay(asyncio.DatagramProtocol):
                 channel, length = unpack_from("!HH", data)
                 allocation.send(channel, data[4 : 4 + length])
             return
-        with suppress(ValueError):
+        with suppress(ValueError, StructError):  # not STUN after all
             request = stun.parse_message(data)
             if request.message_class == stun.Class.REQUEST:
                 self._take(request, addr)

@@ -1,7 +1,10 @@
 """Where a character's files lie: a folder or one .zip, read with bounds and never left."""
 
+import lzma
 import stat
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -19,6 +22,18 @@ MAX_FILE: Final = 32 * 1024 * 1024
 """The longest file of a character (bytes), as it is when unpacked."""
 MAX_ENTRIES: Final = 256
 MAX_TOTAL: Final = 128 * 1024 * 1024
+BROKEN: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+"""What unpacking an archive raises that is damaged, encrypted or packed in an unusual way."""
 MAX_PIXELS: Final = 40_000_000
 """Of one picture: 160 MB while it is unpacked, and five times what a sheet needs."""
 
@@ -46,6 +61,8 @@ def open_source(path: Path) -> Source:
         raise InputError(
             f"The character {path} cannot be read ({error.strerror}); name another."
         ) from error
+    except BROKEN as error:
+        raise InputError(f"{path} cannot be unpacked ({_line(error)}); pack it anew.") from error
     if path.exists():
         raise InputError(f"{path} is no character: give a folder with a {MANIFEST}, or a .zip.")
     raise InputError(
@@ -86,7 +103,8 @@ class Archive:
         self.path = path
         self.name = path.stem
         with self._opened() as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            named = [entry for entry in archive.infolist() if entry.filename]
+        entries = [entry for entry in named if not entry.is_dir()]
         if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_TOTAL:
             raise InputError(
                 f"{path} holds more than {MAX_ENTRIES} files or {MAX_TOTAL // 2**20} MB; "
@@ -111,8 +129,10 @@ class Archive:
             try:
                 with archive.open(entry) as opened:
                     content = opened.read(MAX_FILE + 1)
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError) as error:
-                raise InputError(f"{file}: cannot be unpacked ({error}); pack it anew.") from error
+            except BROKEN as error:
+                raise InputError(
+                    f"{file}: cannot be unpacked ({_line(error)}); pack it anew."
+                ) from error
         if len(content) > MAX_FILE:
             raise InputError(_too_long(file))
         return content
@@ -120,8 +140,10 @@ class Archive:
     def _opened(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self.path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise InputError(f"{self.path} cannot be unpacked ({error}); pack it anew.") from error
+        except BROKEN as error:
+            raise InputError(
+                f"{self.path} cannot be unpacked ({_line(error)}); pack it anew."
+            ) from error
 
 
 def plain(file: str) -> str:

@@ -1,0 +1,302 @@
+"""Every parser of what others send us, each with what it may raise and what has to hold of it.
+
+A target takes any bytes. It raises AssertionError where an error repeats what it was given, and
+lets through whatever the parser raises that it does not declare: both are findings. Used with
+hypothesis by ``tests/test_parsers_property.py`` and with coverage by ``tests/fuzz/fuzz.py``.
+"""
+
+import asyncio
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from recorded import CountingRenderer
+
+from agent_side.join import JoinInfo
+from agent_side.wire import MAX_PAYLOAD, decode, encode
+from dispatcher.auth import Gate
+from dispatcher.errors import BadRequest, Forbidden, Unauthorized
+from dispatcher.ledger import End, Handed, NodeLedger, Renew, Serve, expiry_of
+from dispatcher.request import LENGTHS, participant_of, read_launch
+from dispatcher.seal import Seal
+from dispatcher.settings import Settings as DispatcherSettings
+from dispatcher.workers import _parse as parse_report
+from localroom.faults import Chaos, Faults
+from localroom.http import Request
+from localroom.ice import IceLite
+from localroom.protoo import Channel
+from localroom.relay import Relay
+from localroom.rtp import Exchange, begins_key_frame
+from localroom.sdp import NothingInCommonError
+from localroom.sdp import read as read_offer
+from worker.__main__ import read_join
+from worker.assignment import Assignment
+from worker.characters.folder import Character
+from worker.errors import InputError, SettingsError
+from worker.recording import Reader, pack
+from worker.replay import Stage
+from worker.timeline import timeline
+
+HOSTS: Final = ("api.videosdk.live",)
+SECRET: Final = "a-secret-of-thirty-two-characters"
+ENOUGH: Final = 12
+"""So many characters in a row are no chance: an error that has them repeats what it was given."""
+
+OUR_WORDS: Final = re.compile(
+    "|".join([*(f"`{name}`" for name in LENGTHS), "`metadata`", "signaling_base_url"])
+)
+MEMORY: Final = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
+ADDRESS: Final = ("127.0.0.1", 4711)
+
+GATE: Final = Gate(
+    DispatcherSettings(
+        auth=("jwt", "basic", "bearer"),
+        jwt_keys=(("apikey", SECRET),),
+        basic_keys=(("user", SECRET),),
+        bearer_keys=(SECRET,),
+    )
+)
+JWT_GATE: Final = Gate(DispatcherSettings(auth=("jwt",), jwt_keys=(("apikey", SECRET),)))
+SEAL: Final = Seal(["A" * 43 + "="])
+
+
+class Target(NamedTuple):
+    """`about` says which input it is; `run` takes one."""
+
+    about: str
+    run: Callable[[bytes], None]
+
+
+@contextmanager
+def quiet(given: bytes | str, *declared: type[Exception]) -> Iterator[None]:
+    """Errors of the `declared` kinds are fine, if they repeat nothing of what was `given`."""
+    try:
+        yield
+    except declared as error:
+        repeats_nothing(str(error), as_text(given))
+
+
+def repeats_nothing(told: str, given: str) -> None:
+    """The error's text is one line, with nothing in it of what was given."""
+    told = OUR_WORDS.sub("", told)
+    pieces = (told[at : at + ENOUGH] for at in range(len(told) - ENOUGH + 1))
+    assert not any(piece in given for piece in pieces), f"{told} repeats what was given"
+    assert told.isprintable(), "an error has more than one line"
+
+
+def as_text(given: bytes | str) -> str:
+    return given if isinstance(given, str) else given.decode(errors="replace")
+
+
+def launch(data: bytes) -> None:
+    with quiet(data, BadRequest):
+        join = read_launch(data, HOSTS)
+        assert join.signaling_base_url in HOSTS
+        assert join.participant_id
+        assert join.room_name.isprintable()
+        assert JoinInfo.from_json(join.to_json()) == join
+
+
+def token(data: bytes) -> None:
+    """What a token says of itself, and what it is worth at the gate."""
+    text = as_text(data)
+    name = participant_of(text)
+    assert name is None or (name.isprintable() and 0 < len(name) <= LENGTHS["participant_id"])
+    expiry = expiry_of(text)
+    assert expiry is None or expiry > 0
+    with quiet(text, Unauthorized, Forbidden):
+        GATE.by_token(JoinInfo("room", text, "face"))
+        raise AssertionError("a token that nobody has signed was let in")
+
+
+def header(data: bytes) -> None:
+    """The Authorization header, as a server reads it: latin-1."""
+    text = data.decode("latin-1")
+    caller = GATE.by_header(text, "peer:127.0.0.1")
+    assert caller is None or SECRET in text or text.lower().startswith("basic ")
+    for gate in (GATE, JWT_GATE):
+        with quiet(text, Unauthorized, Forbidden):
+            gate.operator(text, "peer:127.0.0.1")
+
+
+def wire(data: bytes) -> None:
+    """Packets of the data channel: bytes, or text where the SDK takes them for some."""
+    payloads: list[object] = [data]
+    with suppress(UnicodeDecodeError):
+        payloads.append(data.decode())
+    for payload in payloads:
+        for reliable in (False, True):
+            message = decode(payload, reliable=reliable)
+            if message is None:
+                continue
+            assert len(data) <= MAX_PAYLOAD
+            with suppress(ValueError):  # written by us it may be longer than a packet
+                again = encode(message)
+                assert decode(again.payload, reliable=again.reliable) == message
+
+
+def join(data: bytes) -> None:
+    """The first line of a worker's stdin."""
+    with quiet(data, SettingsError):
+        request, assignment = read_join(BytesIO(data))
+        assert request.room_name
+        assert assignment == Assignment.from_json(data.partition(b"\n")[0])
+    with quiet(data, ValueError):
+        JoinInfo.from_json(data)
+    assert Assignment.from_json(data).epoch >= 0
+
+
+def manifest(data: bytes) -> None:
+    """A character's manifest; its faults name entries and files, so they may repeat those."""
+
+    class Only:
+        name = "fuzzed"
+
+        def read(self, file: str) -> bytes:
+            if file == "manifest.json":
+                return data
+            raise InputError(f"{file}: is missing.")
+
+    character, faults, _ = Character.parse(Only())
+    assert (character is None) == bool(faults)
+
+
+def archive(data: bytes) -> None:
+    """A character's .zip."""
+    with a_file(data, ".zip") as path, suppress(InputError):
+        Character.read(path)
+
+
+def recording(data: bytes) -> None:
+    """A file for ``avatar replay``, as it is and as the lines of one."""
+    for content in (data, pack(data)):
+        with a_file(content, ".avatar") as path, suppress(InputError):
+            for text in timeline(Reader(path)):
+                assert text.isprintable()
+            stage = Stage(CountingRenderer())
+            list(stage.shots(Reader(path).lines()))
+            assert stage.flaw.isprintable()
+
+
+def sealed(data: bytes) -> None:
+    """What a node finds in Redis in the place of a join request."""
+    assert SEAL.open(as_text(data)) is None
+
+
+def letter(data: bytes) -> None:
+    """What a node finds in its mailbox in Redis, as its script hands it out: JSON."""
+    try:
+        parts = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(parts, list):
+        asyncio.run(_posted(parts))
+
+
+async def _posted(parts: list[Any]) -> None:
+    class Nowhere:
+        async def call(self, *arguments: object) -> None: ...
+
+    ledger = NodeLedger("redis://127.0.0.1:1", SEAL, name="node")
+    ledger._store = Nowhere()  # type: ignore[assignment]
+    letter = await ledger._read(parts)
+    assert letter is None or isinstance(letter, Serve | Renew | End | Handed)
+
+
+def report(data: bytes) -> None:
+    """A line that a worker, or a library in it, has printed."""
+    said = parse_report(data)
+    assert said is None or all(type(value) is int for value in said.counters.values())
+
+
+def offer(data: bytes) -> None:
+    """SDP of one who wants to watch; errors name lines of the standard."""
+    with suppress(ValueError, NothingInCommonError):
+        read_offer(data.decode(errors="replace"))
+
+
+def faults(data: bytes) -> None:
+    """What a test asks of the local room; its errors name what it said."""
+    with suppress(ValueError):
+        Faults.parse(Request("PUT", "/faults", data).json())
+
+
+def protoo(data: bytes) -> None:
+    """A message of a peer's WebSocket."""
+    asyncio.run(_signalled(data))
+
+
+async def _signalled(data: bytes) -> None:
+    class Socket:
+        def __init__(self) -> None:
+            self._texts = [as_text(data)]
+
+        def __aiter__(self) -> "Socket":
+            return self
+
+        async def __anext__(self) -> str:
+            if not self._texts:
+                raise StopAsyncIteration
+            return self._texts.pop()
+
+    async def handle(method: str, asked: dict[str, object]) -> dict[str, object]:
+        return {}
+
+    await Channel(Socket())._read(handle)  # type: ignore[arg-type]
+
+
+def datagrams(data: bytes) -> None:
+    """What reaches the local room's sockets, before anybody has proven anything."""
+    asyncio.run(_received(data))
+
+
+async def _received(data: bytes) -> None:
+    class Socket:
+        def sendto(self, data: bytes, addr: object) -> None: ...
+        def is_closing(self) -> bool:
+            return False
+
+    ice, relay, exchange = IceLite("peer", Chaos()), Relay("127.0.0.1"), Exchange()
+    relay.connection_made(Socket())  # type: ignore[arg-type]
+    ice.datagram_received(data, ADDRESS)
+    relay.datagram_received(data, ADDRESS)
+    exchange.on_rtp(data)
+    exchange.on_rtcp(data)
+    if len(data) >= 12:
+        begins_key_frame(data)
+
+
+@contextmanager
+def a_file(content: bytes, suffix: str) -> Iterator[Path]:
+    descriptor, name = tempfile.mkstemp(suffix, "avatar-fuzz-", MEMORY)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        yield Path(name)
+    finally:
+        Path(name).unlink()
+
+
+TARGETS: Final[dict[str, Target]] = {
+    "launch": Target("the body of POST /launch", launch),
+    "token": Target("a token", token),
+    "header": Target("the header Authorization", header),
+    "wire": Target("a packet of the data channel", wire),
+    "join": Target("the join request and assignment on a worker's stdin", join),
+    "report": Target("a line on a worker's stdout", report),
+    "letter": Target("a letter in a node's mailbox", letter),
+    "sealed": Target("a sealed join request in Redis", sealed),
+    "manifest": Target("a character's manifest", manifest),
+    "archive": Target("a character's .zip", archive),
+    "recording": Target("a recording", recording),
+    "offer": Target("a watcher's SDP", offer),
+    "faults": Target("faults for the local room", faults),
+    "protoo": Target("a message of the local room's signalling", protoo),
+    "datagrams": Target("a datagram to the local room", datagrams),
+}
