@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # A peer that is gone before its WebSocket is open is no fault of the room.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
         faults = Faults.parse(json.loads(chosen.faults))
         config = Config(chosen.host, chosen.port, chosen.control_port, chosen.relay, faults)

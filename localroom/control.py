@@ -92,6 +92,7 @@ def _peer(peer: Peer) -> dict[str, Any]:
         "producers": [
             {
                 "kind": each.kind,
+                "ssrc": each.ssrc,
                 "packets": each.packets,
                 "bytes": each.bytes,
                 "retransmissions": each.retransmissions,

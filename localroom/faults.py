@@ -15,6 +15,9 @@ Chance = float | tuple[bool, ...]
 ENTRY: Final = ("ok", "401", "500", "silent")
 """How the request for a configuration is answered."""
 
+EVICTION: Final = ("told", "silent")
+"""How whoever joins under an id that is taken takes its place."""
+
 MAX_DELAY_S: Final = 60.0
 
 
@@ -58,6 +61,9 @@ class Faults:
     datagrams: DatagramFaults = DatagramFaults()
     peers: Mapping[str, PeerFaults] = field(default_factory=dict)
     entry: str = "ok"
+    eviction: str = "told"
+    """``silent``: whoever loses its place to a newcomer of the same id is gone for all others,
+    and goes on as if it were not."""
     seed: int = 1
 
     @classmethod
@@ -67,6 +73,9 @@ class Faults:
         entry, seed = str(known.get("entry", "ok")), known.get("seed", 1)
         if entry not in ENTRY:
             raise ValueError(f"`entry` has to be one of {', '.join(ENTRY)}.")
+        eviction = str(known.get("eviction", "told"))
+        if eviction not in EVICTION:
+            raise ValueError(f"`eviction` has to be one of {', '.join(EVICTION)}.")
         if type(seed) is not int:
             raise ValueError("`seed` has to be a whole number.")
         peers = known.get("peers", {})
@@ -77,6 +86,7 @@ class Faults:
             _leaf(DatagramFaults, known.get("datagrams", {})),
             {name: _peer(faults) for name, faults in peers.items()},
             entry,
+            eviction,
             seed,
         )
 

@@ -212,6 +212,11 @@ class Peer:
         """Whether somebody's microphone or camera is on."""
         self._announce_state(producer, on=on)
 
+    @property
+    def evicted_silently(self) -> bool:
+        """Whether it is not to know that another one has its place."""
+        return self._ground.chaos.faults.eviction == "silent"
+
     def tell_to_leave(self) -> None:
         """The SDK leaves without an answer; if it does not, its socket is closed."""
         self.channel.request("close", {})

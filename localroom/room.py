@@ -42,22 +42,27 @@ class Room:
         older = self.peers.get(peer.id)
         self.peers[peer.id] = peer
         if older is not None:
-            older.tell_to_leave()
-            await self._part_from(older)
+            unaware = older.evicted_silently
+            if not unaware:
+                older.tell_to_leave()
+            self._part_from(older)
+            if not unaware:
+                await older.close()
 
     async def dismiss(self, peer: Peer) -> None:
         """The peer is gone; may be called twice, and for one that was evicted."""
         if self.peers.get(peer.id) is peer:
             del self.peers[peer.id]
-            await self._part_from(peer)
+            self._part_from(peer)
+        if not peer.closed:
+            await peer.close()
 
-    async def _part_from(self, peer: Peer) -> None:
+    def _part_from(self, peer: Peer) -> None:
         if peer.joined:
             for other in self.members():
                 other.part(peer)
         for producer in peer.producers.values():
             self._audience.withdrawn(self.id, producer, ())
-        await peer.close()
 
     def close(self) -> None:
         """Everybody is told to leave."""

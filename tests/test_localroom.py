@@ -123,6 +123,26 @@ async def test_a_second_peer_with_the_same_id_evicts_the_first(stage: RoomStage)
 
 
 @on_stage
+async def test_a_peer_that_is_evicted_silently_goes_on_and_nobody_hears_it(
+    stage: RoomStage,
+) -> None:
+    await asyncio.to_thread(stage.local.set_faults, Faults(eviction="silent"))
+    watcher = await stage.enter("watcher")
+    events, data = Events(watcher), Listener(watcher)
+    first = await stage.enter("twin")
+    evicted = Events(first)
+    second = await stage.enter("twin")
+    await first.send("it was me", RELIABLE)
+    await second.send("it is me", RELIABLE)
+    await until(lambda: data.data)
+    assert payloads(data) == ["it is me"]
+    assert events.people == [("joined", "twin"), ("left", "twin"), ("joined", "twin")]
+    assert "CLOSED" not in evicted.states
+    await stage.exit(first)
+    assert set(await stage.state()) == {"watcher", "twin"}
+
+
+@on_stage
 async def test_when_all_have_left_no_room_is_left(stage: RoomStage) -> None:
     peers = [await stage.enter(name) for name in ("a", "b")]
     assert set(await stage.state()) == {"a", "b"}

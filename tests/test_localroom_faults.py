@@ -67,6 +67,7 @@ def test_faults_survive_json() -> None:
         DatagramFaults(loss=0.05, delay_s=0.1),
         {"agent": PeerFaults(MessageFaults(duplicate=0.1))},
         "401",
+        "silent",
         9,
     )
     assert Faults.parse(json.loads(json.dumps(faults.as_json()))) == faults
@@ -86,6 +87,7 @@ def test_faults_survive_json() -> None:
         ({"peers": []}, "`peers`"),
         ({"peers": {"a": {"entry": "ok"}}}, "known here: datagrams, messages"),
         ({"entry": "404"}, "`entry`"),
+        ({"eviction": "loud"}, "`eviction`"),
         ({"seed": 1.5}, "`seed`"),
     ],
 )

@@ -94,10 +94,17 @@ class Caller:
 @asynccontextmanager
 async def caller(stage: RoomStage, running: Dispatcher) -> AsyncIterator[Caller]:
     """An agent that has joined, whose face has been asked for and is ready."""
+    async with calling(stage, str(running.http.base_url)) as agent:
+        yield agent
+
+
+@asynccontextmanager
+async def calling(stage: RoomStage, dispatcher_url: str) -> AsyncIterator[Caller]:
+    """The same, whose face is asked for at a dispatcher that is somewhere else."""
     peer = await stage.enter("agent", is_agent=True)
     out = AvatarAudioOut(
         credentials=AvatarCredentials(FACE, TOKEN),
-        avatar_dispatcher_url=str(running.http.base_url.join("/launch")),
+        avatar_dispatcher_url=f"{dispatcher_url.rstrip('/')}/launch",
         room_id=stage.room_id,
     )
     calling = Caller(peer, out)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -42,7 +43,8 @@ class Footprint:
     """What is there: our processes by their role, and files in the temporary folder."""
 
     processes: dict[str, Process]
-    files: frozenset[str]
+    files: Counter[str]
+    """By their names; which seats the waiting workers have does not matter."""
 
     @property
     def counts(self) -> dict[str, object]:
@@ -66,7 +68,10 @@ class House:
         waiting = sorted(self.running.family() - {zygote, room})
         roles = {"dispatcher": self.running.process.pid, "zygote": zygote, "room": room}
         roles |= {f"waiting worker {number}": pid for number, pid in enumerate(waiting, 1)}
-        files = frozenset(str(each.relative_to(self.folder)) for each in self.folder.rglob("*"))
+        files = Counter(
+            re.sub(r"(?<=gauge_livesum_seat)\d+", "", str(each.relative_to(self.folder)))
+            for each in self.folder.rglob("*")
+        )
         return Footprint({role: process(pid) for role, pid in roles.items()}, files)
 
     async def session(self, name: str, end: str) -> None:

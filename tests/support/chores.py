@@ -1,0 +1,75 @@
+"""What operators do while faces speak: stop a node, and update all nodes or all dispatchers."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cluster import DRAIN_S, Cluster, Node, Program
+from talking import UNBROKEN_S, Talk
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """What an operator does; `do` returns in words what went wrong.
+
+    `hands_over` says that a node has to hand its faces over in the end.
+    """
+
+    name: str
+    hands_over: bool
+    do: Callable[[Cluster, Sequence[Talk]], Awaitable[list[str]]]
+
+
+async def _scale_down(running: Cluster, talks: Sequence[Talk]) -> list[str]:
+    return await _retire(running, running.home(talks[0].session), talks)
+
+
+async def _update_nodes(running: Cluster, talks: Sequence[Talk]) -> list[str]:
+    """One after the other, each when its successor takes sessions."""
+    wrong = []
+    for old in list(running.nodes):
+        running.succeed(old)
+        await asyncio.to_thread(running.until_ready)
+        wrong += await _retire(running, old, talks)
+    return wrong
+
+
+async def _update_dispatchers(running: Cluster, _: Sequence[Talk]) -> list[str]:
+    wrong = []
+    for each in running.dispatchers:
+        wrong += await _stop(each)
+        each.start()
+        await asyncio.to_thread(running.until_ready)
+    return wrong
+
+
+async def _retire(running: Cluster, node: Node, talks: Sequence[Talk]) -> list[str]:
+    """Tell a node to stop. Its faces have to speak on until its drain time is over."""
+    sessions = [await asyncio.to_thread(running.session, each.session_id) for each in talks]
+    told_s = time.monotonic()
+    wrong = await _stop(node)
+    for talk, session in zip(talks, sessions, strict=True):
+        if session and running.named(session) == node.name:
+            pauses = talk.silences(told_s, time.monotonic())
+            wrong += [
+                f"{node.name} cut a face {each.began_s - told_s:.1f} s after SIGTERM"
+                for each in pauses
+                if each.began_s - told_s < DRAIN_S - UNBROKEN_S
+            ]
+    return wrong
+
+
+async def _stop(program: Program) -> list[str]:
+    program.signal(signal.SIGTERM)
+    status = await asyncio.to_thread(program.wait)
+    return [f"{program.name} exited with status {status}"] if status else []
+
+
+CHORES: Final = (
+    Chore("a node is told to stop: scale-down", True, _scale_down),
+    Chore("rolling update of the nodes", True, _update_nodes),
+    Chore("rolling update of the dispatchers", False, _update_dispatchers),
+)

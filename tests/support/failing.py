@@ -1,0 +1,146 @@
+"""What may fail while faces speak: how it is struck and mended, and whose speech may break."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import redis
+from cluster import LEASE_S, REDIS_PORT, Cluster, Node
+from onlooker import PIECE_S
+from talking import Talk
+
+HOLD_S: Final = LEASE_S + 3.0
+"""How long a failure lasts: past the end of any lease."""
+
+HEALED_S: Final = 2.0
+"""How long one who is replaced may go on that could not know it, and can now; what it sends
+the room takes no more."""
+
+HEALED: Final = round(HEALED_S / PIECE_S)
+APART: Final = round((HOLD_S + HEALED_S) / PIECE_S)
+"""The documented case: a worker speaks on whose node cannot reach Redis, or stands still."""
+
+Hit = Literal["the face", "its node's", "nobody's"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a failure may touch: the cluster, and the face that it is aimed at."""
+
+    cluster: Cluster
+    talk: Talk
+
+    @property
+    def node(self) -> Node:
+        return self.cluster.home(self.talk.session)
+
+
+Strike = Callable[[Scene], Callable[[], None] | None]
+"""Breaks something; returns what repairs it, where starting it again does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Something that fails.
+
+    `hit` is whose speech may break, `doubles` in how many tenths of a second two may send one
+    face's pictures. In a `discreet` room whoever is replaced is gone for all others but is not
+    told, so that our own fence alone ends it. `store` says that no new session can be had.
+    """
+
+    name: str
+    hit: Hit
+    strike: Strike
+    doubles: int = 0
+    discreet: bool = False
+    store: bool = False
+
+
+def _kill_worker(scene: Scene) -> None:
+    os.kill(scene.cluster.worker(scene.talk.session), signal.SIGKILL)
+
+
+def _kill_node(scene: Scene) -> None:
+    scene.node.kill()
+
+
+def _kill_dispatcher(scene: Scene) -> None:
+    scene.cluster.dispatchers[0].kill()
+
+
+def _kill_redis(scene: Scene) -> None:
+    scene.cluster.redis.kill()
+
+
+def _empty_redis(scene: Scene) -> None:
+    with redis.Redis(scene.cluster.redis.host.address, REDIS_PORT) as store:
+        store.flushall()
+
+
+def _cut_off(scene: Scene) -> Callable[[], None]:
+    scene.node.host.cut()
+    return scene.node.host.restore
+
+
+def _cut_off_redis(scene: Scene) -> Callable[[], None]:
+    scene.node.host.block(scene.cluster.redis.host.address, REDIS_PORT)
+    return scene.node.host.restore
+
+
+def _stop_host(scene: Scene) -> Callable[[], None]:
+    scene.node.host.pause()
+    return scene.node.host.resume
+
+
+def _stop_worker(scene: Scene) -> Callable[[], None]:
+    return _stopped(scene.cluster.worker(scene.talk.session))
+
+
+def _stop_node(scene: Scene) -> Callable[[], None]:
+    return _stopped(scene.node.pid)
+
+
+def _stop_dispatcher(scene: Scene) -> Callable[[], None]:
+    return _stopped(scene.cluster.dispatchers[0].pid)
+
+
+def _stop_redis(scene: Scene) -> Callable[[], None]:
+    return _stopped(scene.cluster.redis.pid)
+
+
+def _stopped(pid: int) -> Callable[[], None]:
+    os.kill(pid, signal.SIGSTOP)
+
+    def go_on() -> None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+    return go_on
+
+
+def _discreet(name: str, strike: Strike, doubles: int) -> Failure:
+    """A node's failure where the room keeps to itself who is replaced."""
+    return Failure(f"{name}, discreet room", "its node's", strike, doubles, discreet=True)
+
+
+FAILURES: Final = (
+    Failure("kill -9 of a worker", "the face", _kill_worker),
+    Failure("kill -9 of a node", "its node's", _kill_node),
+    Failure("kill -9 of a dispatcher", "nobody's", _kill_dispatcher),
+    Failure("kill -9 of Redis, which comes back empty", "nobody's", _kill_redis, store=True),
+    Failure("Redis emptied (FLUSHALL)", "nobody's", _empty_redis, store=True),
+    Failure("a node cut off from all", "its node's", _cut_off, HEALED),
+    _discreet("a node cut off from all", _cut_off, HEALED),
+    Failure("a node cut off from Redis alone", "its node's", _cut_off_redis),
+    _discreet("a node cut off from Redis alone", _cut_off_redis, APART),
+    Failure("SIGSTOP of a worker", "the face", _stop_worker),
+    Failure("SIGSTOP of a node's program", "its node's", _stop_node),
+    _discreet("SIGSTOP of a node's program", _stop_node, APART),
+    Failure("SIGSTOP of a node's whole host", "its node's", _stop_host, HEALED),
+    _discreet("SIGSTOP of a node's whole host", _stop_host, HEALED),
+    Failure("SIGSTOP of a dispatcher", "nobody's", _stop_dispatcher),
+    Failure("SIGSTOP of Redis", "nobody's", _stop_redis, store=True),
+)
