@@ -82,6 +82,11 @@ HELLO_PATIENCE_S: Final = 1.5
 Also how long new turns wait for its answer once it has announced version 2 after all.
 """
 
+SUCCESSOR_PATIENCE_S: Final = 10.0
+"""The same for one that follows a worker of version 2, and is most likely another of its kind: on
+a machine that is overrun it may take its time. Once greeted it takes bare speech for noise, so
+that a long turn that was begun in version 1 would be lost on it."""
+
 ACK_PATIENCE_S: Final = 3.0
 """A version-1 turn has ended when its ack is so late: stock workers swallow some."""
 
@@ -204,6 +209,8 @@ class Speaker:
         self._hello_due: float | None = None
         self._hello_interval_s = HELLO_FIRST_S
         self._hello_until = 0.0
+        self._follows_2 = False
+        """The last worker spoke version 2."""
         self._repeater = Repeater()
         self._acks: deque[Message] = deque()
         self._sequence = 0
@@ -388,7 +395,7 @@ class Speaker:
         if self.version and self._turns:
             due.append(now + CHUNK_S)
         if self.version == 0 and self._present_since is not None:
-            due.append(self._present_since + HELLO_PATIENCE_S)
+            due.append(self._present_since + self._hello_patience_s)
         return max(now, min(due))
 
     def _next_control(self, now: float) -> Message | None:
@@ -599,6 +606,10 @@ class Speaker:
         self._hello_until = now + HELLO_PATIENCE_S
 
     @property
+    def _hello_patience_s(self) -> float:
+        return max(HELLO_PATIENCE_S, SUCCESSOR_PATIENCE_S if self._follows_2 else 0.0)
+
+    @property
     def _changes_version(self) -> bool:
         """A worker that was greeted takes no new turn in version 1."""
         return self._hello_due is not None or self._postponed_ready is not None
@@ -623,6 +634,7 @@ class Speaker:
         self._lag_s = _lag_s(now - self._greeted_at)
         self._resume_unheard()
         self.version = 2
+        self._follows_2 = True
         self.events.append(WorkerReady(2))
         self.acts.found(self._stream, ready.face, now)
         over = self._first_unheard()[0] - 1
@@ -674,8 +686,9 @@ class Speaker:
         self.acts.expire(now)
         since = self._present_since
         if self.version == 0 and self._attached:
-            if since is not None and now >= since + HELLO_PATIENCE_S:
+            if since is not None and now >= since + self._hello_patience_s:
                 self.version = 1
+                self._follows_2 = False
                 self._hello_due = None
                 self.events.append(WorkerReady(1))
             waiting_since = max(

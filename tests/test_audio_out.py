@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import ModuleType, SimpleNamespace
@@ -1246,12 +1246,16 @@ class Dispatcher(BaseHTTPRequestHandler):
 
     statuses: ClassVar[list[int]] = []
     requests: ClassVar[list[tuple[str, dict[str, str], Any]]] = []
+    asked: ClassVar[str] = ""
+    """What each of its answers says when to come again."""
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
         body = json.loads(self.rfile.read(length))
         self.requests.append((self.path, dict(self.headers), body))
         self.send_response(self.statuses.pop(0) if self.statuses else 200)
+        if self.asked:
+            self.send_header("Retry-After", self.asked)
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
@@ -1332,6 +1336,39 @@ def test_a_dispatcher_that_is_full_is_asked_again() -> None:
     assert len(requests) == 4
 
 
+def test_a_dispatcher_that_says_too_many_is_asked_again() -> None:
+    with dispatcher(429, 503, 429) as (port, requests):
+        connect(f"http://127.0.0.1:{port}/launch")
+    assert len(requests) == 4
+    too_many = pytest.raises(AvatarError, match=r"429.*AVATAR_RATE")
+    with dispatcher(*[429] * 9) as (port, requests), too_many:
+        connect(f"http://127.0.0.1:{port}/launch")
+    assert len(requests) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "pauses"),
+    [("", [0.0]), ("2", [2.0]), ("5", [5.0]), ("6", []), ("9" * 99, []),
+     ("Wed, 21 Oct 2015 07:28:00 GMT", [0.0]), ("-1", [0.0]), ("\u00b2", [0.0])],
+)  # fmt: skip
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_dispatcher_is_asked_again_when_it_says(
+    monkeypatch: pytest.MonkeyPatch, status: int, asked: str, pauses: list[float]
+) -> None:
+    """A pause that is too long for an agent is an error at once."""
+    paused: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        paused.append(seconds)
+
+    monkeypatch.setattr(launch, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(Dispatcher, "asked", asked)
+    too_long = nullcontext() if pauses else pytest.raises(AvatarError, match=str(status))
+    with dispatcher(status) as (port, _), too_long:
+        connect(f"http://127.0.0.1:{port}/launch")
+    assert paused == pauses
+
+
 def test_a_dispatcher_that_stays_full_is_an_error() -> None:
     full = pytest.raises(AvatarError, match=r"503.*capacity")
     with dispatcher(*[503] * 9) as (port, requests), full:
@@ -1341,7 +1378,14 @@ def test_a_dispatcher_that_stays_full_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("status", "advice"),
-    [(401, "user:password@"), (403, "user:password@"), (404, "path"), (422, "log"), (500, "log")],
+    [
+        (401, "user:password@.*sign the token"),
+        (403, "allow_join"),
+        (404, "path"),
+        (409, "Another face"),
+        (422, "log"),
+        (500, "log"),
+    ],
 )
 def test_a_dispatcher_that_refuses_is_an_error_at_once(status: int, advice: str) -> None:
     refused = pytest.raises(AvatarError, match=f"{status}.*{advice}")

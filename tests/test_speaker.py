@@ -20,6 +20,7 @@ from agent_side.speaker import (
     RESEND_GAP_S,
     RESEND_MAX_S,
     RESEND_S,
+    SUCCESSOR_PATIENCE_S,
     WINDOW_S,
     WORKER_PATIENCE_S,
     Speaker,
@@ -260,6 +261,29 @@ def test_a_worker_that_does_not_answer_speaks_version_1() -> None:
     line.wait(0.1)
     assert line.speaker.version == 1
     assert line.events == [WorkerReady(1)]
+
+
+def test_a_worker_that_follows_one_of_version_2_may_take_its_time() -> None:
+    line = line2()
+    line.say(3 * CHUNK)
+    line.wait(0.1)
+    line.speaker.absent(line.now)
+    line.speaker.present(line.now)
+    assert pcm(line.wait(SUCCESSOR_PATIENCE_S - 0.2)) == b""
+    messages = line.hear(AvatarReady("another worker", STREAM))
+    assert spoken(messages + line.wait(0.5), turn=1) == voice(3 * CHUNK)
+
+
+def test_a_stock_worker_may_follow_one_of_version_2() -> None:
+    line = line2()
+    line.speaker.absent(line.now)
+    line.speaker.present(line.now)
+    line.wait(SUCCESSOR_PATIENCE_S + 0.1)
+    assert line.speaker.version == 1
+    line.speaker.absent(line.now)
+    line.speaker.present(line.now)
+    line.wait(HELLO_PATIENCE_S + 0.1)
+    assert line.speaker.version == 1, "and then it is known for one"
 
 
 def test_the_sender_is_woken_when_patience_ends() -> None:

@@ -585,3 +585,25 @@ def test_a_second_worker_counts_words_from_where_it_goes_on():
     assert prompt == Prompt(
         1, (renderer.Word("word0.25", 0.0, 0.25), renderer.Word("word0.75", 0.25, 0.75))
     )
+
+
+def test_a_chunk_behind_a_hole_is_a_gap():
+    worker = Worker()
+    pcm = voice(RATE)
+    worker.hears_chunk(1, pcm, 0, 480)
+    worker.hears_chunk(1, pcm, 960, 1440)
+    worker.hears_chunk(1, pcm, 1440, 1920)
+    assert worker.version.gaps == 1
+    worker.hears_chunk(1, pcm, 480, 960)
+    worker.hears_chunk(2, pcm, 480, 960)
+    assert worker.version.gaps == 2
+
+
+def test_a_turn_is_unacked_until_the_agent_says_that_it_knows_its_end():
+    worker = Worker()
+    worker.hears_chunk(1, voice(480))
+    assert worker.version.unacked == 1
+    worker.hears_interrupt(1)
+    assert worker.version.unacked == 1
+    worker.hears(Ack(STREAM, "turn_ended", 1))
+    assert worker.version.unacked == 0
