@@ -82,6 +82,7 @@ class Features:
 
     def __init__(self, filters: Floats = FILTERS) -> None:
         self._filters = filters
+        self._padded = np.zeros((GROUP, FFT), np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -100,7 +101,8 @@ class Features:
         """The features, (GROUP, FEATURES), of the next GROUP_SAMPLES samples."""
         self._sound[:-GROUP_SAMPLES] = self._sound[GROUP_SAMPLES:]
         self._sound[-GROUP_SAMPLES:] = pcm
-        spectrum = np.fft.rfft(self._frames * _WINDOW, FFT)[:, :BINS]
+        np.multiply(self._frames, _WINDOW, out=self._padded[:, :WINDOW])
+        spectrum = np.fft.rfft(self._padded)[:, :BINS]
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         bands = np.matmul(power.astype(np.float32), self._filters)
         bands *= _SCALE

@@ -50,6 +50,7 @@ TONGUE_ABOVE: Final = 0.3
 
 _LEAST: Final = np.float32(30.0)
 """Minus a logit that is as good as any lesser."""
+_NONE: Final = np.float32(0.0)
 _ONE: Final = np.float32(1.0)
 
 _SIL: Final = VISEMES.index("sil")
@@ -129,11 +130,10 @@ class Reader:
             if left is not None:
                 likely[hop] *= left
                 pressed[hop] *= left[_PP]
-        opening = np.clip(out[:, -3], 0.0, 1.0)
+        opening, rounding = np.minimum(np.maximum(out[:, -3:-1], _NONE), _ONE).T
         for hop, together in enumerate((pressed > PRESSED).tolist()):
             if self._shut(pressed=together):
                 opening[hop] = min(opening[hop], PRESSED_OPENING)
-        rounding = np.clip(out[:, -2], 0.0, 1.0)
         for hop, row in enumerate(likely):
             likely[hop] = self._steadied(row)
         skipped = min(GROUP, max(0, -self._hops))
@@ -167,6 +167,8 @@ def read(pcm: Pcm, weights: net.Weights | None = None) -> Track:
 def joined(tracks: Iterable[Track]) -> Track:
     """One track after the other."""
     parts = list(tracks)
+    if len(parts) == 1:
+        return parts[0]
     if not parts:
         nothing = np.zeros(0, np.float32)
         return Track(np.zeros((0, len(VISEMES)), np.float32), nothing, nothing, nothing)
