@@ -4,19 +4,27 @@ PYTHON ?= python3
 BIN := .venv/bin
 BENCH := PYTHONPATH=tests/support:benchmarks:. $(BIN)/python
 INTEROP := .venv-interop
+AUDIT := .venv-audit
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+REDIS := $(shell command -v redis-server)
 
-.PHONY: demo test lint bench bench-lipsync interop matrix soak browser clean
+.PHONY: demo test lint bench bench-lipsync bench-claims interop matrix chaos soak sizing fuzz audit
+.PHONY: lock browser services clean
 
 demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
 
-test: lint  ## everything that has to hold; without Chromium, all but what needs it
-	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) $(BIN)/python -m pytest -n auto --dist worksteal
+test: lint  ## everything that has to hold; without Chromium or Redis, all but what needs them
+	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) $(if $(REDIS),,AVATAR_NO_REDIS=1) \
+		$(BIN)/python -m pytest -n auto --dist worksteal
 
 browser:  ## Chromium for the tests, on Debian and as root
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends chromium
+
+services:  ## Redis, promtool and iptables for the tests, on Debian and as root; starts none of them
+	apt-get update -qq
+	apt-get install -y -qq --no-install-recommends redis-server prometheus iptables iproute2 openssl
 
 lint: .venv/installed
 	$(BIN)/ruff check
@@ -34,6 +42,9 @@ bench: .venv/installed  ## drawing; latencies of the design, of a launch, at a v
 bench-lipsync: .venv/installed  ## how well lips are read: a table and out/lipsync.json
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.lipsync.bench out
 
+bench-claims: .venv/installed  ## claims from eight dispatchers against a real Redis: out/claims.json
+	$(BENCH) benchmarks/claims.py out
+
 interop: $(INTEROP)/installed  ## our agent and worker with the stock ones; needs Python 3.12
 	$(INTEROP)/bin/python -m pytest tests/interop/stock_peers.py
 
@@ -41,11 +52,29 @@ matrix: .venv/installed  ## conversations while the network misbehaves: out/matr
 	@if tests/interop/newer_python >/dev/null; then $(MAKE) $(INTEROP)/installed; fi
 	$(BENCH) benchmarks/matrix.py out
 
+chaos: .venv/installed  ## all that can fail on three hosts while a face speaks: out/chaos.json; as root
+	$(BENCH) benchmarks/chaos.py out
+
+fuzz: $(AUDIT)/installed  ## noise for every parser of what others send, some seconds each
+	$(AUDIT)/bin/python tests/fuzz/fuzz.py all --seconds $(or $(SECONDS),5)
+
+audit: $(AUDIT)/installed  ## what is known against the locked dependencies; out/sbom.cdx.json
+	$(AUDIT)/bin/python benchmarks/audit.py out
+
+lock: $(AUDIT)/installed  ## requirements.lock anew, from pyproject.toml
+	{ echo "# All that the programs need at run time, tracing included, each with its hashes: make lock"; \
+	$(AUDIT)/bin/uv --no-config pip compile pyproject.toml --extra tracing --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--quiet; } > requirements.lock
+
+sizing: .venv/installed  ## what a session costs in CPU and memory: out/sizing.json
+	$(BENCH) benchmarks/sizing.py out
+
 soak: .venv/installed  ## a hundred sessions, then six at once: what is left behind
 	$(BENCH) benchmarks/soak.py out
 
 clean:
-	rm -rf .venv $(INTEROP) out build *.egg-info
+	rm -rf .venv $(INTEROP) $(AUDIT) out build *.egg-info
 
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -59,4 +88,9 @@ $(INTEROP)/installed: pyproject.toml tests/interop/requirements.txt
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement tests/interop/requirements.txt --editable .
 	$(INTEROP)/bin/python -m pip check
+	touch $@
+
+$(AUDIT)/installed: pyproject.toml
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[audit,dev]'
 	touch $@

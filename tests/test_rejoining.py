@@ -89,6 +89,32 @@ def test_a_place_that_is_lost_is_taken_anew() -> None:
     play(scene)
 
 
+def test_nobody_takes_a_place_anew_before_he_may() -> None:
+    """And asks before each attempt, as it may not be his any more by then."""
+    asked: list[asyncio.Event] = []
+
+    async def ask() -> None:
+        asked.append(asyncio.Event())
+        await asked[-1].wait()
+
+    async def scene(room: Room) -> None:
+        room.rejoining = Rejoining(room._make, ask)
+        await room.rejoining.join()
+        await asyncio.sleep(0)
+        room.refusals.append(JoinError("The room is closed for now."))
+        room.lose()
+        coming = asyncio.create_task(events_of(room, 3))
+        for attempt in (1, 2):
+            await asyncio.sleep(100.0)
+            assert (len(asked), len(room.made)) == (attempt, 1 + attempt), (
+                "the first was made by the room"
+            )
+            asked[-1].set()
+        assert (await coming)[-1] == Back()
+
+    play(scene)
+
+
 def test_nothing_is_published_while_the_worker_is_away() -> None:
     async def scene(room: Room) -> None:
         await room.rejoining.join()

@@ -27,7 +27,11 @@ DISTRIBUTION: Final = "avatar-face"
 PYTHON: Final = ">=3.11"
 """What is needed where the package is not installed and cannot say."""
 
-IMPORT_NAMES: Final = {"pillow": "PIL"}
+IMPORT_NAMES: Final = {
+    "pillow": "PIL",
+    "prometheus-client": "prometheus_client",
+    "pyjwt": "jwt",
+}
 """Distributions whose module has another name."""
 
 ENCODERS: Final = {
