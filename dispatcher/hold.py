@@ -20,8 +20,7 @@ SILENT_S: Final = 3.0
 class Hold:
     """A session that this node serves: what the ledger says of it, and who serves it."""
 
-    def __init__(self, held: Held, crew: Crew, lease_s: float) -> None:
-        now = asyncio.get_running_loop().time()
+    def __init__(self, held: Held, crew: Crew, lease_s: float, asked_at: float) -> None:
         self.held = held
         self.acked = False
         self.over = False
@@ -36,7 +35,7 @@ class Hold:
             crew,
             held.record.traceparent,
             changed=self._keep,
-            sure_until=now + min(UNACKED_S, lease_s),
+            sure_until=asked_at + min(UNACKED_S, lease_s),
             silent_s=max(SILENT_S, lease_s / 2),
             failures=ATTEMPTS - 1 if held.record.attempts else 0,
         )

@@ -62,6 +62,9 @@ UNREADABLE: Final = (
 )
 """What a letter raises that another version has written, or a hand."""
 
+TELLINGS: Final = 3
+"""How often something is said to a Redis that has just lost what it is about."""
+
 PAUSE_S: Final = 0.2
 """How long after a failure the replies are asked for again."""
 
@@ -165,9 +168,11 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Serve:
     """A session was claimed for `held.record.slot` of this node: give it a worker, then `ack`;
-    `nack` at once where that slot has none."""
+    `nack` at once where that slot has none. Its lease, until the ack, is 1.5 s from `asked_at`,
+    the event loop's time when Redis was asked."""
 
     held: Held
+    asked_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +290,10 @@ class Ledger:
                 await asyncio.sleep(PAUSE_S)
                 continue
             for reply in replies:
-                self._hear(reply)
+                try:
+                    self._hear(reply)
+                except UNREADABLE as error:  # another version's, or a hand's
+                    logger.error("a reply cannot be read (%s)", type(error).__name__)
 
     def _hear(self, reply: str) -> None:
         session_id, epoch, settlement = reply.split()
@@ -302,7 +310,7 @@ class Ledger:
         await self._store.close()
 
     async def ping(self) -> None:
-        """Return when Redis answers and lets us in (for readiness, and once at the start).
+        """Return when Redis answers and lets us in.
 
         Raises StoreDown, whose sentence says what is wrong (address, user, password, TLS)."""
         await self._store.ping()
@@ -430,27 +438,24 @@ class NodeLedger:
         """Close all connections, when the program ends."""
         await self._store.close()
 
-    async def ping(self) -> None:
-        """As Ledger.ping."""
-        await self._store.ping()
-
     async def heartbeat(self, idle: Sequence[int], slots: int) -> None:
         """Once a second: this node lives, has `slots` slots, and those of the numbers in `idle`
-        (none higher than `slots`) wait with a warm worker. Slots that are claimed stay so; the
+        (none higher than `slots`) are free. Slots that are claimed stay so; the
         others are given to no claim. The first one registers the node; more than 5 s without one
         hides it."""
         await self._store.call("heartbeat", self.node, slots, int(self._draining), *idle)
 
     async def offer(self, *numbers: int) -> None:
-        """These slots have a warm worker from now on; without waiting for the next heartbeat."""
+        """These slots are free from now on; without waiting for the next heartbeat."""
         await self._store.call("heartbeat", self.node, "", int(self._draining), *numbers)
 
     async def take(self, patience_s: float = 1.0) -> list[Letter]:
         """The letters in the mailbox, waiting for one up to `patience_s`; in a loop of its own
         task, on a connection of its own. A `Serve` whose claim is stale is left out."""
         await self._store.move(f"mbox:{self.node}", f"read:{self.node}", patience_s)
+        asked_at = asyncio.get_running_loop().time()
         answer = await self._store.call("take", self.node)
-        letters = [await self._read(_list(each)) for each in _list(answer)]
+        letters = [await self._read(_list(each), asked_at) for each in _list(answer)]
         return [letter for letter in letters if letter is not None]
 
     async def ack(self, held: Held) -> Verdict:
@@ -532,11 +537,17 @@ class NodeLedger:
 
     async def _say(self, script: str, held: Held, *arguments: str | int) -> Verdict:
         place = _place(held.record)
-        answer = _text(await self._store.call(script, *place, *arguments))
-        if answer == "missing":
-            await self._create(held)
+        for _ in range(TELLINGS):
             answer = _text(await self._store.call(script, *place, *arguments))
-        return _verdict(answer)
+            if answer == "missing":
+                await self._create(held)
+            elif answer == "back":  # its lease ran out, and nobody else has it yet
+                verdict = await self.ack(held)
+                if verdict is not Verdict.OK:
+                    return verdict
+            else:
+                return _verdict(answer)
+        raise StoreDown("Redis forgets what it is told; see why it is emptied, and try again.")
 
     async def _mend(self, held: Held, answer: str) -> Verdict:
         """Bring the record up to what this node holds, where `renew` found it to lack that."""
@@ -573,22 +584,22 @@ class NodeLedger:
             await self._store.call(owed.script, *arguments)
         self._owed.pop((record.key, record.epoch), None)
 
-    async def _read(self, parts: list[Reply]) -> Letter | None:
+    async def _read(self, parts: list[Reply], asked_at: float) -> Letter | None:
         """The letter, or None for one that this version cannot read: what is said of one session
         cannot end the others that the node serves."""
         try:
-            return await self._letter(parts)
+            return await self._letter(parts, asked_at)
         except UNREADABLE as error:
             logger.error("a letter cannot be read and is left out (%s)", type(error).__name__)
             return None
 
-    async def _letter(self, parts: list[Reply]) -> Letter | None:
+    async def _letter(self, parts: list[Reply], asked_at: float) -> Letter | None:
         kind, key = map(_text, parts[:2])
         match kind:
             case "serve":
                 record, join = _record(_mapping(parts[2])), self._open(_text(parts[3]))
                 if join is not None:
-                    return Serve(Held(record, join))
+                    return Serve(Held(record, join), asked_at)
                 logger.error("session %s cannot be read: %s", record.session_id, UNSEALED)
                 await self._store.call("nack", *_place(record), UNSEALED)
                 return None

@@ -214,7 +214,7 @@ class Node:
 
     async def _follow(self, letter: Serve | Renew | End | Handed) -> None:
         if isinstance(letter, Serve):
-            await self._take(letter.held)
+            await self._take(letter.held, letter.asked_at)
             return
         hold = self._holds.get(letter.key)
         if hold is None or hold.held.record.session_id != letter.session_id:
@@ -230,7 +230,7 @@ class Node:
             case _:
                 assert_never(letter)
 
-    async def _take(self, held: Held) -> None:
+    async def _take(self, held: Held, asked_at: float) -> None:
         """Serve it, or say at once that this node does not."""
         older = self._holds.get(held.key)
         if older is not None and older.is_no_older_than(held):
@@ -243,7 +243,7 @@ class Node:
             return
         if older is not None:
             older.serving.stop("It was claimed anew.")
-        hold = Hold(held, self._crew, self._lease_s)
+        hold = Hold(held, self._crew, self._lease_s, asked_at)
         self._holds[held.key] = hold
         self._running.add(hold)
         self._quiet.clear()
@@ -318,6 +318,9 @@ class Node:
             except StoreDown:  # the heartbeat says so
                 hold.changed.set()
                 await asyncio.sleep(AGAIN_S)
+            except Exception:  # one session's fault does not end the others
+                logger.exception("session %s cannot be told of", hold.serving.session_id)
+                hold.serving.stop("The node failed; its log says why.")
 
     def _obey(self, hold: Hold, verdict: Verdict, asked_at: float) -> None:
         match verdict:

@@ -23,6 +23,7 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004 - Redis' own, which is not Python's
     NoPermissionError,
     NoScriptError,
+    ReadOnlyError,
     RedisError,
     ResponseError,
     TimeoutError,  # noqa: A004
@@ -190,6 +191,10 @@ class _Line:
                 answers.append(await connection.read_response())
             except ResponseError as error:
                 answers.append(error)
+        if any(isinstance(answer, ReadOnlyError) for answer in answers):
+            # It was the primary, and its place is taken: the name leads to another by now.
+            await self.close()
+            raise ConnectionError("This Redis is a replica.")
         return answers
 
     async def close(self) -> None:

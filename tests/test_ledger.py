@@ -694,6 +694,68 @@ def test_a_node_that_comes_back_while_its_session_waits_keeps_it(play: Play) -> 
     play(happens)
 
 
+def test_a_report_of_a_session_that_waits_takes_it_back(play: Play) -> None:
+    """A node that was away may report before it renews."""
+
+    async def happens(it: Scene) -> None:
+        dispatcher, node = it.dispatcher(), await it.node()
+        held = await active(dispatcher, node)
+        lose_lease(it)
+        assert [each.became for each in await dispatcher.reap()] == ["waits"]
+        assert await node.enter(held) is Verdict.OK
+        record = await dispatcher.find(held.record.session_id)
+        assert record is not None
+        assert (record.state, record.slot, record.epoch) == ("active", node.slot(1), 1)
+        await it.node("other")
+        it.move(5)
+        it.server.settle()
+        assert await dispatcher.reap() == []
+
+    play(happens)
+
+
+def test_a_report_of_a_session_whose_slot_another_has_is_fenced(play: Play) -> None:
+    async def happens(it: Scene) -> None:
+        dispatcher, node = it.dispatcher(), await it.node()
+        held = await active(dispatcher, node)
+        lose_lease(it)
+        await dispatcher.reap()
+        await node.heartbeat([1], 1)
+        await dispatcher.claim(join("another room"))
+        await served(node)
+        assert await node.enter(held) is Verdict.FENCED
+
+    play(happens)
+
+
+def test_a_reply_that_nobody_has_written_is_left_out(play: Play) -> None:
+    async def happens(it: Scene) -> None:
+        dispatcher, node = it.dispatcher(), await it.node()
+        claim = await dispatcher.claim(join())
+        (listening,) = it.redis.hmget(f"{{av}}:sess:{claimed(claim).key}", "waiters")
+        it.redis.rpush(f"{{av}}:reply:{listening}", "nonsense", "id no-number acked")
+        await taken(node)
+        assert await dispatcher.settled(claimed(claim), SOON_S) == "acked"
+
+    play(happens)
+
+
+def test_a_redis_that_has_become_a_replica_is_left_for_the_one_that_the_name_leads_to() -> None:
+    with redis_server() as server:
+
+        async def happens() -> None:
+            async with scene(server) as it:
+                dispatcher, node = it.dispatcher(), await it.node()
+                it.redis.replicaof("127.0.0.1", free_port())
+                with pytest.raises(StoreDown):
+                    await dispatcher.claim(join())
+                it.redis.replicaof("NO", "ONE")
+                held = await active(dispatcher, node)
+                assert await node.renew([held]) == {held.key: Verdict.OK}
+
+        asyncio.run(happens())
+
+
 def test_a_slot_whose_letter_was_lost_is_given_again(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
@@ -1063,6 +1125,17 @@ def test_a_session_is_handed_off_while_it_goes_on(play: Play) -> None:
         record = await dispatcher.find(held.record.session_id)
         assert record is not None
         assert record.state == "active"
+
+    play(happens)
+
+
+def test_nobody_takes_over_a_session_whose_token_is_spent(play: Play) -> None:
+    async def happens(it: Scene) -> None:
+        dispatcher, old = it.dispatcher(), await it.node("old")
+        held = await active(dispatcher, old, join(lives_s=60))
+        await it.node("new")
+        it.move(31)
+        assert not await old.handoff(held)
 
     play(happens)
 

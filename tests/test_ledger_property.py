@@ -215,7 +215,7 @@ class World(RuleBasedStateMachine):
     def read(self, host: Host) -> None:
         for letter in self.do(host.ledger.take(0.05)):
             match letter:
-                case Serve(held):
+                case Serve(held=held):
                     number = _number(held.record)
                     assert held.record.slot == host.ledger.slot(number)
                     assert number not in host.holds, "the slot serves a session already"

@@ -4,6 +4,7 @@
 local key, id, epoch, slot = unpack(ARGV)
 local rec = session_of(key)
 if verdict(rec, id, epoch, slot) ~= 'ok' or rec.acked == '0' then return answer(false) end
+if rec.exp - now < EXPIRING then return answer(false) end  -- nobody else could join with it
 local to = pick(node_of(slot), true)
 if not to then return answer(false) end
 local next = string.format('%d', epoch + 1)
