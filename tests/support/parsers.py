@@ -205,7 +205,7 @@ async def _posted(parts: list[Any]) -> None:
 
     ledger = NodeLedger("redis://127.0.0.1:1", SEAL, name="node")
     ledger._store = Nowhere()  # type: ignore[assignment]
-    letter = await ledger._read(parts)
+    letter = await ledger._read(parts, 0.0)
     assert letter is None or isinstance(letter, Serve | Renew | End | Handed)
 
 
