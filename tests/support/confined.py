@@ -47,6 +47,8 @@ def script(root: Path, command: list[str]) -> str:
     """
     at = shlex.quote(str(root))
     lines = ["set -e", f"mount -t tmpfs -o mode=755 tmpfs {at}", f"cd {at}"]
+    # First, as ours may lie in /tmp.
+    lines += ["mkdir -p tmp", "mount -t tmpfs -o mode=1777,size=64m,nosuid,nodev tmpfs tmp"]
     for place in SYSTEM:
         if Path(place).is_symlink():
             lines.append(f"ln -s {shlex.quote(str(Path(place).readlink()))} .{place}")
@@ -57,8 +59,6 @@ def script(root: Path, command: list[str]) -> str:
     for place in ("/proc", "/dev"):
         lines += [f"mkdir -p .{place}", f"mount --rbind {place} .{place}"]
     lines += [
-        "mkdir -p tmp",
-        "mount -t tmpfs -o mode=1777,size=64m,nosuid,nodev tmpfs tmp",
         "mount -o remount,ro,mode=755 .",
         f"exec chroot . setpriv --reuid {USER} --regid {USER} --clear-groups --no-new-privs "
         f"--inh-caps=-all --bounding-set=-all -- {shlex.join(command)}",
