@@ -114,8 +114,7 @@ class Crew:
                 try:
                     await zygote.hear(self._born, self._died)
                 except asyncio.CancelledError:
-                    for worker in self._alive.values():
-                        worker.leave()
+                    self._send_away([*self._alive.values()])
                     raise
                 finally:
                     self._zygote = None
@@ -124,9 +123,14 @@ class Crew:
                     for worker in self._alive.values():
                         worker.died(None)
                 logger.error("the process that forks workers is gone; starting another")
-                for worker in [*self._idle, *self._starting]:
-                    worker.leave()
-                self._starting.clear()
+                self._send_away([*self._idle, *self._starting])
+
+    def _send_away(self, workers: list[Worker]) -> None:
+        """They leave. Whoever has a session already had it before; nobody gets one any more."""
+        for worker in workers:
+            worker.leave()
+        self._idle.clear()
+        self._starting.clear()
 
     async def _start_again(self) -> Zygote:
         while True:
@@ -135,6 +139,11 @@ class Crew:
                 return await Zygote.start(self._environment, self._memory_mb)
             except NodeError as error:
                 logger.error("%s", error)
+            except (OSError, RuntimeError) as error:
+                # No memory, process, thread or descriptor is free now: the sessions go on.
+                logger.error(
+                    "the process that forks workers cannot be started: %s; trying again", error
+                )
 
     async def _rest(self) -> None:
         """The pause after a failure, longer each time until something succeeds."""
@@ -222,7 +231,7 @@ class Crew:
 
     def _born(self, number: int, pid: int) -> None:
         if number in self._alive:
-            self._alive[number].pid = pid
+            self._alive[number].born(pid)
 
     def _died(self, number: int, status: int) -> None:
         if number in self._alive:

@@ -65,19 +65,24 @@ class Zygote:
         """One that is ready, with `environment` added to its own, which is the workers' too; each
         of them may have `memory_mb` of its own, where that is not 0.
 
-        Raises NodeError; what it had to say is on stderr then.
+        Raises NodeError; what it had to say is on stderr then. Raises OSError, or RuntimeError for
+        a thread of asyncio's, where this machine has no room for it.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
-            # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", PROGRAM, str(memory_mb)),
-                stdin=theirs.fileno(),
-                stdout=asyncio.subprocess.DEVNULL,
-                env={**without_secrets(os.environ), **environment},
-                start_new_session=True,
-            )
+            try:
+                # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
+                process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", PROGRAM, str(memory_mb)),
+                    stdin=theirs.fileno(),
+                    stdout=asyncio.subprocess.DEVNULL,
+                    env={**without_secrets(os.environ), **environment},
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                raise
         zygote = cls(process, ours)
         try:
             async with asyncio.timeout(READY_S):
@@ -159,6 +164,15 @@ class Worker:
         self._reader = reader
         self._writer = writer
         self._left = False
+        self._pidfd: int | None = None
+
+    def born(self, pid: int) -> None:
+        """Its process is that one, which can be reached even when the zygote is gone."""
+        self.pid = pid
+        # Without a descriptor (the process is gone already, this one may open no more, or Python
+        # was built for a Linux that has none) signals go through the zygote as long as it lives.
+        with suppress(OSError, AttributeError):
+            self._pidfd = os.pidfd_open(pid)
 
     def take(self, request: str) -> None:
         """Give it the join request, which a pipe carries and nothing else shows."""
@@ -188,18 +202,36 @@ class Worker:
         self._signal(signal.SIGKILL)
 
     def _signal(self, what: signal.Signals) -> None:
-        """Once it has died, its number may be another's."""
-        if not self.status.done():
+        """Straight to its process: what a zygote is told that dies meanwhile is lost.
+
+        Once it has died, its number may be another's; the descriptor never is.
+        """
+        if self._pidfd is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, what)
+        elif not self.status.done():
             self._zygote.signal(self.number, what)
 
     def died(self, status: int | None) -> None:
         """Its process has exited with that status; None where nobody will ever know."""
         if not self.status.done():
             self.status.set_result(status)
+        if status is not None:
+            self._let_go()
+
+    def leave_pipe(self) -> None:
+        """Which tells it to leave its meeting at once."""
+        self._writer.close()
 
     def close(self) -> None:
-        """Leave its pipe, which tells it to leave its meeting at once."""
-        self._writer.close()
+        """Leave its pipe and its process, which can be sent no signal any more."""
+        self.leave_pipe()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
     async def said(self) -> AsyncIterator[Report]:
         """What the worker itself reports, until its pipe has ended."""
@@ -216,7 +248,7 @@ class Worker:
 
     async def buried(self) -> Report:
         """The last report, after the pipe has ended."""
-        self.close()
+        self.leave_pipe()
         status: int | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(STATUS_S):

@@ -1,6 +1,8 @@
 """One machine's slots: what hangs is not waited for for ever. The test is the zygote."""
 
 import asyncio
+import errno
+import os
 import signal
 import socket
 import sys
@@ -177,5 +179,127 @@ def test_seats_are_taken_and_freed() -> None:
         assert house.free_seats == [2]
         with pytest.raises(Full):
             house.take_seat(1)
+
+    asyncio.run(scene())
+
+
+class MortalZygote(ReadyZygote):
+    """It dies when the test wants it to; its workers go on until the test is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead = asyncio.Event()
+
+    async def hear(
+        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    ) -> None:
+        await self.dead.wait()
+
+    async def close(self) -> None: ...
+
+    async def end(self) -> None:
+        """The test is over."""
+        await super().close()
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+        OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)),
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
+    """The sessions that there are go on meanwhile."""
+    monkeypatch.setattr(crew, "PAUSES_S", (0.01, 0.01))
+
+    async def scene() -> None:
+        first, second = MortalZygote(), MortalZygote()
+        answers: list[MortalZygote | Exception] = [first, failure, failure, second]
+
+        async def start(*_: object) -> MortalZygote:
+            answer = answers.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(Zygote, "start", start)
+        house = Crew(slots=2, warm=0, environment={})
+        await house.start()
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(house.run())
+            house.take_seat()
+            serving = await house.hire()
+            first.dead.set()
+            house.take_seat()
+            assert (await house.hire()).number == 2
+            assert second.forked == [2]
+            assert serving.reports.empty(), "it has not left"
+            await first.end()
+            await second.end()
+            keeping.cancel()
+        assert caplog.text.count(f"cannot be started: {failure}; trying again") == 2
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that waited when its zygote died, and has not gone yet."""
+    monkeypatch.setattr(crew, "PAUSES_S", (0.01, 0.01))
+
+    async def scene() -> None:
+        first, second = MortalZygote(), MortalZygote()
+        zygotes = [first, second]
+
+        async def start(*_: object) -> MortalZygote:
+            return zygotes.pop(0)
+
+        monkeypatch.setattr(Zygote, "start", start)
+        house = Crew(slots=1, warm=1, environment={})
+        await house.start()
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            keeping = tasks.create_task(house.run())
+            house.take_seat()
+            house._be_idle(await house.hire())
+            first.dead.set()
+            while zygotes or not house.ready:
+                await asyncio.sleep(0)
+            worker = await house.hire()
+            worker.take("{}")
+            assert (first.forked, worker.number) == ([1], 2)
+            await first.end()
+            await second.end()
+            keeping.cancel()
+
+    asyncio.run(scene())
+
+
+def test_a_zygote_that_cannot_be_started_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs: list[socket.socket] = []
+    make = socket.socketpair
+
+    def socketpair(*kind: int) -> tuple[socket.socket, socket.socket]:
+        pair = make(*kind)
+        pairs.extend(pair)
+        return pair
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    async def scene() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(socket, "socketpair", socketpair)
+            patched.setattr(asyncio, "create_subprocess_exec", refuse)
+            with pytest.raises(BlockingIOError):
+                await Zygote.start({}, 0)
+        assert [each.fileno() for each in pairs] == [-1, -1]
 
     asyncio.run(scene())

@@ -257,6 +257,25 @@ def test_a_killed_zygote_is_replaced_and_sessions_go_on(service: Dispatcher) -> 
     until(lambda: not alive(worker))
 
 
+def test_a_worker_that_hangs_after_its_zygote_is_killed_all_the_same(tmp_path: Path) -> None:
+    """Its session ends, and its slot is free."""
+    with dispatcher(tmp_path / "log", AVATAR_SLOTS="1", AVATAR_WARM="0") as running:
+        session_id = running.launched("room")
+        running.reach(session_id, "active")
+        worker = running.worker(session_id)
+        try:
+            os.kill(running.zygote(), signal.SIGKILL)
+            until(lambda: "starting another" in running.log())
+            os.kill(worker, signal.SIGSTOP)
+            assert running.http.delete(f"/v1/sessions/{session_id}").status_code == 200
+            until(lambda: not alive(worker))
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        assert running.reach(session_id, "ended")["reason"] == "It was ended by a request."
+        until(lambda: running.launch("room-2").status_code == 200, PATIENCE_S)
+
+
 # What is not let in --------------------------------------------------------------------------
 
 

@@ -4,9 +4,13 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from agent_side.join import JoinInfo
 from dispatcher.crew import Crew
@@ -134,5 +138,78 @@ def test_what_a_worker_does_not_read_is_bounded() -> None:
         hand.close()
         pipe.status.set_result(0)
         await pipe.buried()
+
+    asyncio.run(scene())
+
+
+def opened() -> int:
+    """The descriptors of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def sleeper() -> asyncio.subprocess.Process:
+    """A process that only a signal ends."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-S", "-c", "import signal; signal.pause()")
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [(Worker.finish, -signal.SIGTERM), (Worker.kill, -signal.SIGKILL)]
+)
+def test_a_worker_without_a_zygote_still_hears_signals(
+    end: Callable[[Worker], None], status: int
+) -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        process = await sleeper()
+        pipe.born(process.pid)
+        pipe.died(None)
+        end(pipe)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == status
+        end(pipe)
+        hand.close()
+        pipe.close()
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_was_gone_before_it_was_known_hears_nothing() -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        process = await sleeper()
+        process.kill()
+        await process.wait()
+        before = opened()
+        pipe.born(process.pid)
+        assert (pipe.pid, opened()) == (process.pid, before)
+        pipe.died(None)
+        pipe.kill()
+        hand.close()
+        pipe.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("status", [0, None])
+def test_a_buried_worker_leaves_no_descriptor(status: int | None) -> None:
+    """However much is known of its end; a signal that comes after that hits nobody."""
+
+    async def scene() -> None:
+        process = await sleeper()
+        before = opened()
+        pipe, hand = await worker()
+        pipe.born(process.pid)
+        pipe.died(status)
+        pipe.close()
+        pipe.kill()
+        pipe.close()
+        hand.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while opened() > before:
+                await asyncio.sleep(0)
+        process.terminate()
+        assert await process.wait() == -signal.SIGTERM
 
     asyncio.run(scene())
