@@ -27,7 +27,7 @@ from worker import recorder as module
 from worker.acts import face_of
 from worker.errors import SettingsError
 from worker.media import SILENCE, AvatarFrame, Picture
-from worker.meeting import Timed
+from worker.meeting import Away, Timed
 from worker.recorder import Album, Recorder, Writer, check_folder, recorder
 from worker.renderer import Expressive, Prompted
 from worker.settings import Settings
@@ -184,6 +184,42 @@ def test_no_token_is_ever_in_it(tmp_path):
     assert b'"session":"session-7"' in told
     assert b"secret-token" not in told
     assert b"leaves" not in told
+
+
+CANARY = "wss://user:canary-1@host/?secret=canary-2&x=1 refused eyJhbGci.eyJjYW5hcnk.canary-3"
+"""What the server of a meeting says of an error, and what it should keep for itself."""
+
+
+def test_a_join_that_fails_leaves_no_token_in_it(tmp_path):
+    """The whole program: the error that ends it quotes the server."""
+    request = json.loads(JoinInfo("tells", CANARY).to_json())
+    with worker(AVATAR_MEETING="room_of_one:create", AVATAR_RECORD=str(tmp_path)) as process:
+        _, errors = process.communicate(json.dumps(request), timeout=PATIENCE_S)
+    assert process.returncode == 1, errors
+    assert "canary" not in errors
+    ended = lines(recording(tmp_path))[-1]
+    assert ended["what"] == "ended"
+    assert ended["reason"].startswith("JoinError: The room says: wss://user:***@host/?secret=***&x")
+    assert "canary" not in gzip.decompress(recording(tmp_path).read_bytes()).decode()
+
+
+def test_a_meeting_that_is_lost_leaves_no_token_in_it(tmp_path):
+    class Shaky:
+        async def messages(self):
+            yield Away(f"The room says: {CANARY}")
+
+    async def scene():
+        with recorder(keep(tmp_path), asyncio.get_running_loop().time) as record:
+            (event,) = [event async for event in record.meeting(Shaky()).messages()]
+            record.ended(event.reason)
+            assert event.reason == f"The room says: {CANARY}"
+
+    asyncio.run(scene())
+    _, away, ended = lines(recording(tmp_path))
+    assert [away["what"], ended["what"]] == ["away", "ended"]
+    for line in (away, ended):
+        assert line["reason"].startswith("The room says: wss://user:***@host")
+        assert "canary" not in line["reason"]
 
 
 # Bounds -----------------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ through them and change nothing. A thread of its own writes the notes, so that n
 the face nor its renderer ever waits for a disk. Where too many wait for it, notes are lost, and
 the file says how many; where it cannot write, it stops. The session goes on either way.
 
-The join request is no part of it, so no token is; nor is speech, unless AVATAR_RECORD_SOUND is on.
+The join request is no part of it, and what the meeting's server says of an error is redacted, so no
+token is; nor is speech, unless AVATAR_RECORD_SOUND is on.
 """
 
 import logging
@@ -25,6 +26,7 @@ from typing import Final, cast
 
 import numpy as np
 
+from agent_side.join import redact
 from agent_side.wire import AudioChunk, Message, Words
 from agent_side.wire import Pcm as Speech
 from worker.errors import AvatarError, SettingsError
@@ -113,7 +115,7 @@ class FlightRecorder(Recorder):
         return kind(meeting, self._writer, self._album, self._sound)
 
     def ended(self, reason: str) -> None:
-        self._writer.note("ended", reason=reason)
+        self._writer.note("ended", reason=redact(reason))
 
 
 @contextmanager
@@ -482,7 +484,7 @@ class RecordedMeeting:
             case Left(participant_id):
                 self._note("left", participant=participant_id)
             case Away(reason):
-                self._note("away", reason=reason)
+                self._note("away", reason=redact(reason))
             case Back():
                 self._note("back")
             case Received(sender, Speech(data)):
