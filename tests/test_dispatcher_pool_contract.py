@@ -151,6 +151,44 @@ def test_a_launch_that_no_worker_takes_is_answered_in_time(server: RedisServer |
     asyncio.run(scene())
 
 
+def test_a_launch_that_gives_up_leaves_the_session_to_one_that_has_time(
+    server: RedisServer | None,
+) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            older = asyncio.create_task(scene.pool.launch(JOIN, 0.6))
+            hand = await scene.hand()
+            newer = asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S))
+            with pytest.raises(Full):
+                await older
+            assert not newer.done()
+            assert (await hand.take())["token"] == "token"
+            session = await newer
+            assert await scene.reach(session.session_id, lambda each: each.state == "active")
+
+    asyncio.run(scene())
+
+
+def test_when_the_last_launch_gives_up_the_session_is_over(server: RedisServer | None) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            launches = [
+                asyncio.create_task(scene.pool.launch(JOIN, patience_s))
+                for patience_s in (0.5, 0.7)
+            ]
+            hand = await scene.hand()
+            await hand.line()
+            for each in launches:
+                with pytest.raises(Full):
+                    await each
+            assert await hand.line() is None
+            hand.exits(0)
+            (session,) = await scene.pool.sessions()
+            await scene.reach(session.session_id, lambda each: each.over)
+
+    asyncio.run(scene())
+
+
 # What another face in a room means, and how many one may have ---------------------------------
 
 

@@ -77,13 +77,17 @@ class LocalPool:
                 live = self._begin(join, owner, traceparent)
             else:
                 live.serving.renew(join)
+        live.waiting += 1
         try:
             with tracing.step("ack", session_id=live.session.session_id):
                 async with asyncio.timeout(patience_s):
                     await live.serving.settled.wait()
         except TimeoutError:
-            self._stop(live, "No worker took it in time.")
+            if live.waiting == 1:  # nobody else has time left
+                self._stop(live, "No worker took it in time.")
             raise Full("No worker was ready in time; try again later.") from None
+        finally:
+            live.waiting -= 1
         if live.serving.taken:
             return live.session
         if live.serving.refused:
@@ -213,6 +217,8 @@ class _Live:
         self.traceparent = traceparent
         self.seat: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.heir: _Live | None = None
+        self.waiting = 0
+        """Launches that have not been answered."""
         self.over = asyncio.Event()
 
     @property
