@@ -1,4 +1,4 @@
-"""Ledger: the one place that speaks to Redis; who serves which session, on many machines.
+"""Ledger: who serves which session, on many machines.
 
 Two faces of one ledger: `Ledger` is what dispatchers (the RedisPool) ask, `NodeLedger` what a
 node asks for its own slots. Every transition is one Lua script (``dispatcher/lua/``), so that it
@@ -26,7 +26,6 @@ import asyncio
 import json
 import logging
 import secrets
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -35,6 +34,7 @@ from typing import Final, Literal, NamedTuple, Self, cast
 
 from agent_side.join import JoinInfo
 from dispatcher.errors import StoreDown
+from dispatcher.request import claims_of
 from dispatcher.seal import Seal
 from dispatcher.store import Reply, Store
 
@@ -655,13 +655,10 @@ def key_of(room: str, participant: str) -> str:
 
 def expiry_of(token: str) -> float | None:
     """When a token says that it expires, Unix time, not verified; None where it does not."""
-    try:
-        claims = token.split(".")[1]
-        value = json.loads(urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["exp"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    sensible = isinstance(value, int | float) and 0 < value < MAX_EXPIRY_S
-    return float(value) if sensible else None
+    value = claims_of(token).get("exp")
+    if isinstance(value, int | float) and 0 < value < MAX_EXPIRY_S:
+        return float(value)
+    return None
 
 
 def _digest(text: str) -> str:
