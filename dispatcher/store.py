@@ -6,6 +6,8 @@ where Redis does not know it (at first, and after it was restarted) and called b
 
 import asyncio
 import json
+import logging
+import time
 from builtins import TimeoutError as OutOfTime
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,6 +45,12 @@ MAX_BATCH: Final = 128
 MAX_POPPED: Final = 64
 """Items of a list that are read at once."""
 
+LOG_AGAIN_S: Final = 10.0
+"""How long the same error of Redis is not logged again."""
+
+MOST_LOGGED: Final = 16
+"""Errors that are logged in that time."""
+
 CLOCK: Final = """\
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -51,6 +59,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 Reply = str | int | float | bool | None | list["Reply"] | dict[str, "Reply"]
 """What a script has to say, which comes as JSON; nothing where it says nothing. An empty list is
 an empty object there."""
+
+
+logger = logging.getLogger("avatar.dispatcher.store")
+
+_logged: dict[str, float] = {}
+"""Which errors were logged lately, and when."""
 
 
 class Store:
@@ -236,15 +250,28 @@ def digest(name: str) -> str:
 
 
 def _down(error: Exception) -> StoreDown:
-    """The sentence for it, which never repeats the URL: a password is in it."""
+    """The sentence for it, which callers may read. It never repeats the URL, in which a password
+    is, nor Redis' own words, which go to the log."""
     if isinstance(error, AuthenticationError | AuthorizationError):
         what = "Redis does not let us in; check the user and password in AVATAR_REDIS_URL."
     elif isinstance(error, NoPermissionError):
-        what = f"Redis' ACL forbids what the ledger does: {error}"
+        _log(error)
+        what = "Redis' ACL forbids what the ledger does; the log says what."
     elif isinstance(error, TimeoutError | OutOfTime):
         what = "Redis does not answer; see whether it runs, and try again."
     elif isinstance(error, ConnectionError | OSError):
         what = "Redis cannot be reached; see whether it runs at AVATAR_REDIS_URL, and try again."
     else:
-        what = f"Redis cannot do what it was asked: {error}"
+        _log(error)
+        what = "Redis cannot do what it was asked; the log says what."
     return StoreDown(what)
+
+
+def _log(error: Exception) -> None:
+    """Redis' own words, each once in a while: every heartbeat and every launch hears them."""
+    text, now = str(error), time.monotonic()
+    for old in [each for each, since in _logged.items() if now - since >= LOG_AGAIN_S]:
+        del _logged[old]
+    if text not in _logged and len(_logged) < MOST_LOGGED:
+        _logged[text] = now
+        logger.warning("Redis says: %s", text)

@@ -23,9 +23,12 @@ from ledgers import (
     taken,
     token,
 )
+from redis import Redis
+from redis.exceptions import ResponseError
 from redis_server import RedisServer, free_port, movable_clock, redis_server
 
 from agent_side.join import JoinInfo
+from dispatcher import store
 from dispatcher.errors import SettingsError, StoreDown
 from dispatcher.ledger import (
     End,
@@ -1300,6 +1303,64 @@ def test_a_wrong_user_gets_one_clear_sentence(user: str) -> None:
 
     with redis_server(tcp=True) as server:
         asyncio.run(happens(server))
+
+
+def _forbid(server: RedisServer, client: Redis) -> str:
+    """Scripts, for whoever comes by the URL that is returned."""
+    client.execute_command("ACL", "SETUSER", "canary", "on", ">secret", "~*", "+@all", "-evalsha")
+    return server.url.replace("redis://", "redis://canary:secret@")
+
+
+def _isolate(server: RedisServer, client: Redis) -> str:
+    """Let nothing be written without a replica, and there is none."""
+    client.config_set("min-replicas-to-write", 1)
+    return server.url
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence", "words"),
+    [
+        (_forbid, "Redis' ACL forbids what the ledger does; the log says what.", "evalsha"),
+        (_isolate, "Redis cannot do what it was asked; the log says what.", "replicas"),
+    ],
+)
+def test_redis_own_words_go_to_the_log_and_not_to_callers(
+    harm: Callable[[RedisServer, Redis], str],
+    sentence: str,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once in a while: every launch and every heartbeat would say them."""
+
+    def logged() -> list[str]:
+        return [each.message for each in caplog.records if each.name == store.logger.name]
+
+    async def happens(server: RedisServer) -> None:
+        async with scene(server) as it:
+            await it.node()
+            dispatcher = it.dispatcher(url=harm(server, it.redis))
+            for times_logged in (1, 1, 2):
+                if times_logged == 2:
+                    monkeypatch.setattr(store, "LOG_AGAIN_S", 0.0)
+                with pytest.raises(StoreDown) as caught:
+                    await dispatcher.claim(join())
+                assert str(caught.value) == sentence
+                assert len(logged()) == times_logged
+            assert all(words in text and "secret" not in text for text in logged())
+
+    monkeypatch.setattr(store, "_logged", {})
+    with redis_server(tcp=True) as server:
+        asyncio.run(happens(server))
+
+
+def test_errors_of_redis_that_all_differ_do_not_flood_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store, "_logged", {})
+    for number in range(1000):
+        store._down(ResponseError(f"ERR {number}"))
+    assert len(caplog.records) == store.MOST_LOGGED
 
 
 def test_a_url_that_is_none_is_refused_at_once() -> None:
