@@ -28,7 +28,7 @@ from redis.exceptions import ResponseError
 from redis_server import RedisServer, free_port, movable_clock, redis_server
 
 from agent_side.join import JoinInfo
-from dispatcher import store
+from dispatcher import quota, store
 from dispatcher.errors import SettingsError, StoreDown
 from dispatcher.ledger import (
     End,
@@ -1383,3 +1383,4 @@ def test_the_documentation_has_every_script_and_every_key() -> None:
     keys = set(re.findall(r"AV \.\. '(\w+:?)'", "".join(source.values())))
     assert len(keys) >= 13
     assert all(f"`{{av}}:{key}" in text for key in keys), keys
+    assert f"`{quota.PREFIX}:" in text
