@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="run a room of our own beside it: no account and no internet is needed",
     )
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
     given = {
         "AVATAR_HOST": options.host,
         "AVATAR_PORT": options.port,
@@ -139,14 +140,16 @@ async def serve(
         quota = Quota(settings)
         server = make_server(make_app(pool, settings, quota), settings.forwarded_allow_ips)
         hurry = asyncio.Event()
+        told = asyncio.Event()
 
         def drain() -> None:
             server.should_exit = True
             metrics.DRAINING.set(1)
 
         def stop() -> None:
-            if server.should_exit:
+            if told.is_set():
                 hurry.set()
+            told.set()
             drain()
 
         private = make_server(
@@ -172,7 +175,7 @@ async def serve(
         if room:
             _say(_what_to_do(room, url_of(public)))
         logger.info("the admin's port is on %s", url_of(admin))
-        where = "those of the nodes in Redis" if settings.redis_url else f"{settings.slots} slots"
+        where = "the slots are the nodes'" if settings.redis_url else f"{settings.slots} slots"
         logger.info("listening on %s, %s", url_of(public), where)
         await server.serve(sockets=[public])
         logger.info("stopping; sessions may speak out for %g s", settings.drain_s)

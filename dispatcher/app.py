@@ -180,6 +180,7 @@ def _refusing(app: FastAPI, gate: Gate) -> None:
 
     @app.exception_handler(Conflict)
     async def conflict(_: Request, refusal: Conflict) -> Response:
+        logger.info("a launch was refused: %s", refusal)
         return error(409, str(refusal))
 
     @app.exception_handler(TooMany)
@@ -188,6 +189,7 @@ def _refusing(app: FastAPI, gate: Gate) -> None:
 
     @app.exception_handler(Full)
     async def full(_: Request, refusal: Full) -> Response:
+        logger.info("a launch found no slot: %s", refusal)
         return _later(503, str(refusal))
 
     app.add_exception_handler(HTTPException, http_error)

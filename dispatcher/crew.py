@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import count
 from typing import Final
 
-from dispatcher.errors import Full, NodeError
+from dispatcher.errors import Full, NodeError, SettingsError
 from dispatcher.pool import to_start
 from dispatcher.workers import Worker, Zygote
 
@@ -137,7 +137,7 @@ class Crew:
             await self._rest()
             try:
                 return await Zygote.start(self._environment, self._memory_mb)
-            except NodeError as error:
+            except (NodeError, SettingsError) as error:
                 logger.error("%s", error)
             except (OSError, RuntimeError) as error:
                 # No memory, process, thread or descriptor is free now: the sessions go on.

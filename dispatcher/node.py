@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -74,7 +75,7 @@ signals:
 exit status:
   0  it was told to stop, and no session is left here
   1  its workers cannot be started
-  2  a setting cannot be used
+  2  a setting cannot be used, or the admin's address is taken
 """
 
 logger = logging.getLogger("avatar.dispatcher.node")
@@ -106,7 +107,7 @@ class Node:
         self._quiet.set()
         self._draining = False
         self._withdrawn = False
-        self._store_up = True
+        self._store = ""
 
     @property
     def why_not_ready(self) -> str:
@@ -337,12 +338,13 @@ class Node:
 
     def _hear(self, error: StoreDown | None) -> None:
         """Whether Redis can be reached; logged when that changes."""
-        if error is not None and self._store_up:
-            logger.error("%s The sessions go on.", error)
-        elif error is None and not self._store_up:
+        why = "" if error is None else str(error)
+        if why and why != self._store:
+            logger.error("%s The sessions go on.", why)
+        elif self._store and not why:
             logger.info("Redis can be reached again")
-        self._store_up = error is None
-        metrics.STORE_UP.set(self._store_up)
+        self._store = why
+        metrics.STORE_UP.set(not why)
 
 
 async def _first(*ends: Coroutine[None, None, object]) -> None:
@@ -364,6 +366,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
     try:
         settings = Settings.from_env(os.environ, node=True)
         if not settings.redis_url:
@@ -405,10 +408,11 @@ async def run(settings: Settings, admin: socket.socket, folder: Path) -> None:
     await crew.start()
     guard = Guard(settings.protect) if settings.protect else None
     told = draining, hurry, enough = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    signals = chain(told, repeat(enough))
 
     def stop() -> None:
-        """Each signal says more than the one before it."""
-        next((each for each in told if not each.is_set()), enough).set()
+        """Each signal says more than the one before it; the first says what POST /drain does."""
+        next(signals).set()
 
     async with asyncio.TaskGroup() as tasks:
         node = Node(ledger, crew, tasks, settings.lease_s, guard.mark if guard else _nothing)

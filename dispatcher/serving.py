@@ -14,7 +14,7 @@ from agent_side.join import JoinInfo
 from dispatcher import metrics
 from dispatcher.crew import Crew
 from dispatcher.pool import Session, State
-from dispatcher.workers import Report, Worker
+from dispatcher.workers import EXIT_REFUSED, Report, Worker
 
 ATTEMPTS: Final = 3
 """Workers that one session may have in a row."""
@@ -47,8 +47,7 @@ MAY_JOIN: Final = json.dumps({"may": "join"})
 """What a worker is told that asks whether it may join its meeting anew."""
 
 EXIT_OK: Final = 0
-EXIT_REFUSED: Final = 2
-"""Exit statuses of workers, as ``python -P -m worker --help`` has them."""
+"""With which a worker says that its session is over; EXIT_REFUSED is another of its statuses."""
 
 logger = logging.getLogger("avatar.dispatcher.serving")
 

@@ -323,8 +323,8 @@ def _seals(keys: tuple[str, ...]) -> tuple[str, ...]:
 def _redis(url: str) -> str:
     if url and not _is_redis(url):
         raise SettingsError(
-            "AVATAR_REDIS_URL has to look like redis://user:password@host:port/0, rediss://... "
-            "or unix:///path."
+            "AVATAR_REDIS_URL has to look like redis://host:port/0, with user:password@ before the "
+            "host, rediss://... or unix:///path."
         )
     return url
 

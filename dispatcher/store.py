@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from ssl import SSLError
 from typing import Final
 
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -187,10 +188,11 @@ class _Line:
                 retry=Retry(NoBackoff(), 0),
             )
             self._connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-        except (ValueError, RedisError) as error:
+        except (TypeError, ValueError, RedisError) as error:  # TypeError: an unknown option
             raise SettingsError(
-                "AVATAR_REDIS_URL cannot be used; it has to be "
-                "redis://[user:password@]host[:port], rediss:// for TLS, or unix:///path."
+                "AVATAR_REDIS_URL cannot be used; it has to be redis://host:port/0, rediss:// for "
+                "TLS or unix:///path, with user:password@ before the host, and options that "
+                "redis-py knows, such as ?ssl_ca_certs=."
             ) from error
 
     async def ask(self, commands: Sequence[Sequence[str | int | float]]) -> list[object]:
@@ -257,14 +259,27 @@ def _down(error: Exception) -> StoreDown:
     elif isinstance(error, NoPermissionError):
         _log(error)
         what = "Redis' ACL forbids what the ledger does; the log says what."
+    elif _within(error, SSLError):
+        what = "Redis has no TLS, or no certificate that is trusted; check rediss:// and its files."
+    elif _within(error, FileNotFoundError):
+        what = "A file that AVATAR_REDIS_URL names is not there, its socket or its certificate."
     elif isinstance(error, TimeoutError | OutOfTime):
-        what = "Redis does not answer; see whether it runs, and try again."
+        what = "Redis does not answer; see whether it runs, and speaks TLS if the URL says so."
     elif isinstance(error, ConnectionError | OSError):
         what = "Redis cannot be reached; see whether it runs at AVATAR_REDIS_URL, and try again."
     else:
         _log(error)
         what = "Redis cannot do what it was asked; the log says what."
     return StoreDown(what)
+
+
+def _within(error: BaseException | None, kind: type[Exception]) -> bool:
+    """Whether it, or what it came from, is of that kind."""
+    while error is not None:
+        if isinstance(error, kind):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _log(error: Exception) -> None:

@@ -12,10 +12,13 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
-from dispatcher.errors import NodeError
+from dispatcher.errors import NodeError, SettingsError
 from dispatcher.settings import without_secrets
 
 PROGRAM: Final = "worker.zygote"
+
+EXIT_REFUSED: Final = 2
+"""With which a worker, and what forks them, says that it cannot use what it was given."""
 
 READY_S: Final = 60.0
 """How long the zygote may take to load all that a worker needs."""
@@ -65,7 +68,8 @@ class Zygote:
         """One that is ready, with `environment` added to its own, which is the workers' too; each
         of them may have `memory_mb` of its own, where that is not 0.
 
-        Raises NodeError; what it had to say is on stderr then. Raises OSError, or RuntimeError for
+        Raises NodeError, or SettingsError where a setting of the workers is to blame; what it had
+        to say is on stderr then. Raises OSError, or RuntimeError for
         a thread of asyncio's, where this machine has no room for it.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -91,6 +95,8 @@ class Zygote:
             first = ""
         if first != "ready":
             await zygote.close()
+            if process.returncode == EXIT_REFUSED:
+                raise SettingsError("The workers cannot use a setting; see above which.")
             raise NodeError(
                 f"The process that forks workers did not start (exit status "
                 f"{process.returncode}); it has said above what it needs."

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dispatching import PATIENCE_S, ROOT, TOKEN, Dispatcher, environ
-from nodes import Cluster, Node, cluster
+from dispatching import PATIENCE_S, ROOT, TOKEN, Dispatcher, dispatcher, environ
+from nodes import SEAL_KEY, Cluster, Node, cluster
 from processes import alive, shown, until
 from redis_server import RedisServer, redis_server
 
@@ -305,16 +305,18 @@ def test_a_node_that_comes_to_itself_too_late_has_lost_its_sessions(many: Cluste
 
 def test_a_rolling_update_cuts_no_session_before_its_time(many: Cluster) -> None:
     """The old node takes nothing more, serves on for its drain time, and hands over: it goes when
-    another worker is in the meeting, and exits with status 0."""
+    another worker is in the meeting, and exits with status 0. The first signal says the same as
+    POST /drain, whether that came before it or not."""
     service, old = many.pair(AVATAR_DRAIN_S="2")
     ids = [service.launched("room"), service.launched("room-2")]
     for session_id in ids:
         service.reach(session_id, "active")
     workers = [old.worker(session_id) for session_id in ids]
     new = many.node(slots=3)
-    old.tell(signal.SIGTERM)
+    assert httpx.post(f"{old.admin()}/drain").status_code == 202
     told = time.monotonic()
     until(lambda: "draining" in old.log())
+    old.tell(signal.SIGTERM)
     newest = service.launched("room-3")
     assert on(new, service, newest)
     while time.monotonic() - told < 1.8:
@@ -390,17 +392,45 @@ def test_a_third_signal_gives_sessions_back(many: Cluster) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("redis://127.0.0.1:1", "Redis cannot be reached"),
+        ("unix:///nowhere", "A file that AVATAR_REDIS_URL names is not there"),
+        ("rediss://127.0.0.1:1?ssl_ca_certs=/nowhere", "A file that AVATAR_REDIS_URL names"),
+    ],
+)
+def test_a_dispatcher_that_never_reached_redis_says_why_once(
+    tmp_path: Path, url: str, why: str
+) -> None:
+    keys = {"AVATAR_REDIS_URL": url, "AVATAR_SEAL_KEYS": SEAL_KEY}
+    with dispatcher(tmp_path / "log", **keys) as running:
+        until(lambda: why in running.log())
+        for _ in range(3):
+            answer = running.http.get("/readyz")
+            assert (answer.status_code, answer.json()["error"].startswith(why)) == (503, True)
+        assert running.log().count(why) == 1
+
+
+@pytest.mark.parametrize(
     ("settings", "status", "reason"),
     [
         ({}, 2, "avatar node: AVATAR_REDIS_URL is not set"),
         ({"AVATAR_REDIS_URL": "redis://127.0.0.1"}, 2, "avatar node: AVATAR_REDIS_URL needs"),
         (
             {
+                "AVATAR_REDIS_URL": "rediss://127.0.0.1:1?ssl_ca_cert=misspelt",
+                "AVATAR_SEAL_KEYS": SEAL_KEY,
+            },
+            2,
+            "avatar node: AVATAR_REDIS_URL cannot be used",
+        ),
+        (
+            {
                 "AVATAR_REDIS_URL": "redis://127.0.0.1:1",
-                "AVATAR_SEAL_KEYS": "bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE=",
+                "AVATAR_SEAL_KEYS": SEAL_KEY,
                 "AVATAR_SIZE": "huge",
             },
-            1,
+            2,
             "worker: AVATAR_SIZE is 'huge'",
         ),
     ],

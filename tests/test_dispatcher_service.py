@@ -447,7 +447,7 @@ def test_help_names_every_setting() -> None:
     [
         ({"AVATAR_SLOTS": "none"}, 2, "avatar serve: AVATAR_SLOTS is 'none'"),
         ({"AVATAR_HOST": "256.0.0.1"}, 2, "avatar serve: Nothing can listen on 256.0.0.1"),
-        ({"AVATAR_SIZE": "huge"}, 1, "worker: AVATAR_SIZE is 'huge'"),
+        ({"AVATAR_SIZE": "huge"}, 2, "worker: AVATAR_SIZE is 'huge'"),
     ],
 )
 def test_what_cannot_be_used_is_said(settings: dict[str, str], status: int, reason: str) -> None:

@@ -192,7 +192,7 @@ class RedisPool:
 
     def _hear(self, why: str) -> None:
         """Whether the store can be reached, or why not; logged when that changes."""
-        if why and not self._store:
+        if why and why != self._store:
             logger.error("%s", why)
         elif self._store and not why:
             logger.info("Redis can be reached")
