@@ -65,7 +65,8 @@ settings, from the environment:
   AVATAR_DRAIN_S          how long sessions may speak out when it is told to stop (15; node: 3600)
   AVATAR_ROOM_POLICY      where a room has a face already and another is asked for: replace it,
                           have multi, or reject the other (replace)
-  AVATAR_WORKER_MEMORY_MB the memory that one worker may have; 0 is all that there is (0)
+  AVATAR_WORKER_MEMORY_MB the memory that one worker may have beside what all share; 0 is all that
+                          there is (0)
 
 who may ask, and how often:
   AVATAR_AUTH             none, or some of jwt, basic and bearer with commas; needed where other

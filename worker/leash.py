@@ -23,10 +23,15 @@ from contextlib import suppress
 from io import BufferedReader
 from typing import Final, Literal, cast
 
+from agent_side.join import redact
+
 State = Literal["idle", "joining", "active", "rejoining", "asking", "ended", "dismissed"]
 
 GOODBYE_S: Final = 4
 """How long a worker whose leash has ended may take to leave; SIGALRM ends it then."""
+
+LOOK_S: Final = 1.0
+"""How long a worker that waits for a join request may overlook a signal."""
 
 CHUNK: Final = 65_536
 MAX_LINE: Final = 1024 * 1024
@@ -47,7 +52,7 @@ class Leash:
 
     def report(self, state: State, reason: str | None = None) -> None:
         """Tell the dispatcher; nothing happens where it is gone, as the end of stdin tells."""
-        line = {"state": state} if reason is None else {"state": state, "reason": reason}
+        line = {"state": state} if reason is None else {"state": state, "reason": redact(reason)}
         with suppress(BrokenPipeError, ConnectionResetError):
             os.write(STDOUT, json.dumps(line).encode() + b"\n")
 
@@ -64,8 +69,13 @@ class Leash:
                 os.write(STDOUT, json.dumps(line).encode() + b"\n")
 
     def wanted(self) -> bool:
-        """Wait until a join request comes; False where the dispatcher is gone instead."""
+        """Wait until a join request comes; False where the dispatcher is gone instead.
+
+        A signal that comes just before a wait is seen when that ends, so none is for ever.
+        """
         try:
+            while not select.select([STDIN], [], [], LOOK_S)[0]:
+                pass
             return bool(cast(BufferedReader, sys.stdin.buffer).peek(1))
         except ConnectionResetError:
             return False
