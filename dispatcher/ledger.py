@@ -34,15 +34,11 @@ from typing import Final, Literal, NamedTuple, Self, cast
 
 from agent_side.join import JoinInfo
 from dispatcher.errors import StoreDown
+from dispatcher.pool import MAX_LIFE, State
 from dispatcher.request import claims_of
 from dispatcher.seal import Seal
+from dispatcher.settings import RoomPolicy
 from dispatcher.store import Reply, Store
-
-State = Literal["claimed", "joining", "active", "ending", "ended", "failed"]
-Policy = Literal["replace", "multi", "reject"]
-
-MAX_LIFE: Final = 32
-"""Steps of a session's life that are kept."""
 
 MAX_HEARD: Final = 1024
 """Replies that are kept for those who do not wait for them yet."""
@@ -321,7 +317,7 @@ class Ledger:
         *,
         owner: str = "",
         traceparent: str | None = None,
-        policy: Policy = "replace",
+        policy: RoomPolicy = "replace",
         cap: int = 0,
     ) -> Claim:
         """One atomic claim for the join request of a POST; `cap` 0 is none. May be repeated at
