@@ -2,11 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager
 
 import pytest
-from pool_stage import PATIENCE_S, SEAL, Hand, Stage, Troupe
+from pool_stage import PATIENCE_S, SEAL, Hand, Stage, Troupe, played
 from redis_server import RedisServer, redis_server
 
 from dispatcher.ledger import Ledger, NodeLedger
@@ -73,20 +72,8 @@ async def handing(server: RedisServer) -> AsyncIterator[Handing]:
             standing.set_result(Handing(stage, session, old, new))
             await asyncio.Event().wait()
 
-    playing = asyncio.create_task(stand())
-    async with asyncio.timeout(20):
-        either: list[asyncio.Future[Any]] = [playing, standing]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not standing.done():
-            await playing
-        try:
-            yield standing.result()
-        finally:
-            playing.cancel()
-            with suppress(asyncio.CancelledError):
-                await playing
-            for troupe in troupes:
-                await troupe.close()
+    async with asyncio.timeout(20), played(stand(), standing, *troupes) as handed:
+        yield handed
 
 
 def test_the_old_worker_leaves_when_the_new_one_is_there(server: RedisServer) -> None:

@@ -4,9 +4,9 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from redis_server import RedisServer
 
@@ -20,6 +20,8 @@ from dispatcher.pools.redis import RedisPool
 from dispatcher.seal import Seal
 from dispatcher.settings import RoomPolicy
 from dispatcher.workers import Worker, Zygote
+
+T = TypeVar("T")
 
 PATIENCE_S = 5.0
 SEAL = Seal(["bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="])
@@ -183,15 +185,25 @@ async def stage(
                     standing.set_result(Stage(pool, troupe))
                 await asyncio.Event().wait()
 
-        playing = asyncio.create_task(stand())
-        either: list[asyncio.Future[Any]] = [playing, standing]
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not standing.done():
+        async with played(stand(), standing, troupe) as stage:
+            yield stage
+
+
+@asynccontextmanager
+async def played(
+    play: Coroutine[Any, Any, None], standing: "asyncio.Future[T]", *troupes: Troupe
+) -> AsyncIterator[T]:
+    """What `standing` is of, once `play` has set it; both end with the block, as do the troupes."""
+    playing = asyncio.create_task(play)
+    either: list[asyncio.Future[Any]] = [playing, standing]
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if not standing.done():
+        await playing
+    try:
+        yield standing.result()
+    finally:
+        playing.cancel()
+        with suppress(asyncio.CancelledError):
             await playing
-        try:
-            yield standing.result()
-        finally:
-            playing.cancel()
-            with suppress(asyncio.CancelledError):
-                await playing
+        for troupe in troupes:
             await troupe.close()
