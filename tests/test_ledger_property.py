@@ -33,13 +33,13 @@ from dispatcher.ledger import (
     Held,
     Ledger,
     NodeLedger,
-    Policy,
     Record,
     Renew,
     Serve,
     Verdict,
 )
 from dispatcher.seal import Seal
+from dispatcher.settings import RoomPolicy
 
 T = TypeVar("T")
 
@@ -119,7 +119,7 @@ class World(RuleBasedStateMachine):
 
     @rule(which=PICK, steps=st.integers(1, 4), **POSTS)
     def launch(
-        self, which: int, steps: int, room: str, participant: str, owner: str, policy: Policy
+        self, which: int, steps: int, room: str, participant: str, owner: str, policy: RoomPolicy
     ) -> None:
         """All goes as it should, as far as it goes."""
         self.post(which, room, participant, owner, policy)
@@ -127,7 +127,7 @@ class World(RuleBasedStateMachine):
             step(7)
 
     @rule(which=PICK, **POSTS)
-    def post(self, which: int, room: str, participant: str, owner: str, policy: Policy) -> None:
+    def post(self, which: int, room: str, participant: str, owner: str, policy: RoomPolicy) -> None:
         dispatcher = self.dispatchers[which % 2]
         claim: Claim = self.do(
             dispatcher.claim(
