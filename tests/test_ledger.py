@@ -30,6 +30,7 @@ from redis_server import RedisServer, free_port, movable_clock, redis_server
 from agent_side.join import JoinInfo
 from dispatcher import quota, store
 from dispatcher.errors import SettingsError, StoreDown
+from dispatcher.hold import UNACKED_S
 from dispatcher.ledger import (
     End,
     Handed,
@@ -41,6 +42,7 @@ from dispatcher.ledger import (
     Verdict,
     expiry_of,
 )
+from dispatcher.pool import MAX_LIFE
 from dispatcher.seal import Seal
 
 SOON_S = 2.0
@@ -1384,3 +1386,11 @@ def test_the_documentation_has_every_script_and_every_key() -> None:
     assert len(keys) >= 13
     assert all(f"`{{av}}:{key}" in text for key in keys), keys
     assert f"`{quota.PREFIX}:" in text
+
+
+def test_what_stands_in_python_and_in_lua_is_the_same() -> None:
+    lua = files("dispatcher").joinpath("lua", "common.lua").read_text("utf-8")
+    told = {name: int(value) for name, value in re.findall(r"local (\w+) = (\d+)\b", lua)}
+
+    assert told["MAX_LIFE"] == MAX_LIFE
+    assert told["UNACKED"] == 1000 * UNACKED_S
