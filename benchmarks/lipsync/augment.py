@@ -2,7 +2,8 @@
 
     python -m benchmarks.lipsync.augment CORPUS SESSIONS --shards 40
 
-writes sessions of 10 s, as `train` reads them: features, and what is seen at each hop.
+writes sessions of 10 s, as `train` reads them: features, and what is seen at each hop; and
+other sounds that `mixing` puts under them while the net learns.
 All sound here is mono float32 at 16 kHz, full scale 1. Everything that changes the sound keeps
 its time, or says by how much it stretches it, so that labels stay true.
 """
@@ -22,6 +23,7 @@ from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 from benchmarks.lipsync import labels
 from benchmarks.lipsync.labels import Interval
+from benchmarks.lipsync.mixing import OTHERS, Others, powers
 from worker.lipsync.features import (
     FILTERS,
     GROUP_SAMPLES,
@@ -376,7 +378,10 @@ def sixteen_bits(sound: Floats, peak_db: float) -> npt.NDArray[np.int16]:
 
 
 SESSION_HOPS: Final = 1000
+PIECES: Final = 600
 SHARD_SESSIONS: Final = 48
+DISTURBED: Final = 0.8
+"""Share of sessions with something beside the voice; an eighth of them has two such things."""
 NOISES_ALONE: Final = 0.03
 """Share of sessions in which nobody speaks."""
 BABBLED: Final = 0.04
@@ -401,9 +406,13 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
-    """Ten seconds of somebody: features, visemes, and (opening, rounding), at each hop."""
+    """Ten seconds of somebody: features, visemes, and (opening, rounding), at each hop.
+
+    `clean` are the features of the same voice in the same room with nothing beside it.
+    """
 
     features: npt.NDArray[np.float16]
+    clean: npt.NDArray[np.float16]
     visemes: npt.NDArray[np.uint8]
     shapes: npt.NDArray[np.float16]
     group: str
@@ -435,13 +444,13 @@ class Studio:
             sound = equalised(sound, rng)
         if not silent and rng.random() < 0.25:
             sound = reverberant(sound, rng)
+        clean = sound
         if silent:
             sound = self._disturbance(len(sound), babble=False) * np.float32(0.1)
         else:
-            for chance in (0.72, 0.1):
+            for chance in (DISTURBED, 0.1):
                 if rng.random() < chance:
-                    snr_db = 3.0 + 27.0 * rng.random() ** 1.7
-                    sound = mixed(sound, self._disturbance(len(sound), babble=True), snr_db)
+                    sound = mixed(sound, self._disturbance(len(sound), babble=True), ratio_db(rng))
         if rng.random() < 0.35:
             sound = mixed(
                 sound, self._disturbance(len(sound), babble=False), rng.uniform(30.0, 65.0)
@@ -455,7 +464,13 @@ class Studio:
         else:
             peak_db = rng.uniform(-32.0, -1.0) if rng.random() < 0.85 else rng.uniform(0.0, 14.0)
         filters = vocal_tract(float(rng.uniform(0.82, 1.2))) if rng.random() < 0.7 else FILTERS
-        return heard(sixteen_bits(sound, peak_db), intervals, filters, speaker.group)
+        return heard(
+            sixteen_bits(sound, peak_db),
+            sixteen_bits(clean, min(peak_db, -1.0)),
+            intervals,
+            filters,
+            speaker.group,
+        )
 
     def speech(self, speaker: Speaker, stretch: float) -> tuple[Floats, list[Interval]]:
         """Sentences with pauses until it is long enough; begins at a random phase of a hop."""
@@ -481,9 +496,9 @@ class Studio:
     def _disturbance(self, samples: int, *, babble: bool) -> Floats:
         rng = self._rng
         kind = rng.random()
-        if kind < 0.27:
+        if kind < 0.24:
             return noise(samples, rng)
-        if kind < 0.81 or not babble:
+        if kind < 0.84 or not babble:
             piece = np.roll(self._music[rng.integers(len(self._music))], rng.integers(16 * RATE))
             return np.resize(resampled(piece, rng.uniform(0.8, 1.25)), samples)
         out = np.zeros(samples, np.float32)
@@ -496,17 +511,37 @@ class Studio:
         return out
 
 
+def ratio_db(rng: Rng) -> float:
+    """Of speech to what disturbs it: half the time about as in the test's harder rows."""
+    if rng.random() < 0.5:
+        return float(rng.uniform(4.0, 13.0))
+    return float(3.0 + 27.0 * rng.random() ** 1.4)
+
+
 def heard(
-    pcm: npt.NDArray[np.int16], intervals: list[Interval], filters: Floats, group: str
+    pcm: npt.NDArray[np.int16],
+    clean: npt.NDArray[np.int16],
+    intervals: list[Interval],
+    filters: Floats,
+    group: str,
 ) -> Session:
     """The session as the net hears it, with what is seen at each hop."""
-    ear = Features(filters)
     groups = range(0, SESSION_HOPS * HOP, GROUP_SAMPLES)
-    features = np.concatenate([ear.push(pcm[at : at + GROUP_SAMPLES]) for at in groups])
+
+    def features(sound: npt.NDArray[np.int16]) -> npt.NDArray[np.float16]:
+        ear = Features(filters)
+        return np.concatenate([ear.push(sound[at : at + GROUP_SAMPLES]) for at in groups]).astype(
+            np.float16
+        )
+
     visemes = labels.per_hop(intervals, SESSION_HOPS)
     shapes = np.stack(labels.blended(visemes), axis=1)
     return Session(
-        features.astype(np.float16), visemes.astype(np.uint8), shapes.astype(np.float16), group
+        features(pcm),
+        features(clean),
+        visemes.astype(np.uint8),
+        shapes.astype(np.float16),
+        group,
     )
 
 
@@ -580,8 +615,22 @@ def plain(speakers: list[Speaker], rounds: int) -> list[Session]:
         studio = Studio([speaker], {speaker.group: 1.0}, index)
         for _ in range(rounds):
             sound, intervals = studio.speech(speaker, 1.0)
-            sessions.append(heard(sixteen_bits(sound, -6.0), intervals, FILTERS, speaker.group))
+            pcm = sixteen_bits(sound, -6.0)
+            sessions.append(heard(pcm, pcm, intervals, FILTERS, speaker.group))
     return sessions
+
+
+def others(pieces: int, rng: Rng) -> Others:
+    """So many pieces of music as long as a session, and a fifth as many noises."""
+    samples = int(1.4 * SESSION_HOPS * RATE / 100)
+
+    def heard(sound: Floats) -> Floats:
+        return powers(sixteen_bits(sound, -6.0))[:SESSION_HOPS]
+
+    played = [heard(resampled(music(samples, rng), rng.uniform(0.8, 1.25))) for _ in range(pieces)]
+    return Others(
+        np.stack(played), np.stack([heard(noise(samples, rng)) for _ in range(pieces // 5)])
+    )
 
 
 def write(path: Path, sessions: list[Session]) -> None:
@@ -590,6 +639,7 @@ def write(path: Path, sessions: list[Session]) -> None:
     np.savez(
         part,
         features=np.stack([session.features for session in sessions]),
+        clean=np.stack([session.clean for session in sessions]),
         visemes=np.stack([session.visemes for session in sessions]),
         shapes=np.stack([session.shapes for session in sessions]),
         group=np.array([session.group for session in sessions]),
@@ -607,6 +657,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.sessions.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(arguments.seed)
+    others(PIECES, rng).write(arguments.sessions / OTHERS)
     dev = sentences(arguments.corpus / "dev")
     write(
         arguments.sessions / "dev.npz",

@@ -1,30 +1,35 @@
 """Train the lip-sync net on sessions that `augment` made, and write `weights.npz`.
 
-    python -m benchmarks.lipsync.train SESSIONS --minutes 60 --out worker/lipsync/weights.npz
+    python -m benchmarks.lipsync.train SESSIONS --minutes 90 --out worker/lipsync/weights.npz
 
-On one core; more sessions may be added to the folder while it runs. Prints how well it does on
-the sentences of the training voices that no session has.
+A share of the sessions in each batch is heard with other sounds than `augment` put there. With
+--teacher, a net that has learnt already tells what it reads of each session's voice alone, and
+the pupil is to say the same under other sounds. Prints how well it does on the sentences of the
+training voices that no session has.
 """
 
 import argparse
 import copy
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from benchmarks.lipsync.mixing import OTHERS, Mixer, Others, levels
 from benchmarks.lipsync.nets import LipNet
 from worker.lipsync.features import BANDS
 from worker.lipsync.shape import VISEMES
 
 LOOK_AHEAD_HOPS: Final = 5
 """What the net says at hop i is about hop i - 5."""
-CROP: Final = 500
-BATCH: Final = 24
+BATCH: Final = 12
+"""Sessions, whole ones."""
 EMA: Final = 0.999
 SMOOTHING: Final = 0.05
 RARE: Final = -0.35
@@ -35,49 +40,92 @@ CLASSES: Final = ((0, 1), (2,), (3, 4, 7, 8, 12), (5, 9, 11), (10,), (6, 13, 14)
 NEVER: Final = -100
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Features (batch, FEATURES, hops) and what is to be said of them at each hop.
+
+    `visemes` (batch, hops) and `shapes`, opening and rounding (batch, 2, hops), are the truth;
+    `told` (batch, visemes, hops) is what the teacher believes, if there is one.
+    """
+
+    features: Tensor
+    visemes: Tensor
+    shapes: Tensor
+    told: Tensor | None
+
+
 class Sessions:
-    """All shards of a folder in memory; features (n, hops, FEATURES) in float16."""
+    """All shards of a folder in memory."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known: set[Path] = set()
-        self._shards: list[dict[str, np.ndarray]] = []
-        self.count = 0
+    def __init__(self, folder: Path, *, mixed: float, alone: float, teacher: LipNet | None) -> None:
+        self._features: list[npt.NDArray[np.float16]] = []
+        self._told: list[npt.NDArray[np.float16]] = []
+        speech, visemes, shapes = [], [], []
+        for path in sorted(folder.glob("shard*.npz")):
+            with np.load(path) as arrays:
+                clean = arrays["clean"]
+                self._features.extend(arrays["features"])
+                visemes.append(arrays["visemes"])
+                shapes.append(arrays["shapes"])
+            speech.append(levels(clean))
+            if teacher is not None:
+                self._told.extend(told(teacher, clean))
+        self.visemes = np.concatenate(visemes)
+        self._shapes = np.concatenate(shapes)
+        others = Others.read(folder / OTHERS)
+        self._mixer = Mixer(np.concatenate(speech), self.visemes, others, alone)
+        self._mixed = round(BATCH * mixed)
 
-    def refresh(self, newest: int) -> None:
-        """Take in the shards that came since; keep the `newest` of them."""
-        for path in sorted(self._folder.glob("shard*.npz")):
-            if path not in self._known:
-                self._known.add(path)
-                with np.load(path) as arrays:
-                    self._shards.append(dict(arrays))
-        self._shards = self._shards[-newest:]
-        self.count = sum(len(shard["visemes"]) for shard in self._shards)
-
-    def visemes(self) -> np.ndarray:
-        return np.concatenate([shard["visemes"].ravel() for shard in self._shards])
-
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Features (batch, FEATURES, hops), visemes (batch, hops), and opening and rounding."""
-        features, visemes, shapes = [], [], []
-        for _ in range(BATCH):
-            shard = self._shards[rng.integers(len(self._shards))]
-            session = rng.integers(len(shard["visemes"]))
-            hops = shard["visemes"].shape[1]
-            start = int(rng.integers(0, hops - CROP + 1)) if rng.random() < 0.8 else 0
-            end = start + CROP
-            features.append(shard["features"][session, start:end])
-            about = np.arange(start, end) - LOOK_AHEAD_HOPS
-            label = shard["visemes"][session, np.maximum(about, 0)].astype(np.int64)
-            label[about < 0] = NEVER
-            visemes.append(label)
-            shapes.append(shard["shapes"][session, np.maximum(about, 0)])
-        stacked = torch.from_numpy(np.stack(features).astype(np.float32)).transpose(1, 2)
-        return (
-            disturbed(stacked, rng),
-            torch.from_numpy(np.stack(visemes)),
-            torch.from_numpy(np.stack(shapes).astype(np.float32)).transpose(1, 2),
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """Some sessions as they are, some mixed anew."""
+        chosen = rng.integers(len(self.visemes), size=BATCH)
+        as_they_are, mixed = np.split(chosen, [BATCH - self._mixed])
+        features = np.concatenate(
+            [
+                *(self._features[session][None].astype(np.float32) for session in as_they_are),
+                self._mixer.features(mixed, rng),
+            ]
         )
+        visemes = late(self.visemes[chosen]).astype(np.int64)
+        visemes[:, :LOOK_AHEAD_HOPS] = NEVER
+        believed = np.stack([self._told[session] for session in chosen]) if self._told else None
+        return Batch(
+            disturbed(channels(features), rng),
+            torch.from_numpy(visemes),
+            channels(late(self._shapes[chosen])),
+            None if believed is None else channels(believed),
+        )
+
+
+def late(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """At each hop (axis 1) what is true LOOK_AHEAD_HOPS before; the first is repeated."""
+    first = np.repeat(values[:, :1], LOOK_AHEAD_HOPS, axis=1)
+    return np.concatenate([first, values[:, :-LOOK_AHEAD_HOPS]], axis=1)
+
+
+def channels(values: npt.NDArray[np.generic]) -> Tensor:
+    """(batch, hops, channels) as torch's convolutions take it."""
+    return torch.from_numpy(values.astype(np.float32)).transpose(1, 2)
+
+
+@torch.no_grad()
+def told(teacher: LipNet, clean: npt.NDArray[np.float16]) -> npt.NDArray[np.float16]:
+    """What the teacher believes of each viseme, (n, hops, visemes)."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = teacher(channels(clean)).float()
+    believed: npt.NDArray[np.float16] = out[:, : len(VISEMES)].softmax(1).half().numpy()
+    return believed.transpose(0, 2, 1)
+
+
+def known(path: Path) -> LipNet:
+    """The net whose state is in that .pt; its dilations are in the .npz beside it."""
+    state = torch.load(path)
+    with np.load(path.with_suffix(".npz")) as arrays:
+        dilations = tuple(arrays["dilations"][1:-1].tolist())
+    net = LipNet(state["head.weight"].shape[1], dilations, 0.0)
+    net.load_state_dict(state)
+    net.eval()
+    return net
 
 
 def disturbed(features: Tensor, rng: np.random.Generator) -> Tensor:
@@ -100,13 +148,21 @@ def disturbed(features: Tensor, rng: np.random.Generator) -> Tensor:
     return features
 
 
-def losses(out: Tensor, visemes: Tensor, shapes: Tensor, weights: Tensor) -> Tensor:
-    """Of (batch, OUTPUTS, hops): visemes, classes, opening, rounding, pressed lips; summed."""
+def losses(out: Tensor, batch: Batch, weights: Tensor, trust: float) -> Tensor:
+    """Of (batch, OUTPUTS, hops): visemes, classes, opening, rounding, pressed lips; summed.
+
+    `trust` is how much of what the visemes are the teacher says, if there is one.
+    """
+    visemes, shapes = batch.visemes, batch.shapes
     logits = out[:, : len(VISEMES)]
-    known = (visemes != NEVER).float()
+    counts = (visemes != NEVER).float()
     viseme = functional.cross_entropy(
         logits, visemes, weight=weights, label_smoothing=SMOOTHING, ignore_index=NEVER
     )
+    if batch.told is not None:
+        weigh = weights[visemes.clamp(min=0)] * counts
+        unlike = -(batch.told * logits.log_softmax(1)).sum(1)
+        viseme = (1.0 - trust) * viseme + trust * (unlike * weigh).sum() / weigh.sum()
     grouped = torch.stack([logits[:, list(group)].logsumexp(1) for group in CLASSES], 1)
     of_class = torch.zeros(len(VISEMES), dtype=torch.long)
     for index, group in enumerate(CLASSES):
@@ -115,15 +171,15 @@ def losses(out: Tensor, visemes: Tensor, shapes: Tensor, weights: Tensor) -> Ten
     mouth = functional.cross_entropy(
         grouped - logits.logsumexp(1, keepdim=True), targets, ignore_index=NEVER
     )
-    shape = (out[:, -3:-1] - shapes).square() * known[:, None]
+    shape = (out[:, -3:-1] - shapes).square() * counts[:, None]
     pressed = functional.binary_cross_entropy_with_logits(
         out[:, -1], (visemes == PRESSED).float(), reduction="none", pos_weight=torch.tensor(4.0)
     )
     total: Tensor = (
         viseme
         + 0.7 * mouth
-        + 6.0 * shape.sum() / known.sum()
-        + 1.2 * (pressed * known).sum() / known.sum()
+        + 6.0 * shape.sum() / counts.sum()
+        + 1.2 * (pressed * counts).sum() / counts.sum()
     )
     return total
 
@@ -136,6 +192,19 @@ def follow(average: LipNet, net: LipNet, share: float) -> None:
             mean.lerp_(value, 1.0 - share)
         else:
             mean.copy_(value)
+
+
+def widened(state: dict[str, Tensor], net: LipNet) -> dict[str, Tensor]:
+    """The state of a net with as many channels, or fewer, for `net`: it says the same at first.
+
+    New channels are as they are in `net`, but the old ones and the heads do not hear them yet.
+    """
+    wide = net.state_dict()
+    for name, value in state.items():
+        if value.dim() == 3:
+            wide[name][: len(value)] = 0.0
+        wide[name][tuple(slice(size) for size in value.shape)] = value
+    return wide
 
 
 @torch.no_grad()
@@ -180,15 +249,19 @@ def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(arguments.threads)
     rng = np.random.default_rng(arguments.seed)
-    sessions = Sessions(arguments.sessions)
-    sessions.refresh(arguments.newest)
-    counts = np.bincount(sessions.visemes(), minlength=len(VISEMES)).astype(np.float64)
+    sessions = Sessions(
+        arguments.sessions,
+        mixed=arguments.mixed,
+        alone=arguments.alone,
+        teacher=known(arguments.teacher) if arguments.teacher else None,
+    )
+    counts = np.bincount(sessions.visemes.ravel(), minlength=len(VISEMES)).astype(np.float64)
     weights = np.maximum(counts, counts.sum() * 1e-3) ** RARE
     weights *= counts.sum() / (counts * weights).sum()
     weight = torch.from_numpy(weights.astype(np.float32))
     net = LipNet(arguments.channels, tuple(arguments.dilations), arguments.dropout)
     if arguments.resume:
-        net.load_state_dict(torch.load(arguments.resume))
+        net.load_state_dict(widened(torch.load(arguments.resume), net))
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=arguments.rate, weight_decay=0.02)
     began, step, last_report, total = time.monotonic(), 0, 0.0, 0.0
@@ -197,11 +270,11 @@ def train(arguments: argparse.Namespace) -> None:
         rate = arguments.rate * warm * (0.5 + 0.5 * np.cos(np.pi * spent)) + 1e-6
         for group in optimizer.param_groups:
             group["lr"] = rate
-        features, visemes, shapes = sessions.batch(rng)
+        batch = sessions.batch(rng)
         net.train()
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            out = net(features)
-        loss = losses(out.float(), visemes, shapes, weight)
+            out = net(batch.features)
+        loss = losses(out.float(), batch, weight, arguments.trust)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -209,13 +282,11 @@ def train(arguments: argparse.Namespace) -> None:
         follow(average, net, min(EMA, (step + 1) / (step + 10)))
         total += 0.02 * (float(loss.detach()) - total)
         step += 1
-        if step % 100 == 0:
-            sessions.refresh(arguments.newest)
         minutes = (time.monotonic() - began) / 60
         if minutes - last_report > arguments.every or step == 300:
             last_report = minutes
             print(
-                f"{minutes:5.1f} min, step {step}, {sessions.count} sessions, loss {total:.3f}: "
+                f"{minutes:5.1f} min, step {step}, loss {total:.3f}: "
                 + dev_report(average, arguments.sessions),
                 flush=True,
             )
@@ -242,8 +313,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--newest", type=int, default=400, help="shards kept in memory")
-    parser.add_argument("--resume", type=Path, help="a .pt to go on from")
+    parser.add_argument("--mixed", type=float, default=0.6, help="share that is mixed anew")
+    parser.add_argument("--alone", type=float, default=0.35, help="of these, without other sounds")
+    parser.add_argument("--resume", type=Path, help="a .pt to go on from, of a net as wide or less")
+    parser.add_argument("--teacher", type=Path, help="a .pt beside its .npz")
+    parser.add_argument("--trust", type=float, default=0.4, help="in the teacher, 0 to 1")
     train(parser.parse_args())
 
 

@@ -66,11 +66,21 @@ def mel_filters(edges: npt.NDArray[np.float64]) -> Floats:
 BINS: Final = int(HIGHEST_HZ * FFT / SAMPLE_RATE) + 1
 FILTERS: Final = mel_filters(mel_edges())
 
-_WINDOW: Final = np.hanning(WINDOW).astype(np.float32)
-_SCALE: Final = np.float32(1.0 / (32768.0**2 * float(np.square(_WINDOW).sum())))
+HANN: Final = np.hanning(WINDOW).astype(np.float32)
+_SCALE: Final = np.float32(1.0 / (32768.0**2 * float(np.square(HANN).sum())))
 
 
-def _first_mean() -> Floats:
+def band_powers(windowed: Floats, filters: Floats) -> Floats:
+    """Power in each band, (n, BANDS), of windowed frames (n, FFT); full scale is 1."""
+    spectrum = np.fft.rfft(windowed)[:, :BINS]
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    bands: Floats = np.matmul(power.astype(np.float32), filters)
+    bands *= _SCALE
+    bands += np.float32(FLOOR_POWER)
+    return bands
+
+
+def first_mean() -> Floats:
     """Levels of the bands of speech below its peak, in dB, averaged over many voices."""
     return np.interp(
         np.arange(BANDS), [0, 3, 12, 20, 28, BANDS - 1], [-22, -14, -20, -26, -30, -33]
@@ -89,7 +99,7 @@ class Features:
         """Forget the sound and the speaker."""
         self.hush()
         self._peak_db = FIRST_PEAK_DB
-        self._mean = _first_mean().copy()
+        self._mean = first_mean().copy()
         self._heard = FIRST_HOPS
 
     def hush(self) -> None:
@@ -101,12 +111,8 @@ class Features:
         """The features, (GROUP, FEATURES), of the next GROUP_SAMPLES samples."""
         self._sound[:-GROUP_SAMPLES] = self._sound[GROUP_SAMPLES:]
         self._sound[-GROUP_SAMPLES:] = pcm
-        np.multiply(self._frames, _WINDOW, out=self._padded[:, :WINDOW])
-        spectrum = np.fft.rfft(self._padded)[:, :BINS]
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        bands = np.matmul(power.astype(np.float32), self._filters)
-        bands *= _SCALE
-        bands += np.float32(FLOOR_POWER)
+        np.multiply(self._frames, HANN, out=self._padded[:, :WINDOW])
+        bands = band_powers(self._padded, self._filters)
         levels_db = (10.0 * np.log10(bands.sum(axis=1))).tolist()
         np.log10(bands, out=bands)
         bands *= np.float32(10.0)
