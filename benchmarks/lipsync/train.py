@@ -194,6 +194,16 @@ def follow(average: LipNet, net: LipNet, share: float) -> None:
             mean.copy_(value)
 
 
+def mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Of nets that learnt apart after they had learnt together: better than any of them."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(0)
+        if first.dtype.is_floating_point
+        else first
+        for name, first in states[0].items()
+    }
+
+
 def widened(state: dict[str, Tensor], net: LipNet) -> dict[str, Tensor]:
     """The state of a net with as many channels, or fewer, for `net`: it says the same at first.
 
@@ -261,11 +271,12 @@ def train(arguments: argparse.Namespace) -> None:
     weight = torch.from_numpy(weights.astype(np.float32))
     net = LipNet(arguments.channels, tuple(arguments.dilations), arguments.dropout)
     if arguments.resume:
-        net.load_state_dict(widened(torch.load(arguments.resume), net))
+        net.load_state_dict(widened(mean([torch.load(path) for path in arguments.resume]), net))
     average = copy.deepcopy(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=arguments.rate, weight_decay=0.02)
     began, step, last_report, total = time.monotonic(), 0, 0.0, 0.0
-    while (spent := (time.monotonic() - began) / 60 / arguments.minutes) < 1.0:
+    seconds = 60.0 * arguments.minutes
+    while (spent := (time.monotonic() - began) / max(seconds, 1e-9)) < 1.0:
         warm = min(1.0, (step + 1) / 200)
         rate = arguments.rate * warm * (0.5 + 0.5 * np.cos(np.pi * spent)) + 1e-6
         for group in optimizer.param_groups:
@@ -315,7 +326,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--mixed", type=float, default=0.6, help="share that is mixed anew")
     parser.add_argument("--alone", type=float, default=0.35, help="of these, without other sounds")
-    parser.add_argument("--resume", type=Path, help="a .pt to go on from, of a net as wide or less")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="a .pt to go on from, of a net as wide or less; the mean of several",
+    )
     parser.add_argument("--teacher", type=Path, help="a .pt beside its .npz")
     parser.add_argument("--trust", type=float, default=0.4, help="in the teacher, 0 to 1")
     train(parser.parse_args())
