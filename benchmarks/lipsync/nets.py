@@ -62,8 +62,8 @@ class LipNet(nn.Module):
         return out
 
     @torch.no_grad()
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """What `worker.lipsync.net.from_arrays` takes; float16 for the weights."""
+    def arrays(self, *, eight_bits: bool = False) -> dict[str, npt.NDArray[np.generic]]:
+        """What `worker.lipsync.net.from_arrays` takes; weights in float16 or eight bits."""
         folded = [block.folded() for block in (self.first, *self.middle)]
         folded.append((self.head.weight[:, :, 0].T, self.head.bias))
         arrays: dict[str, npt.NDArray[np.generic]] = {
@@ -71,6 +71,11 @@ class LipNet(nn.Module):
             "dilations": np.array([1, *self.dilations, 1], np.int32),
         }
         for index, (weight, bias) in enumerate(folded):
-            arrays[f"w{index}"] = weight.numpy().astype(np.float16)
+            if eight_bits:
+                scale = weight.abs().amax(0) / 127.0
+                arrays[f"w{index}"] = (weight / scale).round().numpy().astype(np.int8)
+                arrays[f"s{index}"] = scale.numpy().astype(np.float32)
+            else:
+                arrays[f"w{index}"] = weight.numpy().astype(np.float16)
             arrays[f"b{index}"] = bias.numpy().astype(np.float32)
         return arrays

@@ -301,14 +301,14 @@ def train(arguments: argparse.Namespace) -> None:
                 + dev_report(average, arguments.sessions),
                 flush=True,
             )
-            save(average, arguments.out)
+            save(average, arguments.out, eight_bits=arguments.eight_bits)
     average.eval()
     print("at the end: " + dev_report(average, arguments.sessions), flush=True)
-    save(average, arguments.out)
+    save(average, arguments.out, eight_bits=arguments.eight_bits)
 
 
-def save(net: LipNet, path: Path) -> None:
-    np.savez(path, allow_pickle=False, **net.arrays())
+def save(net: LipNet, path: Path, *, eight_bits: bool) -> None:
+    np.savez(path, allow_pickle=False, **net.arrays(eight_bits=eight_bits))
     torch.save(net.state_dict(), path.with_suffix(".pt"))
 
 
@@ -334,6 +334,7 @@ def main() -> None:
         help="a .pt to go on from, of a net as wide or less; the mean of several",
     )
     parser.add_argument("--teacher", type=Path, help="a .pt beside its .npz")
+    parser.add_argument("--eight-bits", action="store_true", help="how weights are written")
     parser.add_argument("--trust", type=float, default=0.4, help="in the teacher, 0 to 1")
     train(parser.parse_args())
 

@@ -41,6 +41,13 @@ PEAK_FALL_DB: Final = 0.02
 SPEECH_RANGE_DB: Final = 28.0
 """A hop this far below the peak, or more, tells nothing of the speaker."""
 
+FLOOR_RISE_DB: Final = 0.1
+"""Per hop: what was quietest is forgotten by 10 dB a second."""
+SILENT_DB: Final = -66.0
+"""Of full scale: so quiet it is only where there is nothing but a voice."""
+RANGE_GROUPS: Final = 8
+"""Before, hardly anything was heard of a new sound."""
+
 MEAN_HOPS: Final = 300
 FIRST_HOPS: Final = 40
 """What the mean of all speakers counts for at the start of a session, in hops."""
@@ -95,6 +102,16 @@ class Features:
         self._padded = np.zeros((GROUP, FFT), np.float32)
         self.reset()
 
+    @property
+    def range_db(self) -> float | None:
+        """How far the speaker's loudest lies above the quietest of the last seconds.
+
+        None where that cannot be told yet.
+        """
+        if self._groups < RANGE_GROUPS or self._peak_db <= FIRST_PEAK_DB:
+            return None
+        return math.inf if self._floor_db < SILENT_DB else self._peak_db - self._floor_db
+
     def reset(self) -> None:
         """Forget the sound and the speaker."""
         self.hush()
@@ -106,6 +123,8 @@ class Features:
         """Forget the sound; who spoke speaks on after a while."""
         self._sound = np.zeros(WINDOW - HOP + GROUP_SAMPLES, np.float32)
         self._frames = np.lib.stride_tricks.sliding_window_view(self._sound, WINDOW)[::HOP]
+        self._floor_db = math.inf
+        self._groups = 0
 
     def push(self, pcm: npt.NDArray[np.int16]) -> Floats:
         """The features, (GROUP, FEATURES), of the next GROUP_SAMPLES samples."""
@@ -128,10 +147,12 @@ class Features:
         features[:, BANDS] = np.subtract(levels_db, peaks_db)
         np.maximum(features[:, BANDS], np.float32(DEEPEST_DB), out=features[:, BANDS])
         features *= np.float32(TENS_OF_DB)
+        self._groups += 1
         return features
 
     def _follow(self, level_db: float) -> tuple[float, np.float32]:
         """Peak of the speaker after this hop, in dB, and the hop's share of the mean spectrum."""
+        self._floor_db = min(level_db, self._floor_db + FLOOR_RISE_DB)
         if level_db > self._peak_db:
             self._peak_db += PEAK_RISE * (level_db - self._peak_db)
         if level_db <= self._peak_db - SPEECH_RANGE_DB:

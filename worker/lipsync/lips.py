@@ -67,20 +67,21 @@ _SPREAD: Final = np.array(
 class Reader:
     """One session's sound as visemes. Streamed and whole sound give the same, bit for bit."""
 
-    def __init__(self, weights: net.Weights | None = None) -> None:
+    def __init__(self, weights: net.Pair | None = None) -> None:
         self._weights = weights or net.shipped()
         self._features = Features()
         self.reset()
 
     def reset(self) -> None:
-        """Forget the sound and the speaker."""
+        """Forget the sound, the speaker and what is around."""
         self._features.reset()
+        self._net = net.Listener(self._weights)
         self.hush()
 
     def hush(self) -> None:
         """Forget the sound, not the speaker: the next one begins."""
         self._features.hush()
-        self._net = net.Net(self._weights)
+        self._net.hush()
         self._rest = np.zeros(0, np.int16)
         self._samples = 0
         self._hops = -AHEAD_HOPS
@@ -120,7 +121,8 @@ class Reader:
         )
 
     def _group(self, pcm: Pcm) -> Track:
-        out = self._net.push(self._features.push(pcm))
+        features = self._features.push(pcm)
+        out = self._net.push(features, self._features.range_db)
         likely = np.ascontiguousarray(out[:, : len(VISEMES)])
         likely -= likely.max(axis=1, keepdims=True)
         np.exp(likely, out=likely)
@@ -158,7 +160,7 @@ class Reader:
         return belief
 
 
-def read(pcm: Pcm, weights: net.Weights | None = None) -> Track:
+def read(pcm: Pcm, weights: net.Pair | None = None) -> Track:
     """The track of a whole sound."""
     reader = Reader(weights)
     return joined([reader.push(pcm), reader.finish()])
@@ -187,7 +189,7 @@ class LipSync:
     Lips that are pressed together in any of them are shut in the picture.
     """
 
-    def __init__(self, weights: net.Weights | None = None) -> None:
+    def __init__(self, weights: net.Pair | None = None) -> None:
         self._reader = Reader(weights)
         self._forget()
 
