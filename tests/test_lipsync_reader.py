@@ -134,7 +134,7 @@ def test_sessions_share_the_weights_and_nothing_else() -> None:
     assert same(joined([begun, one.push(pcm[5000:]), one.finish()]), alone)
     assert net.shipped() is net.shipped()
     with pytest.raises(ValueError, match="read-only"):
-        net.shipped().layers[0].weight[0, 0] = 1.0
+        net.shipped().quiet.layers[0].weight[0, 0] = 1.0
 
 
 def test_features_hardly_know_how_loud_a_speaker_is() -> None:

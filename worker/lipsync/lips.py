@@ -121,8 +121,8 @@ class Reader:
         )
 
     def _group(self, pcm: Pcm) -> Track:
-        features = self._features.push(pcm)
-        out = self._net.push(features, self._features.range_db)
+        so_far_db = self._features.range_db  # Of hops before: this group's last are too far ahead.
+        out = self._net.push(self._features.push(pcm), so_far_db)
         likely = np.ascontiguousarray(out[:, : len(VISEMES)])
         likely -= likely.max(axis=1, keepdims=True)
         np.exp(likely, out=likely)
