@@ -96,9 +96,11 @@ def _fall(speech: npt.NDArray[np.bool_], peak: Floats) -> Floats:
 
 def curves(rng: Rng, count: int, spread_db: float) -> Floats:
     """(count, BANDS) in dB: gentle hills and valleys, as microphones differ."""
-    knots = rng.normal(0.0, spread_db, (count, 6))
     places = np.linspace(0.0, 5.0, BANDS)
-    return np.stack([np.interp(places, np.arange(6), row) for row in knots]).astype(np.float32)
+    out = np.empty((count, BANDS), np.float32)
+    for row in out:
+        row[:] = np.interp(places, np.arange(6), rng.normal(0.0, spread_db, 6))
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
