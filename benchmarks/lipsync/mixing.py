@@ -17,15 +17,15 @@ from worker.lipsync import features as ear
 from worker.lipsync.features import BANDS, DEEPEST_DB, FEATURES, HOP, WINDOW
 from worker.lipsync.shape import Floats
 
-HALVES = npt.NDArray[np.float16]
+Halves = npt.NDArray[np.float16]
 Rng = np.random.Generator
 
 WINDOW_HZ: Final = 60.0
 """What one independent value of a spectrum spans, with a Hann window of 25 ms."""
-SWING: Final = np.sqrt(0.5 / np.maximum(1.0, np.diff(ear.mel_edges())[:-1] / WINDOW_HZ)).astype(
-    np.float32
-)
-"""Standard deviation of the cosine in each band."""
+_EDGES: Final = ear.mel_edges()
+_WIDTHS: Final = (_EDGES[2:] - _EDGES[:-2]) / 2
+SWING: Final = np.sqrt(0.5 / np.maximum(1.0, _WIDTHS / WINDOW_HZ)).astype(np.float32)
+"""Standard deviation of the cosine in each band: that of a mean of independent cosines."""
 KEPT: Final = 0.87
 """Of the cosine from one hop to the next: windows overlap by 15 ms of 25."""
 OTHERS: Final = "others.npz"
@@ -34,6 +34,10 @@ KINDS: Final = ("music", "noise", "babble")
 SHARES: Final = (0.72, 0.15, 0.13)
 MORE: Final = 0.1
 """Share of sessions with a second other sound."""
+HARD: Final = 0.65
+HARD_DB: Final = (4.0, 13.0)
+ANY_DB: Final = (0.0, 22.0)
+"""Of speech to another sound: that share lies in the first range, the rest in the second."""
 
 
 def powers(pcm: npt.NDArray[np.int16]) -> Floats:
@@ -68,7 +72,7 @@ def normalised(power: Floats) -> Floats:
     return out
 
 
-def levels(features: npt.NDArray[np.floating]) -> HALVES:
+def levels(features: npt.NDArray[np.floating]) -> Halves:
     """The inverse: what is in each band, (n, hops, BANDS) in dB of full scale."""
     told = features.astype(np.float32) / np.float32(ear.TENS_OF_DB)
     count, hops, _ = told.shape
@@ -126,7 +130,7 @@ class Mixer:
     """
 
     def __init__(
-        self, speech: HALVES, visemes: npt.NDArray[np.uint8], others: Others, alone: float
+        self, speech: Halves, visemes: npt.NDArray[np.uint8], others: Others, alone: float
     ) -> None:
         self._speech, self._visemes = speech, visemes
         self._others = others
@@ -149,7 +153,7 @@ class Mixer:
         """Another sound, added to the powers `own` (hops, BANDS) of one session."""
         loud = own.sum(axis=1)
         reference = loud[spoken].mean() if spoken.any() else loud.mean() + 1e-6
-        ratio_db = rng.uniform(4.0, 13.0) if rng.random() < 0.65 else rng.uniform(0.0, 22.0)
+        ratio_db = rng.uniform(*(HARD_DB if rng.random() < HARD else ANY_DB))
         other = self._other(len(own), rng)
         other *= np.float32(reference / other.sum(axis=1).mean() / 10.0 ** (ratio_db / 10.0))
         cosine = rng.standard_normal(own.shape, dtype=np.float32)

@@ -195,7 +195,7 @@ def follow(average: LipNet, net: LipNet, share: float) -> None:
 
 
 def mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Of nets that learnt apart after they had learnt together: better than any of them."""
+    """Of nets that learnt apart after they had learnt together: steadier than any of them."""
     return {
         name: torch.stack([state[name] for state in states]).mean(0)
         if first.dtype.is_floating_point
