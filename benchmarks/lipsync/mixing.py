@@ -55,19 +55,15 @@ def normalised(power: Floats) -> Floats:
     level = 10.0 * np.log10(power.sum(axis=2))
     bands = 10.0 * np.log10(power)
     count, hops, _ = power.shape
-    peak = np.full(count, ear.FIRST_PEAK_DB, np.float32)
-    heard = np.full(count, ear.FIRST_HOPS, np.float32)
-    mean = np.tile(ear.first_mean(), (count, 1))
+    speakers = _Speakers(count)
     out = np.empty((count, hops, FEATURES), np.float32)
     for hop in range(hops):
-        peak += ear.PEAK_RISE * np.maximum(level[:, hop] - peak, 0.0)
-        speech = level[:, hop] > peak - ear.SPEECH_RANGE_DB
-        peak -= _fall(speech, peak)
-        heard = np.minimum(heard + speech, ear.MEAN_HOPS)
-        below = np.maximum(bands[:, hop] - peak[:, None], DEEPEST_DB)
-        mean += (below - mean) * (speech / heard)[:, None]
-        out[:, hop, :BANDS] = below - mean
-        out[:, hop, BANDS] = np.maximum(level[:, hop] - peak, DEEPEST_DB)
+        speakers.peak += ear.PEAK_RISE * np.maximum(level[:, hop] - speakers.peak, 0.0)
+        share = speakers.follow(level[:, hop] > speakers.peak - ear.SPEECH_RANGE_DB)
+        below = np.maximum(bands[:, hop] - speakers.peak[:, None], DEEPEST_DB)
+        speakers.mean += (below - speakers.mean) * share
+        out[:, hop, :BANDS] = below - speakers.mean
+        out[:, hop, BANDS] = np.maximum(level[:, hop] - speakers.peak, DEEPEST_DB)
     out *= ear.TENS_OF_DB
     return out
 
@@ -76,26 +72,33 @@ def levels(features: npt.NDArray[np.floating]) -> Halves:
     """The inverse: what is in each band, (n, hops, BANDS) in dB of full scale."""
     told = features.astype(np.float32) / np.float32(ear.TENS_OF_DB)
     count, hops, _ = told.shape
-    peak = np.full(count, ear.FIRST_PEAK_DB, np.float32)
-    heard = np.full(count, ear.FIRST_HOPS, np.float32)
-    mean = np.tile(ear.first_mean(), (count, 1))
+    speakers = _Speakers(count)
     out = np.empty((count, hops, BANDS), np.float16)
     for hop in range(hops):
         level = told[:, hop, BANDS]
         # Above its peak, a level is half way there after it moved up by half, and fell a little.
-        peak += np.where(level > 1.5 * ear.PEAK_FALL_DB, level, 0.0)
-        speech = level > -ear.SPEECH_RANGE_DB
-        peak -= _fall(speech, peak)
-        heard = np.minimum(heard + speech, ear.MEAN_HOPS)
-        share = (speech / heard)[:, None]
-        mean += told[:, hop, :BANDS] * share / (1.0 - share)
-        out[:, hop] = np.maximum(told[:, hop, :BANDS] + mean, DEEPEST_DB) + peak[:, None]
+        speakers.peak += np.where(level > 1.5 * ear.PEAK_FALL_DB, level, 0.0)
+        share = speakers.follow(level > -ear.SPEECH_RANGE_DB)
+        speakers.mean += told[:, hop, :BANDS] * share / (1.0 - share)
+        bands = np.maximum(told[:, hop, :BANDS] + speakers.mean, DEEPEST_DB)
+        out[:, hop] = bands + speakers.peak[:, None]
     return out
 
 
-def _fall(speech: npt.NDArray[np.bool_], peak: Floats) -> Floats:
-    falls = speech & (peak > ear.QUIETEST_PEAK_DB)
-    return np.where(falls, np.float32(ear.PEAK_FALL_DB), np.float32(0.0))
+class _Speakers:
+    """What `Features` knows of the speakers of many sessions: `peak` (n,), `mean` (n, BANDS)."""
+
+    def __init__(self, count: int) -> None:
+        self.peak = np.full(count, ear.FIRST_PEAK_DB, np.float32)
+        self.mean = np.tile(ear.first_mean(), (count, 1))
+        self._heard = np.full(count, ear.FIRST_HOPS, np.float32)
+
+    def follow(self, speech: npt.NDArray[np.bool_]) -> Floats:
+        """The share (n, 1) that a hop has in the mean, where it is speech."""
+        falls = speech & (self.peak > ear.QUIETEST_PEAK_DB)
+        self.peak -= np.where(falls, np.float32(ear.PEAK_FALL_DB), np.float32(0.0))
+        self._heard = np.minimum(self._heard + speech, ear.MEAN_HOPS)
+        return np.asarray(speech / self._heard, np.float32)[:, None]
 
 
 def curves(rng: Rng, count: int, spread_db: float) -> Floats:
