@@ -76,12 +76,15 @@ class Reader:
         """Forget the sound, the speaker and what is around."""
         self._features.reset()
         self._net = net.Listener(self._weights)
-        self.hush()
+        self._begin()
 
     def hush(self) -> None:
         """Forget the sound, not the speaker: the next one begins."""
         self._features.hush()
         self._net.hush()
+        self._begin()
+
+    def _begin(self) -> None:
         self._rest = np.zeros(0, np.int16)
         self._samples = 0
         self._hops = -AHEAD_HOPS
