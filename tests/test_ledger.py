@@ -34,6 +34,7 @@ from dispatcher.hold import UNACKED_S
 from dispatcher.ledger import (
     End,
     Handed,
+    Held,
     Ledger,
     NodeLedger,
     Reaped,
@@ -681,6 +682,17 @@ def test_a_session_waits_for_a_slot_and_is_not_lost(play: Play) -> None:
     play(happens)
 
 
+async def stays_served(it: Scene, dispatcher: Ledger, held: Held, node: NodeLedger) -> None:
+    """The node has its session as before, and nobody moves it where there is another."""
+    record = await dispatcher.find(held.record.session_id)
+    assert record is not None
+    assert (record.state, record.slot, record.epoch) == ("active", node.slot(1), 1)
+    await it.node("other")
+    it.move(5)
+    it.server.settle()
+    assert await dispatcher.reap() == []
+
+
 def test_a_node_that_comes_back_while_its_session_waits_keeps_it(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
@@ -688,13 +700,7 @@ def test_a_node_that_comes_back_while_its_session_waits_keeps_it(play: Play) -> 
         lose_lease(it)
         await dispatcher.reap()
         assert await node.renew([held]) == {held.key: Verdict.OK}
-        record = await dispatcher.find(held.record.session_id)
-        assert record is not None
-        assert (record.state, record.slot, record.epoch) == ("active", node.slot(1), 1)
-        await it.node("other")
-        it.move(5)
-        it.server.settle()
-        assert await dispatcher.reap() == []
+        await stays_served(it, dispatcher, held, node)
 
     play(happens)
 
@@ -708,13 +714,7 @@ def test_a_report_of_a_session_that_waits_takes_it_back(play: Play) -> None:
         lose_lease(it)
         assert [each.became for each in await dispatcher.reap()] == ["waits"]
         assert await node.enter(held) is Verdict.OK
-        record = await dispatcher.find(held.record.session_id)
-        assert record is not None
-        assert (record.state, record.slot, record.epoch) == ("active", node.slot(1), 1)
-        await it.node("other")
-        it.move(5)
-        it.server.settle()
-        assert await dispatcher.reap() == []
+        await stays_served(it, dispatcher, held, node)
 
     play(happens)
 
