@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -52,9 +53,6 @@ def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
     monkeypatch.setattr(crew, "START_S", 0.2)
     zygote = LameZygote()
 
-    async def start(*_: object) -> LameZygote:
-        return zygote
-
     async def scene() -> None:
         house = Crew(slots=1, warm=0, environment={})
         await house.start()
@@ -68,7 +66,7 @@ def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
             assert (await worker.reports.get()).state == "gone"
             keeping.cancel()
 
-    monkeypatch.setattr(Zygote, "start", start)
+    monkeypatch.setattr(Zygote, "start", AsyncMock(return_value=zygote))
     asyncio.run(scene())
 
 
@@ -136,9 +134,6 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
     zygote = ReadyZygote()
     buried: list[int] = []
 
-    async def start(*_: object) -> ReadyZygote:
-        return zygote
-
     async def until_forked(count: int) -> None:
         while len(zygote.forked) < count:
             await asyncio.sleep(0.01)
@@ -165,7 +160,7 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
                 await asyncio.sleep(0.01)
             keeping.cancel()
 
-    monkeypatch.setattr(Zygote, "start", start)
+    monkeypatch.setattr(Zygote, "start", AsyncMock(return_value=zygote))
     asyncio.run(scene())
 
 
@@ -219,14 +214,7 @@ def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
 
     async def scene() -> None:
         first, second = MortalZygote(), MortalZygote()
-        answers: list[MortalZygote | Exception] = [first, failure, failure, second]
-
-        async def start(*_: object) -> MortalZygote:
-            answer = answers.pop(0)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
+        start = AsyncMock(side_effect=[first, failure, failure, second])
         monkeypatch.setattr(Zygote, "start", start)
         house = Crew(slots=2, warm=0, environment={})
         await house.start()
@@ -255,11 +243,7 @@ def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
 
     async def scene() -> None:
         first, second = MortalZygote(), MortalZygote()
-        zygotes = [first, second]
-
-        async def start(*_: object) -> MortalZygote:
-            return zygotes.pop(0)
-
+        start = AsyncMock(side_effect=[first, second])
         monkeypatch.setattr(Zygote, "start", start)
         house = Crew(slots=1, warm=1, environment={})
         await house.start()
@@ -268,7 +252,7 @@ def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
             house.take_seat()
             house._be_idle(await house.hire())
             first.dead.set()
-            while zygotes or not house.ready:
+            while start.await_count < 2 or not house.ready:
                 await asyncio.sleep(0)
             worker = await house.hire()
             worker.take("{}")
