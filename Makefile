@@ -1,5 +1,8 @@
 # Each target sets up what it needs: a virtual environment in .venv, from pyproject.toml.
 
+# What a folder of somebody else's has in it, such as a worker.py, is nothing for what is made here.
+unexport PYTHONPATH
+
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := PYTHONPATH=tests/support:benchmarks:. $(BIN)/python

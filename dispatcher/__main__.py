@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.variables import doubts
 from dispatcher import logs, metrics, tracing
 from dispatcher.admin import make_admin
 from dispatcher.app import make_app
@@ -87,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "AVATAR_FORWARDED_ALLOW_IPS": options.forwarded_allow_ips,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
+    os.environ.update(direct_loopback(os.environ))
     try:
         settings = Settings.from_env({**os.environ, **chosen})
         if options.local and settings.redis_url:
@@ -94,6 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--local is for one machine; unset AVATAR_REDIS_URL, or leave --local out."
             )
         logs.set_up(settings.log_level, settings.log_format)
+        for doubt in doubts(os.environ):
+            logger.warning("%s", doubt)
         with (
             listen(settings.host, settings.port, PUBLIC, partial(may_listen, settings)) as public,
             listen(settings.admin_host, settings.admin_port, ADMIN) as admin,

@@ -21,6 +21,8 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Final, assert_never
 
+from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.variables import doubts
 from dispatcher import logs, metrics
 from dispatcher.admin import make_admin
 from dispatcher.crew import Crew
@@ -33,7 +35,7 @@ from dispatcher.seal import Seal
 from dispatcher.server import listen, make_server, settle, url_of
 from dispatcher.serving import LEAVE_S
 from dispatcher.serving import End as Over
-from dispatcher.settings import HELP, Settings
+from dispatcher.settings import NODE_HELP, Settings
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -361,12 +363,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "avatar node",
         description="Serves sessions on this machine that dispatchers put into Redis.",
-        epilog=f"{HELP}\n{STATUSES}",
+        epilog=f"{NODE_HELP}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
+    os.environ.update(direct_loopback(os.environ))
     try:
         settings = Settings.from_env(os.environ, node=True)
         if not settings.redis_url:
@@ -374,6 +377,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "AVATAR_REDIS_URL is not set; a node needs the Redis of its dispatchers."
             )
         logs.set_up(settings.log_level, settings.log_format)
+        for doubt in doubts(os.environ):
+            logger.warning("%s", doubt)
         with (
             listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
             metrics.folder() as folder,

@@ -5,12 +5,12 @@ It stands in for VideoSDK's servers, so that a face can be tried without an acco
 
 import asyncio
 import shlex
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from avatar_runtime.programs import command
 from dispatcher.errors import RoomError
 
 PROGRAM: Final = "localroom"
@@ -58,7 +58,7 @@ async def local_room() -> AsyncIterator[Room]:
     It ends when its stdin does, so it does not outlive this process.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", PROGRAM, "--until-eof"),
+        *command(PROGRAM, "--until-eof"),
         stdin=PIPE,
         stdout=PIPE,
         start_new_session=True,

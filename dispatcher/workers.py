@@ -6,12 +6,12 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
+from avatar_runtime.programs import command
 from dispatcher.errors import NodeError, SettingsError
 from dispatcher.settings import without_secrets
 
@@ -78,7 +78,7 @@ class Zygote:
             try:
                 # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", PROGRAM, str(memory_mb)),
+                    *command(PROGRAM, str(memory_mb)),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     env={**without_secrets(os.environ), **environment},

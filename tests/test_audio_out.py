@@ -1380,7 +1380,7 @@ def test_a_dispatcher_that_stays_full_is_an_error() -> None:
     ("status", "advice"),
     [
         (401, "user:password@.*sign the token"),
-        (403, "allow_join"),
+        (403, "no reason"),
         (404, "path"),
         (409, "Another face"),
         (422, "log"),
