@@ -1,4 +1,8 @@
-"""How all tests run: the same examples each time, and no warnings that nobody here can mend.
+"""How all tests run: the same examples each time, in surroundings of their own, and no warnings
+that nobody here can mend.
+
+What the shell has of proxies, of modules in PYTHONPATH and of our settings is left out; the tests
+that are about those set them themselves.
 
 `HYPOTHESIS_PROFILE=explore` looks for new examples, at random.
 """
@@ -6,11 +10,37 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from agent_side import speaker
+
+KEPT = frozenset({"AVATAR_NO_BROWSER", "AVATAR_NO_REDIS"})
+"""What says which tests to leave out."""
+
+
+def leave_surroundings() -> None:
+    """Before any test: an environment that does not depend on the shell's.
+
+    pip, which fetches what the tests of portraits need, keeps its way to the index.
+    """
+    proxies = {name: os.environ.pop(name) for name in [*os.environ] if _is_proxy(name)}
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        if proxies.get(name):
+            os.environ.setdefault("PIP_PROXY", proxies[name])
+    for name in [*os.environ]:
+        if name.startswith("AVATAR_") and name not in KEPT:
+            del os.environ[name]
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+
+def _is_proxy(name: str) -> bool:
+    return name.lower().endswith("_proxy") and not name.startswith("PIP_")
+
+
+leave_surroundings()
 
 SDK_IMPORTS_OLD_NAMES = r"ignore:websockets\..* is deprecated:DeprecationWarning"
 
