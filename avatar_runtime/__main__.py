@@ -12,6 +12,7 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -40,10 +41,19 @@ def reordered(path: Sequence[str], pythonpath: str) -> list[str]:
     return [*first, *(each for each in path if each not in first)]
 
 
+def limit_threads() -> None:
+    """Before they are loaded, tell the libraries for arithmetic of a quota, which they ignore."""
+    cpus = import_module("avatar_runtime.cpus").cpus()
+    if cpus.threads < cpus.scheduled:
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, str(cpus.threads))
+
+
 def main() -> None:
     """Run the module that the first argument names, with the others; it exits by itself."""
     sys.path[:] = reordered(sys.path, os.environ.get("PYTHONPATH", ""))
     sys.meta_path.insert(0, OurPackages)
+    limit_threads()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

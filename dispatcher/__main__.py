@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Final
 
 from avatar_runtime.proxies import direct_loopback
-from avatar_runtime.variables import doubts, own
+from avatar_runtime.variables import own
 from dispatcher import logs, metrics, tracing
 from dispatcher.admin import make_admin
 from dispatcher.app import make_app
@@ -117,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     os.environ.update(direct_loopback(os.environ))
+    logs.begin(os.environ)
     try:
         settings = Settings.from_env({**os.environ, **chosen})
         if options.local and settings.redis_url:
@@ -124,8 +125,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--local is for one machine; unset AVATAR_REDIS_URL, or leave --local out."
             )
         logs.set_up(settings.log_level, settings.log_format)
-        for doubt in doubts(os.environ):
-            logger.warning("%s", doubt)
         free = {
             name: options.local and name not in own({**os.environ, **chosen})
             for name in ("AVATAR_PORT", "AVATAR_ADMIN_PORT")

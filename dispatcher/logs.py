@@ -4,13 +4,14 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
 from opentelemetry.trace import get_current_span
 
 from agent_side.join import redact
+from avatar_runtime.variables import doubts
 from dispatcher.pool import Session
 
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -51,6 +52,16 @@ def about(session: Session, traceparent: str | None = None) -> None:
     if traced := TRACE.fullmatch(traceparent or ""):
         facts["trace_id"] = traced[1]
     structlog.contextvars.bind_contextvars(**facts)
+
+
+def begin(environ: Mapping[str, str]) -> None:
+    """Before the settings are read: log as far as `environ` says how, and say which of its
+    variables have no effect, as one may be what the settings then lack."""
+    level = environ.get("AVATAR_LOG_LEVEL", "INFO")
+    known = level if level in logging.getLevelNamesMapping() else "INFO"
+    set_up(known, environ.get("AVATAR_LOG_FORMAT", "text"))
+    for doubt in doubts(environ):
+        logging.getLogger("avatar.dispatcher").warning("%s", doubt)
 
 
 def last_words(program: str, reason: str) -> None:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from avatar_runtime.proxies import direct_loopback
-from avatar_runtime.variables import doubts
 from dispatcher import logs, metrics
 from dispatcher.admin import make_admin
 from dispatcher.crew import Crew
@@ -370,6 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
     os.environ.update(direct_loopback(os.environ))
+    logs.begin(os.environ)
     try:
         settings = Settings.from_env(os.environ, node=True)
         if not settings.redis_url:
@@ -377,8 +377,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "AVATAR_REDIS_URL is not set; a node needs the Redis of its dispatchers."
             )
         logs.set_up(settings.log_level, settings.log_format)
-        for doubt in doubts(os.environ):
-            logger.warning("%s", doubt)
         with (
             listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
             metrics.folder() as folder,

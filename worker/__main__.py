@@ -19,7 +19,6 @@ from typing import BinaryIO, Final
 
 from agent_side.join import JoinInfo, redact
 from avatar_runtime.proxies import direct_loopback
-from avatar_runtime.variables import doubts
 from worker import logs, tracing
 from worker.arguments import REFUSED, Parser
 from worker.assignment import Assignment
@@ -94,11 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.parse_args(arguments)
     os.environ.update(direct_loopback(os.environ))
+    logs.begin(os.environ)
     try:
         settings = Settings.from_env(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
-        for doubt in doubts(os.environ):
-            logger.warning("%s", doubt)
         check_folder(settings)
         if settings.tracing:
             tracing.load()

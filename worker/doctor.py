@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from avatar_runtime.cpus import cpus
+from avatar_runtime.variables import doubts
 from worker.arguments import Parser
 from worker.errors import AvatarError
 from worker.settings import Settings
@@ -40,6 +43,16 @@ ENCODERS: Final = {
     "libvpx": "meetings' pictures",
     "libopus": "meetings' sound",
 }
+
+PACKAGES: Final = ("agent_side", "avatar_runtime", "dispatcher", "localroom", "worker")
+
+CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where programs are told whom to trust."""
+
+PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
+
+SOCKS: Final = {"socksio": "socksio", "socks": "pysocks", "python_socks": "python-socks"}
+"""What httpx, requests and websockets need for a SOCKS proxy: a module, and what brings it."""
 
 COMPARE: Final[dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]]] = {
     ">=": operator.ge,
@@ -90,8 +103,10 @@ def findings() -> Iterator[Finding]:
         yield _encoder(encoder, purpose)
     yield _resampler()
     yield from _characters()
+    yield from _environment()
     yield from _settings_and_face()
-    yield Finding(f"{_cpus()} CPUs")
+    usable = cpus()
+    yield Finding(f"{usable}, so {usable.slots} slots where AVATAR_SLOTS does not say")
 
 
 def satisfies(installed: str, specifiers: str) -> bool:
@@ -238,6 +253,50 @@ def _characters() -> Iterator[Finding]:
     yield Finding(f"characters in {own}: {told}")
 
 
+def _environment() -> Iterator[Finding]:
+    """What in the environment has no effect or makes connections fail."""
+    for doubt in doubts(os.environ):
+        fact, _, remedy = doubt.partition("; ")
+        yield Finding(fact, remedy or "correct its name or unset it")
+    yield from _shadows()
+    for name in CERTIFICATES:
+        path = os.environ.get(name)
+        if path and not Path(path).exists():
+            yield Finding(f"{name} is {path!r}, which is not there", "correct it or unset it")
+    yield from _proxies()
+
+
+def _shadows() -> Iterator[Finding]:
+    """Files in PYTHONPATH that are called as packages of ours are."""
+    ours = Path(__file__).resolve().parents[1]
+    for place in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if Path(place).resolve() == ours:
+            continue
+        for package in PACKAGES:
+            for found in (Path(place, f"{package}.py"), Path(place, package, "__init__.py")):
+                if found.is_file():
+                    yield Finding(
+                        f"{found} in PYTHONPATH is called as a package of ours; the command avatar "
+                        f"runs ours, `python -m {package}` does not"
+                    )
+
+
+def _proxies() -> Iterator[Finding]:
+    """Proxies for hosts that are not this machine, and whether they can be used."""
+    set_here = [name for name in sorted(os.environ) if name.lower() in PROXIES and os.environ[name]]
+    for name in set_here:
+        scheme = os.environ[name].partition("://")[0].lower() if "://" in os.environ[name] else ""
+        if scheme.startswith("socks") and any(find_spec(each) is None for each in SOCKS):
+            yield Finding(
+                f"{name} names a SOCKS proxy, for which packages are missing",
+                f"run: {sys.executable} -m pip install {' '.join(SOCKS.values())}; or unset it",
+            )
+        elif scheme not in ("", "http", "https") and not scheme.startswith("socks"):
+            yield Finding(f"{name} names no proxy that is known ({scheme}://)", "write http://...")
+        else:
+            yield Finding(f"{name} is for other hosts; this machine is asked directly")
+
+
 def _settings_and_face() -> Iterator[Finding]:
     try:
         settings = Settings.from_env(os.environ)
@@ -249,12 +308,6 @@ def _settings_and_face() -> Iterator[Finding]:
         f"{settings.width}x{settings.height}"
     )
     yield _face(settings)
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _line(error: BaseException) -> str:

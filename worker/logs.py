@@ -4,13 +4,14 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import asdict
 from typing import Any, Final
 
 import structlog
 
 from agent_side.join import redact
+from avatar_runtime.variables import doubts
 from worker.assignment import Assignment
 
 QUIET: Final = {
@@ -48,6 +49,16 @@ def set_up(level: str, form: str = "text") -> None:
     logging.basicConfig(handlers=[handler], level=QUIET[""], force=True)
     quiet()
     logging.getLogger("avatar").setLevel(level)
+
+
+def begin(environ: Mapping[str, str]) -> None:
+    """Before the settings are read: log as far as `environ` says how, and say which of its
+    variables have no effect, as one may be what the settings then lack."""
+    level = environ.get("AVATAR_LOG_LEVEL", "INFO")
+    known = level if level in logging.getLevelNamesMapping() else "INFO"
+    set_up(known, environ.get("AVATAR_LOG_FORMAT", "text"))
+    for doubt in doubts(environ):
+        logging.getLogger("avatar.worker").warning("%s", doubt)
 
 
 def last_words(reason: str) -> None:
