@@ -218,7 +218,7 @@ def test_no_workload_selects_by_the_mark(pool: list[Manifest]) -> None:
 def test_a_node_may_patch_pods_and_nothing_else(pool: list[Manifest], node: Manifest) -> None:
     (role,) = of_kind(pool, "Role").values()
     (binding,) = of_kind(pool, "RoleBinding").values()
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}]
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
     assert [each["name"] for each in binding["subjects"]] == [pod_of(node)["serviceAccountName"]]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert not of_kind(pool, "ClusterRole")
