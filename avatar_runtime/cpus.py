@@ -86,6 +86,10 @@ def _cpus_of(limit_us: int, period_us: int) -> float | None:
     return limit_us / period_us if limit_us > 0 else None
 
 
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8", "surrogateescape").splitlines()
+
+
 def _folders(root: Path) -> Iterator[Path]:
     """The folders of this process's cgroups and of those above them, as far as they are seen.
 
@@ -93,13 +97,12 @@ def _folders(root: Path) -> Iterator[Path]:
     then the mount itself is its cgroup.
     """
     try:
-        memberships = (root / "proc/self/cgroup").read_text().splitlines()
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+        memberships = _lines(root / "proc/self/cgroup")
+        mounts = _lines(root / "proc/self/mountinfo")
     except OSError:
         return
     paths = {}
-    for line in memberships:
-        _, controllers, name = line.split(":", 2)
+    for _, controllers, name in (line.split(":", 2) for line in memberships if ":/" in line):
         if not controllers or "cpu" in controllers.split(","):
             paths["cgroup" if controllers else "cgroup2"] = PurePosixPath(name)
     for line in mounts:

@@ -32,7 +32,7 @@ READY_S = 30.0
 """How long the face may take to join and to hear."""
 
 
-class Errors(MeetingEventHandler):
+class Errors(MeetingEventHandler):  # type: ignore[misc]  # the SDK has no types
     """Says what goes wrong in the meeting: joining it raises nothing."""
 
     def on_error(self, data: object) -> None:

@@ -1,6 +1,6 @@
 """The worker program: settings, a warm renderer, a join request from stdin, one session.
 
-Run it as ``python -P -m worker``. It reads its settings from the environment, makes its
+Run it as ``avatar worker``. It reads its settings from the environment, makes its
 renderer ready, and then waits for one line of JSON on stdin, a `JoinInfo`. On SIGTERM or
 SIGINT it speaks out what it has begun and leaves; on a second one it leaves at once.
 """
@@ -88,7 +88,7 @@ logger = logging.getLogger("avatar.worker")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
-    parser = Parser("python -P -m worker", "A face for one voice agent in one meeting.")
+    parser = Parser("avatar worker", "A face for one voice agent in one meeting.")
     parser.epilog = HELP
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.parse_args(arguments)
