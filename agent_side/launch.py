@@ -37,7 +37,7 @@ class AvatarError(Exception):
 
 
 class LaunchError(AvatarError):
-    """The dispatcher refused or was not reached; `status` is HTTP's, None where none came."""
+    """The dispatcher does not give a face; `status` is its HTTP status, None if out of reach."""
 
     def __init__(self, text: str, status: int | None) -> None:
         super().__init__(text)
@@ -46,9 +46,32 @@ class LaunchError(AvatarError):
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """What the dispatcher answered; `session_id` is None where it is not one of ours."""
+    """What a dispatcher answered to a launch.
+
+    - `session_id`: the session's id; None for a dispatcher that is not ours.
+    - `worker_version`: the version of the protocol that its workers speak; None if unknown.
+    - `not_applied`: the fields of the join request that differ from the session that lives
+      and cannot be changed in it.
+    """
 
     session_id: str | None
+    worker_version: int | None
+    not_applied: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> "Launched":
+        """What the answer says; nothing of it has to be there."""
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            return cls(None, None)
+        if isinstance(answer.get("session_id"), str):
+            not_applied = answer.get("not_applied")
+            names = not_applied if isinstance(not_applied, list) else []
+            return cls(answer["session_id"], 2, tuple(str(name) for name in names))
+        return cls(None, 1 if answer.get("status") == "success" else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +174,7 @@ async def _ask(
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return _unreached(error, address, proxy)
     if response.is_success:
-        session_id = _body(response).get("session_id")
-        return Launched(session_id if isinstance(session_id, str) else None)
+        return Launched.from_json(response.content)
     return _refused(response, proxy)
 
 
