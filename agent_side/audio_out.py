@@ -494,7 +494,7 @@ class AvatarAudioOut:
                     self._call(self.on_stream_ended, position, interrupted, turn)
         _set(self._ready, self._speaker.version != 0)
         _set(self._silent, not self._speaker.live)
-        full = self._speaker.version and self._speaker.backlog_s > MAX_BACKLOG_S
+        full = self._speaker.backlog > MAX_BACKLOG
         _set(self._has_room, not full)
 
     def _call(self, callback: Callable[..., Awaitable[None] | None] | None, *args: Any) -> None:

@@ -1,7 +1,9 @@
 """Asking a dispatcher for a face: one POST, a few tries, no secret in any log."""
 
 import asyncio
+import json
 import logging
+from dataclasses import dataclass
 from typing import Final
 
 from agent_side.join import JoinInfo
@@ -24,8 +26,44 @@ class AvatarError(Exception):
     """The face cannot be had or cannot be reached; the text says what to do."""
 
 
-async def launch(url: str, join: JoinInfo) -> None:
-    """POST the join request; the URL's credentials go into a header and into no log."""
+class LaunchError(AvatarError):
+    """The dispatcher does not give a face; `status` is its HTTP status, None if out of reach."""
+
+    def __init__(self, text: str, status: int | None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What a dispatcher answered to a launch.
+
+    - `session_id`: the session's id; None for a dispatcher that is not ours.
+    - `worker_version`: the version of the protocol that its workers speak; None if unknown.
+    """
+
+    session_id: str | None
+    worker_version: int | None
+
+    @classmethod
+    def from_json(cls, body: bytes) -> "Launched":
+        """What the answer says; nothing of it has to be there."""
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict):
+            return cls(None, None)
+        if isinstance(answer.get("session_id"), str):
+            return cls(answer["session_id"], 2)
+        return cls(None, 1 if answer.get("status") == "success" else None)
+
+
+async def launch(url: str, join: JoinInfo) -> Launched:
+    """POST the join request; the URL's credentials go into a header and into no log.
+
+    Raises `LaunchError`, and `AvatarError` for an address that is none.
+    """
     import httpx  # here, because it costs as much as all else that an agent imports of us
 
     try:
@@ -44,17 +82,20 @@ async def launch(url: str, join: JoinInfo) -> None:
     # Certificates take 20 ms to load, in which the agent's event loop stands still.
     secure = address.scheme == "https"
     async with httpx.AsyncClient(timeout=CONNECT_TIMEOUT_S, auth=auth, verify=secure) as client:
+        status: int | None = None
         for pause_s in (*CONNECT_PAUSES_S, None):
             asked_s = 0.0
             try:
                 response = await client.post(address, content=join.to_json(), headers=headers)
             except httpx.HTTPError as error:
+                status = None
                 problem = f"cannot be reached ({type(error).__name__})"
                 advice = "Check that it runs, and avatar_dispatcher_url."
             else:
                 if response.is_success:
                     logger.info("the dispatcher at %s has taken the session", address.host)
-                    return
+                    return Launched.from_json(response.content)
+                status = response.status_code
                 problem = f"answered {response.status_code}"
                 advice = _ADVICE.get(response.status_code, "Its log says why.")
                 asked_s = _seconds(response.headers.get("Retry-After", ""))
@@ -63,7 +104,7 @@ async def launch(url: str, join: JoinInfo) -> None:
             if pause_s is not None:
                 logger.warning("the avatar dispatcher %s, trying again", problem)
                 await asyncio.sleep(max(pause_s, asked_s))
-    raise AvatarError(f"The avatar dispatcher at {shown} {problem}. {advice}")
+    raise LaunchError(f"The avatar dispatcher at {shown} {problem}. {advice}", status)
 
 
 def _seconds(retry_after: str) -> float:
