@@ -40,10 +40,13 @@ class Launched:
 
     - `session_id`: the session's id; None for a dispatcher that is not ours.
     - `worker_version`: the version of the protocol that its workers speak; None if unknown.
+    - `not_applied`: the fields of the join request that differ from the session that lives
+      and cannot be changed in it.
     """
 
     session_id: str | None
     worker_version: int | None
+    not_applied: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, body: bytes) -> "Launched":
@@ -55,7 +58,9 @@ class Launched:
         if not isinstance(answer, dict):
             return cls(None, None)
         if isinstance(answer.get("session_id"), str):
-            return cls(answer["session_id"], 2)
+            not_applied = answer.get("not_applied")
+            names = not_applied if isinstance(not_applied, list) else []
+            return cls(answer["session_id"], 2, tuple(str(name) for name in names))
         return cls(None, 1 if answer.get("status") == "success" else None)
 
 

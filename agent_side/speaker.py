@@ -30,6 +30,7 @@ from agent_side.wire import (
     AvatarReady,
     Interrupt,
     Message,
+    NotObeyed,
     Packet,
     Pcm,
     PlaybackStarted,
@@ -128,6 +129,13 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Disobeyed:
+    """The worker obeys another participant; `named` says that the join request names that one."""
+
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TurnStarted:
     """The turn begins to be heard. Only version 2 knows."""
 
@@ -155,7 +163,7 @@ class TurnOver:
         return "interrupted" if self.interrupted else "heard"
 
 
-Event = WorkerReady | WorkerLost | TurnStarted | TurnOver | ActUnknown | GestureDropped
+Event = WorkerReady | WorkerLost | Disobeyed | TurnStarted | TurnOver | ActUnknown | GestureDropped
 
 
 @dataclass(slots=True)
@@ -441,6 +449,8 @@ class Speaker:
         match message:
             case AvatarReady():
                 self._ready(message, now)
+            case NotObeyed(stream, named) if stream == self._stream:
+                self._disobeyed(named, now)
             case StreamEnded(position, interrupted) if self.version == 1:
                 self._stream_ended(position, interrupted)
             case PlaybackStarted(stream, turn) if stream == self._stream:
@@ -855,6 +865,17 @@ class Speaker:
         if over:
             message = TurnInterrupt(self._stream, over)
             self._repeater.add((TURN_INTERRUPT, over), message, now)
+
+    def _disobeyed(self, named: bool, now: float) -> None:
+        """The greeting goes on: it is answered as soon as that changes."""
+        if self._present_since is None:
+            self._present_since = now
+        if self._announced_at is None:
+            self._announced_at = now
+        if self.version != 2:
+            if self._hello_due is None:
+                self._say_hello(now)
+            self.events.append(Disobeyed(named))
 
     def _worker_lost(self, now: float) -> None:
         reached: dict[int, int] = {}
