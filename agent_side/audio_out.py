@@ -13,6 +13,7 @@ from agent_side.join import JoinInfo
 from agent_side.launch import LATER, AvatarError, Launched, LaunchError, launch
 from agent_side.sctp import mend
 from agent_side.speaker import (
+    HELLO_PATIENCE_S,
     Disobeyed,
     Speaker,
     TurnOver,
@@ -490,7 +491,7 @@ class AvatarAudioOut:
             if not refused and (self._is_unnamed or not self._speaker.is_present):
                 error = await self._ask_again()
                 refused = error is not None and _is_final(error)
-            if error is None and _now() >= due and not self._speaker.version:
+            if error is None and self._is_overdue(due):
                 error = self._no_face()
             if error is not None and not told:
                 told = True
@@ -500,6 +501,11 @@ class AvatarAudioOut:
                 return
             await asyncio.sleep(pause_s if told else max(0.1, min(pause_s, due - _now())))
             pause_s = min(2 * pause_s, ASK_SLOWEST_S)
+
+    def _is_overdue(self, due: float) -> bool:
+        """One that is in the room is given the time in which it may answer."""
+        patience_s = HELLO_PATIENCE_S if self._speaker.is_present else 0.0
+        return not self._speaker.version and _now() >= due + patience_s
 
     async def _ask_again(self) -> AvatarError | None:
         """Launch once more, which renews a session that lives; what went wrong."""

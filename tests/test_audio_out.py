@@ -1,4 +1,4 @@
-"""AvatarAudioOut in a room: the drop-in, its one sender, and what it survives."""
+"""Speech that AvatarAudioOut accepts is heard or told of, on any loop, with any face or none."""
 
 import asyncio
 import base64
@@ -34,6 +34,7 @@ from agent_side.audio_out import (
     STUMBLES_S,
     AvatarError,
 )
+from agent_side.speaker import HELLO_PATIENCE_S
 from agent_side.wire import Interrupt, Message, Pcm, SegmentEnd, StreamEnded, decode, encode
 from worker.errors import MeetingLost
 from worker.meetings.memory import Faults, MemoryPeer, MemoryRoom
@@ -320,7 +321,7 @@ def test_a_stock_worker_that_was_there_first_is_noticed() -> None:
         listed = [{"id": "somebody"}, {"id": "avatar", "displayName": "Face"}]
         for listener in list(peer._listeners):
             listener.handle_event("meeting-joined", {"participants": listed})
-        await asyncio.wait_for(out.wait_until_ready(), 5)
+        await asyncio.wait_for(out.wait_until_ready(), 2 * HELLO_PATIENCE_S)
         data = await say(out, 2400)
         await out.wait_for_playout()
         assert worker.pcm == data
@@ -571,7 +572,7 @@ def test_a_new_meeting_does_not_wait_for_a_send_in_the_old_one() -> None:
         await asyncio.sleep(0.1)
         worker = StockWorker(another)
         out._set_meeting(another.peer("agent"))
-        await asyncio.sleep(SEND_TIMEOUT_S / 2)
+        await asyncio.sleep(HELLO_PATIENCE_S + SEND_TIMEOUT_S / 2)
         assert worker.pcm == data
         await out.wait_for_playout()
         await out.aclose()
@@ -1159,7 +1160,7 @@ def test_a_callback_may_close_it() -> None:
         out._set_meeting(room.peer("agent"))
         for _ in range(3):
             await say(out, 2400)
-        await asyncio.wait_for(closed.wait(), 10)
+        await asyncio.wait_for(closed.wait(), 2 * HELLO_PATIENCE_S)
         await asyncio.sleep(1)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
