@@ -97,8 +97,10 @@ NEXT_TURN_S: Final = 0.5
 SLOWNESS: Final = 0.1
 """Stock workers play slower than real time, by a twentieth: acks are awaited longer by this."""
 
-STRAY_S: Final = 2.0
-"""Speech may be so late in version 1, and is then counted in the ack of a later turn."""
+STRAY_S: Final = 5.0
+"""Speech of version 1 that is late may be counted so much later, in an ack that seems another
+turn's: it may be a second under way, a worker of ours waits two seconds for more of it, and the
+ack may be a second under way too."""
 
 DEAF_S: Final = 0.35
 """A stock worker drops what it hears for 0.3 s after an interrupt, the next turn's begin too."""

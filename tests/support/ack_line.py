@@ -209,9 +209,12 @@ class Line:
         self.speaker.present(self.now)
 
     def kill_worker(self, pieces: int, *, silently: bool) -> None:
-        """So many of the 20 ms that it has handed over last are heard; who sees it leave?"""
+        """Right after a tick, of which so many pieces are heard; all that it said arrives."""
         if self.worker is not None:
+            self.worker.tick(self.now)
+            self._send_to_agent(self.worker)
             self.worker.leave_track(pieces)
+            self._deliver()
             self.worker = None
         if not silently:
             self.speaker.absent(self.now)
@@ -232,17 +235,20 @@ class Line:
         self.now += HALF_TICK_S
         if worker is not None:
             worker.leave_track(1)
-        while self._air and self._air[0][0] <= self.now:
-            _, _, receiver, message = heapq.heappop(self._air)
-            if receiver is self.speaker:
-                self.speaker.receive(message, self.now)
-            elif receiver is worker and worker is not None:
-                worker.receive(message, self.now)
+        self._deliver()
         self._send_to_worker()
         if worker is not None:
             self._send_to_agent(worker)
             worker.leave_track()
         self.now += HALF_TICK_S
+
+    def _deliver(self) -> None:
+        while self._air and self._air[0][0] <= self.now:
+            _, _, receiver, message = heapq.heappop(self._air)
+            if receiver is self.speaker:
+                self.speaker.receive(message, self.now)
+            elif receiver is self.worker and self.worker is not None:
+                self.worker.receive(message, self.now)
 
     def _send_to_worker(self) -> None:
         while (packet := self.speaker.next_packet(self.now)) is not None:
