@@ -24,7 +24,7 @@ EXPORTED: Final = frozenset(
 
 ANY_PORT: Final = ("--port", "0", "--control-port", "0")
 
-READY_S: Final = 30.0
+READY_S: Final = 60.0
 """How long the room may take to open."""
 
 CLOSE_S: Final = 5.0

@@ -17,7 +17,7 @@ from avatar_runtime.programs import command
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 QUICK = {
     "AVATAR_RENDERER": "plain_renderer:create",
