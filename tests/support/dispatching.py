@@ -16,7 +16,7 @@ from processes import alive, descendants, parent, shown, until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 QUICK = {
     "AVATAR_RENDERER": "plain_renderer:create",
@@ -50,7 +50,7 @@ class Dispatcher:
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
         alone = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=found[1], timeout=10.0, limits=alone)
+        self.http = httpx.Client(base_url=found[1], timeout=30.0, limits=alone)
 
     def admin(self) -> str:
         """Where its admin's port is."""
