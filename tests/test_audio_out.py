@@ -242,26 +242,23 @@ def test_subclasses_hear_of_ends_as_in_the_stock_class() -> None:
     assert heard == [(0.1, False)]
 
 
-def import_cost() -> tuple[float, set[str]]:
-    """What importing AvatarAudioOut costs an agent: CPU seconds, and what it brings along.
+def brought_along() -> set[str]:
+    """The modules that importing AvatarAudioOut adds to those of an agent.
 
     An agent is an asyncio program, so asyncio is there already.
     """
     code = (
-        "import asyncio, sys, time; before = set(sys.modules); start = time.process_time();"
-        "from agent_side import AvatarAudioOut; cost = time.process_time() - start;"
-        "print(cost, *(set(sys.modules) - before))"
+        "import asyncio, sys; before = set(sys.modules);"
+        "from agent_side import AvatarAudioOut; print(*(set(sys.modules) - before))"
     )
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
-    return float(output[0]), {name.split(".")[0] for name in output[1:]}
+    ).stdout
+    return {name.split(".")[0] for name in output.split()}
 
 
-def test_importing_it_is_cheap_and_brings_nothing_along() -> None:
-    costs = [import_cost() for _ in range(3)]
-    assert costs[0][1] <= {*sys.stdlib_module_names, "agent_side"}
-    assert min(cost for cost, _ in costs) < 0.05
+def test_importing_it_brings_nothing_along() -> None:
+    assert brought_along() <= {*sys.stdlib_module_names, "agent_side"}
 
 
 def test_nothing_shows_the_token(caplog: pytest.LogCaptureFixture) -> None:

@@ -17,7 +17,7 @@ from dispatcher.crew import Crew
 from dispatcher.errors import Full
 from dispatcher.workers import Zygote
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class LameZygote:

@@ -6,13 +6,12 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
 import pytest
-from dispatching import Dispatcher, dispatcher
+from dispatching import PATIENCE_S, Dispatcher, dispatcher
 from metric_names import WORKER
 from processes import until
 from prometheus_client import Metric
@@ -130,7 +129,7 @@ def test_the_numbers_are_right_after_sessions(free: Dispatcher) -> None:
 
 def test_a_session_shows_its_life_and_what_it_has_counted(free: Dispatcher) -> None:
     session = free.launched("room")
-    until(lambda: free.session(session)["counters"].get("frames", 0) > 20, 5)
+    until(lambda: free.session(session)["counters"].get("frames", 0) > 20)
     shown = free.session(session)
     assert [step["state"] for step in shown["life"]] == ["claimed", "joining", "active"]
     assert shown["slot"] == "local/1"
@@ -203,11 +202,12 @@ def test_while_it_drains_it_says_so_and_then_leaves_no_folder(tmp_path: Path) ->
         session = running.launched("room")
         running.reach(session, "active")
         assert len(list(places.iterdir())) == 1
+        worker = running.worker(session)
+        os.kill(worker, signal.SIGSTOP)  # so that it does not leave before it is looked at
         httpx.post(f"{running.admin()}/drain")
-        began = time.monotonic()
-        while scrape(running)("draining") != 1:
-            assert time.monotonic() - began < 2
-        assert running.process.wait(20) == 0
+        until(lambda: scrape(running)("draining") == 1)
+        os.kill(worker, signal.SIGCONT)
+        assert running.process.wait(PATIENCE_S) == 0
         assert list(places.iterdir()) == []
 
 

@@ -101,5 +101,5 @@ def test_ctrl_c_ends_it_all_whenever_it_comes(tmp_path: Path) -> None:
     children = [int(each) for each in Path(path).read_text().split()]
     process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE_S) == 0
-    until(lambda: not any(map(alive, children)), 5)
+    until(lambda: not any(map(alive, children)))
     assert "Traceback" not in (tmp_path / "log").read_text()

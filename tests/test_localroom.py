@@ -382,7 +382,7 @@ async def test_late_datagrams_are_late_both_ways(stage: RoomStage) -> None:
         sent_at = time.monotonic()
         await speaker.send("x", RELIABLE)
         await until(lambda: listener.data)  # noqa: B023
-        assert 0.1 <= time.monotonic() - sent_at < 0.6
+        assert time.monotonic() - sent_at >= 0.1
 
 
 @on_stage

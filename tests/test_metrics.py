@@ -296,41 +296,6 @@ def test_a_worker_that_is_killed_leaves_what_it_counted_and_nothing_live(tmp_pat
     assert total(tmp_path, "segments_unacked") == 0
 
 
-COST = """
-import sys, time
-from agent_side.wire import AudioChunk, Face
-from worker.conversation import Conversation
-from worker.meeting import Received
-from worker.metrics import Measures, Metrics
-from worker.segment import Speech
-speech = Speech()
-speech.open(24_000).append(bytes(960))
-conversation = Conversation(
-    speech, lambda _: 0, worker="w", face=Face((), (), ()), rate=24_000, agent_id=None
-)
-event = Received("agent", AudioChunk("stream", 1, 1, 0, 24_000, bytes(960)))
-measures = Measures(Metrics.of_seat(1))
-measures.joined(0.0)
-began = time.process_time()
-for tick in range(500 * 25):
-    now = tick / 25
-    measures.published(now, 0.0)
-    measures.rendered(1, 0.01)
-    measures.look(speech, conversation, None, now)
-    measures.listened(event, "agent", speech, now)
-    measures.listened(event, "agent", speech, now)
-print((time.process_time() - began) / 500)
-"""
-
-
-def test_measuring_takes_less_than_a_five_hundredth_of_a_core(tmp_path: Path) -> None:
-    environ = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    said = subprocess.run(
-        [sys.executable, "-c", COST], env=environ, cwd=ROOT, check=True, stdout=subprocess.PIPE
-    )
-    assert float(said.stdout) < 0.002, "seconds of a core for each second of a session"
-
-
 def test_without_a_folder_a_worker_counts_in_its_memory() -> None:
     environ = {name: at for name, at in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
     program = f"{WORKER}\nassert metrics.registry.get_sample_value('avatar_frames_total') == 5"

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import virtual_time
+from bounds import within
 from conversing import play
 from expressive_renderer import ExpressiveRenderer
 from recorded import UNBOUNDED, CountingRenderer, lines, recorded, recording, worker
@@ -33,7 +34,7 @@ from worker.renderer import Expressive, Prompted
 from worker.settings import Settings
 
 TOKEN = "eyJ.secret-token.sig"
-PATIENCE_S = 20
+PATIENCE_S = 60
 TURN = (Say(30_000, 4000, 0.0), Pause(2))
 
 
@@ -247,10 +248,9 @@ def test_a_writer_that_cannot_keep_up_loses_whole_notes_and_says_how_many(tmp_pa
 
     monkeypatch.setattr(Writer, "_create", late)
     slow = writer(tmp_path, waiting=400)
-    began = time.monotonic()
-    for number in range(1000):
-        slow.note("idle", check=number)
-    assert time.monotonic() - began < 1
+    with within(10):
+        for number in range(1000):
+            slow.note("idle", check=number)
     gate.set()
     while slow._lines:
         time.sleep(0.01)
@@ -291,9 +291,8 @@ def test_a_disk_that_hangs_does_not_keep_a_session_from_ending(tmp_path, monkeyp
     monkeypatch.setattr(Writer, "_create", lambda self: (gate.wait(PATIENCE_S), create(self))[1])
     stuck = writer(tmp_path, waiting=1)
     stuck.note("reset")
-    began = time.monotonic()
-    stuck.close()
-    assert time.monotonic() - began < 1
+    with within(10):
+        stuck.close()
     assert "its disk is too slow" in caplog.text
     gate.set()
     stuck._thread.join(PATIENCE_S)

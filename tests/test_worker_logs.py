@@ -3,11 +3,11 @@
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bounds import within
 
 from agent_side.join import redact
 from worker import logs
@@ -75,9 +75,8 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["eyJ-", "eyJ.", "token=", "://", "secret='", "a:b@"])
 def test_a_long_line_takes_no_longer_for_what_is_in_it(piece: str) -> None:
-    began = time.process_time()
-    redact(piece * 100_000)
-    assert time.process_time() - began < 1
+    with within(30):  # hours, where the time grows with the square of the length
+        redact(piece * 100_000)
 
 
 def test_what_surrounds_a_secret_stays() -> None:

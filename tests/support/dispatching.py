@@ -51,7 +51,7 @@ class Dispatcher:
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
         alone = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=found[1], timeout=10.0, limits=alone)
+        self.http = httpx.Client(base_url=found[1], timeout=30.0, limits=alone)
 
     def admin(self) -> str:
         """Where its admin's port is."""
