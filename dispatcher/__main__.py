@@ -21,7 +21,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from dispatcher import logs, metrics, tracing
@@ -29,6 +28,7 @@ from dispatcher.admin import make_admin
 from dispatcher.app import make_app
 from dispatcher.auth import may_listen
 from dispatcher.crew import Crew
+from dispatcher.degraded import Degraded
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
 from dispatcher.front import hosts_of
 from dispatcher.ledger import Ledger
@@ -40,6 +40,7 @@ from dispatcher.room import Room, local_room
 from dispatcher.seal import Seal
 from dispatcher.server import listen, make_server, settle, url_of
 from dispatcher.settings import HELP, Settings
+from dispatcher.shared_numbers import SharedNumbers
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -97,10 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with (
             listen(settings.host, settings.port, PUBLIC, partial(may_listen, settings)) as public,
             listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
-            metrics.folder() as folder,
             tracing.sent(settings.tracing),
         ):
-            asyncio.run(run(settings, public, admin, folder, local=options.local))
+            asyncio.run(run(settings, public, admin, local=options.local))
     except DispatcherError as error:
         logs.last_words("avatar serve", str(error))
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def run(
-    settings: Settings, public: socket.socket, admin: socket.socket, folder: Path, *, local: bool
+    settings: Settings, public: socket.socket, admin: socket.socket, *, local: bool
 ) -> None:
     """The service, and the `local` room beside it if that is wanted, until a signal.
 
@@ -119,26 +119,29 @@ async def run(
     if local:
         async with local_room() as room:
             hosts = (room.signaling_host, *settings.signaling_hosts)
-            await serve(replace(settings, signaling_hosts=hosts), public, admin, folder, room)
+            await serve(replace(settings, signaling_hosts=hosts), public, admin, room)
     else:
-        await serve(settings, public, admin, folder, None)
+        await serve(settings, public, admin, None)
 
 
 async def serve(
     settings: Settings,
     public: socket.socket,
     admin: socket.socket,
-    folder: Path,
     room: Room | None,
 ) -> None:
     """The service on `public` until a signal, or until the `room` is lost; all the while, and
-    while it drains, the admin's port. The workers count in the `folder`.
+    while it drains, the admin's port.
 
     Raises NodeError where no worker can be had, and RoomError where the room is lost.
     """
-    async with _pool(settings, folder, room) as pool, asyncio.TaskGroup() as tasks:
+    degraded = Degraded()
+    numbers = SharedNumbers(degraded)
+    pooling = _pool(settings, room, numbers, degraded)
+    async with pooling as pool, asyncio.TaskGroup() as tasks:
         quota = Quota(settings)
-        server = make_server(make_app(pool, settings, quota), settings.forwarded_allow_ips)
+        app = make_app(pool, settings, quota, lambda: degraded.sentences)
+        server = make_server(app, settings.forwarded_allow_ips)
         hurry = asyncio.Event()
         told = asyncio.Event()
 
@@ -156,8 +159,9 @@ async def serve(
             make_admin(
                 lambda: pool.why_not_ready,
                 drain,
-                partial(metrics.exposition, folder, pool.slots),
+                partial(metrics.exposition, numbers, pool.slots),
                 hosts_of(settings.admin_host),
+                lambda: degraded.sentences,
             )
         )
         admitting = tasks.create_task(private.serve(sockets=[admin]), name="admin")
@@ -190,7 +194,9 @@ async def serve(
 
 
 @asynccontextmanager
-async def _pool(settings: Settings, folder: Path, room: Room | None) -> AsyncIterator[Pool]:
+async def _pool(
+    settings: Settings, room: Room | None, numbers: SharedNumbers, degraded: Degraded
+) -> AsyncIterator[Pool]:
     """The pool that `settings` ask for, while the block lasts. Raises NodeError."""
     policy, cap = settings.room_policy, settings.sessions_per_key
     if settings.redis_url:
@@ -209,9 +215,10 @@ async def _pool(settings: Settings, folder: Path, room: Room | None) -> AsyncIte
     crew = Crew(
         settings.slots,
         settings.warm,
-        {**(room.trust if room else {}), metrics.FOLDER: str(folder)},
+        room.trust if room else {},
         settings.worker_memory_mb,
-        partial(metrics.bury, folder),
+        numbers,
+        degraded,
     )
     await crew.start()
     async with asyncio.TaskGroup() as tasks:

@@ -13,7 +13,8 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -60,11 +61,23 @@ async def _run(config: Config, *, until_eof: bool) -> None:
         loop.add_signal_handler(number, ended.set)
     if until_eof:
         loop.add_reader(sys.stdin.fileno(), _read_on, ended)
-    with TemporaryDirectory(prefix="localroom-") as folder:
-        async with running(config, Path(folder)) as address:
+    with _folder() as folder:
+        async with running(config, folder) as address:
             sys.stdout.write(f"{export(address)}\n# Watch: {address.control_url}/watch\n")
             sys.stdout.flush()
             await ended.wait()
+
+
+@contextmanager
+def _folder() -> Iterator[Path | None]:
+    """A temporary folder; None where there is none to be had."""
+    try:
+        made = TemporaryDirectory(prefix="localroom-", ignore_cleanup_errors=True)
+    except OSError:
+        yield None
+        return
+    with made as name:
+        yield Path(name)
 
 
 def export(address: Address) -> str:

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 
 from localroom import control
 from localroom.audience import Audience, gathered
+from localroom.authority import published
 from localroom.control import Control
 from localroom.entry import Entry
 from localroom.faults import Chaos, Faults
@@ -56,8 +57,9 @@ class Address:
 
 
 @asynccontextmanager
-async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
-    """The room's servers, on this event loop; `folder` gets the certificate to trust.
+async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]:
+    """The room's servers, on this event loop; `folder` gets the certificate to trust, where there
+    is one that can be written.
 
     Raises OSError and ValueError where there is no such address to listen on.
     """
@@ -66,8 +68,6 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
         raise ValueError("a room has one address, so that its peers know where to send; name it")
     host = str(address)
     ca = trustme.CA()
-    ca_path = folder / "ca.pem"
-    ca.cert_pem.write_to_path(str(ca_path))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(host).configure_cert(tls)
 
@@ -76,6 +76,7 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
     ground = Ground(host, RTCCertificate.generateCertificate(), chaos)
 
     async with AsyncExitStack() as stack:
+        ca_path = stack.enter_context(published(ca.cert_pem.bytes(), folder))
         audience = await stack.enter_async_context(gathered(rooms, ground))
         lobby = Lobby(rooms, ground, audience)
         wanted = config.relay or needed()
