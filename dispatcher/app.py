@@ -184,6 +184,7 @@ def _refusing(app: FastAPI, gate: Gate) -> None:
 
     @app.exception_handler(Refused)
     async def refused(_: Request, refusal: Refused) -> Response:
+        logger.info("a launch was refused: %s", refusal)
         return error(422, str(refusal))
 
     @app.exception_handler(Conflict)

@@ -157,7 +157,10 @@ def warm_up(renderer: "Renderer") -> None:
 
 def warn_of_threads() -> None:
     """Say so where a renderer has started threads: the workers will not have them."""
-    threads = len(list(Path("/proc/self/task").iterdir()))
+    try:
+        threads = len(list(Path("/proc/self/task").iterdir()))
+    except OSError:  # no /proc is mounted
+        return
     if threads > 1:
         logger.warning(
             "%d threads were started before the fork and will be missing in the workers; "
@@ -173,7 +176,11 @@ def limit_memory(megabytes: int) -> None:
     It is what RLIMIT_DATA counts: heap and private pages, not files and libraries that are mapped.
     """
     if megabytes:
-        limit = _own_memory() + megabytes * 2**20
+        try:
+            limit = _own_memory() + megabytes * 2**20
+        except OSError as error:
+            logger.error("AVATAR_WORKER_MEMORY_MB limits nothing: /proc is missing (%s)", error)
+            return
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
