@@ -11,8 +11,7 @@ import json
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
@@ -22,12 +21,23 @@ from dispatcher.degraded import Degraded
 SIZE: Final = 65_536
 NUMBERS_AT: Final = 8
 LAYOUT_AT: Final = 8192
+PLACES: Final = (LAYOUT_AT - NUMBERS_AT) // 8
 
 SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 """Nobody changes a block's length: reading beyond the end of a mapped file is SIGBUS."""
 
 Labels = tuple[tuple[str, str], ...]
-Layout = Mapping[str, tuple[str, str, list[tuple[str, dict[str, str], int]]]]
+
+
+class Sample(NamedTuple):
+    """What one number of a block is, and where it is."""
+
+    family: str
+    kind: str
+    text: str
+    name: str
+    labels: Labels
+    place: int
 
 
 class SharedNumbers(Collector):
@@ -55,23 +65,20 @@ class SharedNumbers(Collector):
         """The worker of that number is gone: what it counted stays, its gauges do not."""
         if number not in self._blocks:
             return
-        for kind, _, samples in _layout(_read(self._blocks[number])).values():
-            if kind == "gauge":
-                for *_, place in samples:
-                    os.pwrite(self._blocks[number], struct.pack("d", 0.0), _at(place))
+        for sample in _samples(_read(self._blocks[number])):
+            if sample.kind == "gauge":
+                os.pwrite(self._blocks[number], struct.pack("d", 0.0), _at(sample.place))
 
     def collect(self) -> Iterable[Metric]:
         """The metrics of all workers together."""
         families: dict[str, tuple[str, str]] = {}
         sums: dict[str, dict[tuple[str, Labels], float]] = {}
         for block in map(_read, self._blocks.values()):
-            for family, (kind, text, samples) in _layout(block).items():
+            for family, kind, text, name, labels, place in _samples(block):
                 families[family] = kind, text
                 total = sums.setdefault(family, {})
-                for sample, labels, place in samples:
-                    key = sample, tuple(labels.items())
-                    (value,) = struct.unpack_from("d", block, _at(place))
-                    total[key] = total.get(key, 0.0) + value
+                (value,) = struct.unpack_from("d", block, _at(place))
+                total[name, labels] = total.get((name, labels), 0.0) + value
         for family, (kind, text) in families.items():
             metric = Metric(family, text, kind)
             samples_of = _cumulative if kind == "histogram" else _plain
@@ -106,13 +113,22 @@ def _at(place: int) -> int:
     return NUMBERS_AT + 8 * place
 
 
-def _layout(block: bytes) -> Layout:
-    """What the numbers of a block are; nothing where no worker has said so yet."""
+def _samples(block: bytes) -> list[Sample]:
+    """What the numbers of a block are.
+
+    None where no worker has said so yet, or where nobody can read what one has said.
+    """
     length = int.from_bytes(block[:NUMBERS_AT], "little")
-    with suppress(ValueError):
-        layout: Layout = json.loads(block[LAYOUT_AT : LAYOUT_AT + length] or b"{}")
-        return layout
-    return {}
+    try:
+        layout = json.loads(block[LAYOUT_AT : LAYOUT_AT + length] or b"{}")
+        found = [
+            Sample(str(family), str(kind), str(text), str(name), tuple(labels.items()), int(place))
+            for family, (kind, text, samples) in layout.items()
+            for name, labels, place in samples
+        ]
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        return []
+    return found if all(0 <= each.place < PLACES for each in found) else []
 
 
 def _plain(_: str, sums: Mapping[tuple[str, Labels], float]) -> Iterator[tuple[str, Labels, float]]:

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,7 +168,7 @@ def test_every_line_of_a_session_names_it_in_text_too(tmp_path: Path) -> None:
     for session_id, request_id in sessions.items():
         (launched,) = [line for line in lines if f"session {session_id} was launched" in line]
         assert f"[session_id={session_id} request_id={request_id}]" in launched
-        assert any(f"avatar.worker [session_id={session_id}]" in line for line in lines)
+        assert re.search(rf"worker[.a-z]* \[session_id={session_id}\]: ", log)
     assert refused.json()["request_id"] in log
     of_workers = [line for line in lines if " avatar.worker." in line]
     assert all("[session_id=" in line for line in of_workers), of_workers

@@ -91,6 +91,7 @@ class LocalPool:
         finally:
             live.waiting -= 1
         if live.serving.taken:
+            logs.about(live.session)
             logger.info(
                 "session %s was %s, in slot %s",
                 live.session.session_id,
