@@ -14,9 +14,10 @@ REDIS := $(shell command -v redis-server)
 demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
 
-test: lint  ## everything that has to hold; without Chromium or Redis, all but what needs them
+test: lint  ## everything that has to hold; SCRATCH=folder for what tests write, else in TMPDIR
+	$(if $(SCRATCH),mkdir -p $(SCRATCH))
 	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) $(if $(REDIS),,AVATAR_NO_REDIS=1) \
-		$(BIN)/python -m pytest -n auto --dist worksteal
+		$(BIN)/python -m pytest -n auto --dist worksteal $(if $(SCRATCH),--basetemp=$(SCRATCH)/tests)
 
 browser:  ## Chromium for the tests, on Debian and as root
 	apt-get update -qq

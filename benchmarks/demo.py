@@ -315,7 +315,7 @@ def main(out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     speech, _, rate = read_sound(HERE / "speech.wav")
     assert rate == SAMPLE_RATE
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=out, prefix=".demo-") as name:
         view, told, launches, log = asyncio.run(play(Path(name), speech))
     print("writing the film ...")
     write_film(out / "demo.mp4", view, told.film_until_s)
