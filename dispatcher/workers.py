@@ -41,7 +41,8 @@ logger = logging.getLogger("avatar.dispatcher.workers")
 class Report(NamedTuple):
     """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
     has lost its meeting and joins it anew, ``asking`` whether it may, ``counters`` with all that
-    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out.
+    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out; ``degraded``
+    with the `part` that has failed beside the face, and ``restored`` when that works again.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
     where nobody knows.
@@ -51,6 +52,7 @@ class Report(NamedTuple):
     reason: str | None = None
     status: int | None = None
     counters: Mapping[str, int] = MappingProxyType({})
+    part: str = ""
 
 
 class Zygote:
@@ -119,9 +121,11 @@ class Zygote:
         finally:
             ending.cancel()
 
-    def fork(self, number: int, channel: socket.socket) -> None:
-        """Ask for a worker at the other end of `channel`. Raises OSError."""
-        socket.send_fds(self._line, [f"fork {number}".encode()], [channel.fileno()])
+    def fork(self, number: int, channel: socket.socket, block: int | None) -> None:
+        """Ask for a worker at the other end of `channel`, which counts in the shared memory of
+        `block` where there is one. Raises OSError."""
+        descriptors = [channel.fileno(), *([] if block is None else [block])]
+        socket.send_fds(self._line, [f"fork {number}".encode()], descriptors)
 
     def signal(self, number: int, what: signal.Signals) -> None:
         """SIGTERM or SIGKILL for a worker; nothing happens where it is gone already."""
@@ -267,7 +271,8 @@ def _parse(line: bytes) -> Report | None:
     try:
         said = json.loads(line)
         counters = {str(name): int(value) for name, value in said.get("counters", {}).items()}
-        return Report(str(said["state"]), said.get("reason"), counters=counters)
+        part = str(said.get("part", ""))
+        return Report(str(said["state"]), said.get("reason"), counters=counters, part=part)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 

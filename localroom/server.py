@@ -65,11 +65,11 @@ class Address:
 
 
 @asynccontextmanager
-async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
+async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]:
     """The room's servers, on this event loop.
 
     The certificate to trust is in the file where a room on this port has it each time, and in
-    `folder` where the port is any.
+    `folder` where the port is any or that file cannot be written.
 
     Raises OSError and ValueError where there is no such address to listen on.
     """
@@ -110,9 +110,11 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
         )
         stack.push_async_callback(empty, rooms)
         is_usual = port == (PORT if config.port is None else config.port)
+        usual = authority.usual_file(os.environ, f"{host}-{port}") if is_usual else None
+        pem = ca.cert_pem.bytes().decode()
         yield Address(
             f"{host}:{port}",
-            _certificate(ca, f"{host}-{port}" if is_usual else "", folder),
+            stack.enter_context(authority.published(pem, usual, folder, os.environ)),
             f"http://{control.HOST}:{control_port}",
         )
 
@@ -135,17 +137,6 @@ async def _open(
     port = await stack.enter_async_context(endpoint(host, 0, answer, tls))
     logger.warning("port %d is taken, perhaps by another room; this one uses %d", usual, port)
     return port
-
-
-def _certificate(ca: trustme.CA, usual: str, folder: Path) -> Path:
-    """The file to trust: the one of the room called `usual`, or one in `folder`."""
-    path = authority.usual_file(os.environ, usual) if usual else None
-    pem = ca.cert_pem.bytes().decode()
-    if path is not None and authority.publish(pem, path, os.environ):
-        return path
-    path = folder / "ca.pem"
-    path.write_text(pem)
-    return path
 
 
 class Lobby:

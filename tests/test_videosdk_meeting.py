@@ -31,6 +31,7 @@ from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
 from worker import logs, parking, sdk
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
+from worker.logs import hash_of
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meetings import videosdk as adapter
@@ -793,6 +794,7 @@ async def test_neither_token_nor_payload_is_logged(
     async with joined(certificate) as (_, meeting):
         await meeting.send(StreamEnded(1.5, interrupted=False))
     text = caplog.text + "".join(record.getMessage() for record in caplog.records)
-    assert "joined room as face" in text
+    assert f"joined meeting {hash_of('room')} as face" in text
+    assert f"left meeting {hash_of('room')};" in text
     assert TOKEN not in text
     assert "stream_ended" not in text

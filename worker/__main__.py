@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO, Final
 
 from agent_side.join import JoinInfo, redact
@@ -26,7 +27,7 @@ from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsE
 from worker.leash import Leash, State
 from worker.loading import MakeMeeting, load_meeting, load_renderer
 from worker.metrics import Measures, Metrics
-from worker.recorder import check_folder, recorder
+from worker.recorder import prepare, probe, recorder
 from worker.rejoining import Rejoining
 from worker.renderer import Renderer
 from worker.session import Session
@@ -43,6 +44,9 @@ NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
 COUNT_S: Final = 1.0
 """Between two lines of counters; they also say that the worker's loop goes round."""
+
+RECORDING: Final = "recording"
+"""The name of recordings in what a worker says of what fails beside the face."""
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -97,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.from_env(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
-        check_folder(settings)
+        prepare(settings)
         if settings.tracing:
             tracing.load()
         stop_quietly()
@@ -120,6 +124,8 @@ def serve(
         if leash is None:
             logger.info("warm, waiting for a join request")
         else:
+            if settings.record:
+                probe(settings.record, partial(leash.degraded, RECORDING))
             leash.report("idle")
             if not leash.wanted():
                 return EXIT_OK
@@ -216,7 +222,12 @@ async def run(
             leash.report("active" if active else "rejoining", reason)
 
     loop = asyncio.get_running_loop()
-    with recorder(settings, loop.time, session_id) as record:
+
+    def recorded(reason: str) -> None:
+        if leash is not None:
+            leash.degraded(RECORDING, reason)
+
+    with recorder(settings, loop.time, session_id, tell=recorded) as record:
         rejoining = Rejoining(lambda: make(newest, settings), None if leash is None else leash.ask)
         meeting, face = record.meeting(rejoining), record.renderer(renderer)
         session = Session(meeting, face, settings, join.agent_participant_id, tell, measures)
