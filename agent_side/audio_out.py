@@ -31,6 +31,11 @@ STUMBLES_S: Final = 1.0
 FAILING_S: Final = 10.0
 """Sends that fail for so long are an event, not a stumble; they are still tried after it."""
 
+SAME_ID: Final = (
+    "The face's participant_id is the one with which this agent has joined, and a meeting removes "
+    "the first of two with the same id; give the credentials another participant_id."
+)
+
 MAX_BACKLOG_S: Final = 900
 """With more unsent speech than this, `handle_audio_input` waits."""
 
@@ -83,8 +88,9 @@ class AvatarAudioOut:
     - `on_avatar_ready(version)`: a worker is there and listens; called again for the one that
       replaces it, and when one that was taken for a stock worker turns out to speak version 2.
     - `on_avatar_lost()`: the worker that was ready is gone; speech is kept for the next.
-    - `on_error(error)`: speech has not reached the face for 10 s (it is tried further), or the
-      face turns out to have no gesture, expression or posture that it was asked for.
+    - `on_error(error)`: speech has not reached the face for 10 s (it is tried further), the
+      agent has joined under the face's own id, or the face turns out to have no gesture,
+      expression or posture that it was asked for.
 
     `gesture`, `expression`, `posture` and `words` are for our worker's faces. They wait behind
     no speech, and no speech and no ack waits for them. Call them on the event loop.
@@ -221,6 +227,10 @@ class AvatarAudioOut:
         if self._participant_id in meeting.participants:
             self._speaker.present(now)
         self._start()
+        own = getattr(getattr(meeting, "local_participant", None), "id", None)
+        if own == self._participant_id:
+            logger.error("%s", SAME_ID)
+            self._call(self.on_error, AvatarError(SAME_ID))
 
     async def handle_audio_input(self, audio_data: bytes) -> None:
         """More speech of the current turn: mono s16le, in pieces of any length."""

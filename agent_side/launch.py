@@ -25,7 +25,12 @@ class AvatarError(Exception):
 
 
 async def launch(url: str, join: JoinInfo) -> None:
-    """POST the join request; the URL's credentials go into a header and into no log."""
+    """POST the join request; the URL's credentials go into a header and into no log.
+
+    Raises `AvatarError`, without a POST where the request has a fault that no meeting can take.
+    """
+    if join.fault is not None:
+        raise AvatarError(f"The face cannot be asked for: {join.fault}")
     import httpx  # here, because it costs as much as all else that an agent imports of us
 
     try:

@@ -10,14 +10,13 @@ import asyncio
 import gc
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO, Final
 
-from agent_side.join import JoinInfo, redact
+from agent_side.join import CHARACTER, JoinInfo, redact
 from worker import logs, tracing
 from worker.arguments import REFUSED, Parser
 from worker.assignment import Assignment
@@ -36,9 +35,6 @@ EXIT_FAILED: Final = 1
 
 MAX_REQUEST: Final = 1024 * 1024
 """The longest join request (bytes)."""
-
-NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
-"""A character in a join request: never a path."""
 
 COUNT_S: Final = 1.0
 """Between two lines of counters; they also say that the worker's loop goes round."""
@@ -178,10 +174,10 @@ def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Setti
     """
     if join.character is None or join.character == settings.character:
         return settings, renderer
-    if NAME.fullmatch(join.character) is None:
+    if CHARACTER.fullmatch(join.character) is None:
         raise InputError(
             f"`character` in the join request is {join.character!r}; "
-            "it has to be a name in small letters, digits, - and _."
+            "it has to be a name of letters from a to z, digits, - and _."
         )
     renderer.close()
     settings = replace(settings, character=join.character)

@@ -21,6 +21,7 @@ MAX_NAME: Final = 32
 """The longest name of a gesture that a message may carry."""
 MAX_SECONDS: Final = 10.0
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""A gesture's, an expression's or an overlay's."""
 
 Range = tuple[float, float]
 
