@@ -13,8 +13,14 @@ OURS = {*PACKAGES, "avatar_cli", "benchmarks", "deploy", "tests"}
 
 MAY_IMPORT = {
     "agent_side": {"agent_side"},
-    "worker": {"worker", "agent_side.wire", "agent_side.join", "agent_side.sctp"},
-    "dispatcher": {"dispatcher", "agent_side.join"},
+    "worker": {
+        "worker",
+        "agent_side.wire",
+        "agent_side.join",
+        "agent_side.sctp",
+        "agent_side.texts",
+    },
+    "dispatcher": {"dispatcher", "agent_side.join", "agent_side.texts"},
     "localroom": {"localroom"},
 }
 """What each package may import of ours; a name allows all that it contains."""

@@ -20,6 +20,7 @@ from agent_side.join import CHARACTER, JoinInfo, redact
 from worker import logs, tracing
 from worker.arguments import REFUSED, Parser
 from worker.assignment import Assignment
+from worker.characters.folder import by_name
 from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
 from worker.leash import Leash, State
 from worker.loading import MakeMeeting, load_meeting, load_renderer
@@ -38,6 +39,9 @@ MAX_REQUEST: Final = 1024 * 1024
 
 COUNT_S: Final = 1.0
 """Between two lines of counters; they also say that the worker's loop goes round."""
+
+OUR_RENDERER: Final = "character"
+"""The renderer whose characters are folders; others have names of their own."""
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -179,6 +183,8 @@ def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Setti
             f"`character` in the join request is {join.character!r}; "
             "it has to be a name of letters from a to z, digits, - and _."
         )
+    if settings.renderer == OUR_RENDERER:
+        by_name(join.character, settings.characters)
     renderer.close()
     settings = replace(settings, character=join.character)
     return settings, load_renderer(settings)

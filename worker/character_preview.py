@@ -1,6 +1,7 @@
 """Writes a character's contact sheet and its short film."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -8,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from worker.characters.folder import IS_PATH, Character
+from worker.characters.folder import Character
 from worker.characters.preview import contact_sheet, film_script
 from worker.errors import InputError
 from worker.film import FilmWriter
@@ -25,12 +26,7 @@ LONGEST_S: Final = 600.0
 
 def preview(given: argparse.Namespace) -> Iterator[str]:
     """One line for each file that is written. Raises InputError."""
-    name: str = given.character
-    path = Path(name)
-    if IS_PATH.search(name) or path.is_dir():
-        character = Character.read(path)
-    else:
-        character = Character.load(name)
+    character = Character.find(given.character, os.environ.get("AVATAR_CHARACTERS", ""))
     width, height = parse_size(given.size, "--size")
     if not 1 <= given.seconds <= LONGEST_S:
         raise InputError(f"--seconds is {given.seconds:g}; it has to be from 1 to {LONGEST_S:g}.")

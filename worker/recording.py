@@ -32,6 +32,7 @@ from typing import Final, Self
 import numpy as np
 
 from worker.characters.folder import Character
+from worker.characters.source import expanded
 from worker.errors import InputError
 from worker.media import Pcm, Picture
 from worker.settings import Settings
@@ -341,7 +342,10 @@ def _face(character: str, folder: str) -> str:
 
 
 def _behind(settings: Settings) -> str:
-    path = Path(settings.background).expanduser()
+    try:
+        path = expanded(settings.background)
+    except InputError:
+        return ""
     return _hash_of(path) if settings.background and path.is_file() else ""
 
 

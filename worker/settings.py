@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
+from agent_side.texts import tidied
 from agent_side.wire import SAMPLE_RATES
 from worker.errors import SettingsError
 
@@ -67,6 +68,7 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """The settings in `environ`. Raises SettingsError that names the variable."""
+        environ = tidied(environ)
         get = environ.get
         default = cls()
         width, height = parse_size(get("AVATAR_SIZE", "512x512"), "AVATAR_SIZE")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeGuard
 
+from agent_side.texts import read_text
 from worker.characters.acting import EXPRESSIONS, GESTURES, Gesture, Mood, Move
 from worker.characters.parts import Box, Overlay, Part, Sheet
 from worker.characters.source import plain
@@ -78,7 +79,7 @@ KNOWN: Final[Mapping[str, frozenset[str]]] = {
 def parse(content: bytes) -> dict[str, object]:
     """The object in a manifest's JSON. Raises InputError."""
     try:
-        manifest = json.loads(content.decode())
+        manifest = json.loads(read_text(content))
     except (ValueError, RecursionError) as error:
         raise InputError(f"manifest.json: is not JSON ({error}); mend it there.") from error
     if not isinstance(manifest, dict):
