@@ -5,6 +5,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 
+import avatar_console
+
 
 class Command(NamedTuple):
     """A subcommand: the module that is its program, and one line about it."""
@@ -28,6 +30,11 @@ REFUSED: Final = 2
 
 
 def main() -> int:
+    """The command, in the common runner; returns its exit status."""
+    return avatar_console.guarded("avatar", _main)
+
+
+def _main() -> int:
     """Start the program that the first argument names; does not return when there is one.
 
     Signals and the exit status are the program's, because it runs in this very process.
@@ -40,7 +47,8 @@ def main() -> int:
         sys.stdout.write(f"avatar {_version()}\n")
         return 0
     if name in COMMANDS:
-        start = [sys.executable, "-P", "-m", COMMANDS[name].module, *arguments]
+        runner = [sys.executable, "-P", avatar_console.__file__]
+        start = [*runner, f"avatar {name}", COMMANDS[name].module, *arguments]
         os.execv(sys.executable, start)  # noqa: S606 - our own interpreter and module, no shell
     known = ", ".join(COMMANDS)
     sys.stderr.write(f"avatar: there is no command {name!r}; choose one of: {known}.\n")

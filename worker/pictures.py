@@ -7,7 +7,7 @@ picture is opened with a list of those that are wanted.
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -40,7 +40,7 @@ BROKEN: Final = (
 
 
 @contextmanager
-def opened(file: Path | IO[bytes], formats: Sequence[str]) -> Iterator[Image.Image]:
+def opened(file: Path | IO[bytes], formats: tuple[str, ...]) -> Iterator[Image.Image]:
     """The picture in `file` if it is of one of the `formats`, without Pillow's warnings.
 
     Raises what `BROKEN` lists. The limits are the caller's, and they are errors.

@@ -20,6 +20,7 @@ import binascii
 import gzip
 import hashlib
 import json
+import os
 import platform
 import zlib
 from collections.abc import Iterator, Mapping
@@ -355,7 +356,7 @@ def _hash_of(*paths: Path) -> str:
     try:
         for path in paths:
             content = hashlib.sha256(path.read_bytes()).digest()
-            total.update(path.name.encode() + b"\0" + content)
+            total.update(os.fsencode(path.name) + b"\0" + content)
     except OSError:
         return ""
     return total.hexdigest()[:16]

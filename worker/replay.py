@@ -12,7 +12,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -217,10 +217,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{given.recording} is damaged: {damage}.")
     except AvatarError as error:
         return _refuse(str(error))
-    except BrokenPipeError:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return REFUSED
 
 
 def _run(given: argparse.Namespace) -> int:
