@@ -43,13 +43,15 @@ def preview(given: argparse.Namespace) -> Iterator[str]:
     yield f"{file}: {sheet.width}x{sheet.height}, {file.stat().st_size // 1024} KB"
     settings = replace(Settings(), width=width, height=height)
     film = out / f"{character.name}.mp4"
-    _film(character, settings, film, given.speech, given.seconds)
+    for note in _film(character, settings, film, given.speech, given.seconds):
+        yield f"{given.speech or SHIPPED_SPEECH}: {note}"
     yield f"{film}: {given.seconds:g} s, {film.stat().st_size // 1024} KB"
 
 
 def _film(
     character: Character, settings: Settings, film: Path, speech: Path | None, seconds: float
-) -> None:
+) -> tuple[str, ...]:
+    """Returns what is unusual about the speech."""
     speech = speech or SHIPPED_SPEECH
     if not speech.is_file():
         raise InputError(f"There is no speech at {speech}; give one with --speech.")
@@ -66,3 +68,4 @@ def _film(
                 script.perform(writer.pictures)
                 writer.add_picture(renderer.idle())
                 writer.add_sound(SILENCE)
+        return sound.notes

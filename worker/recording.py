@@ -220,9 +220,14 @@ class Reader:
         """Reads the header. Raises InputError where `path` is no recording or cannot be read."""
         self.flaw: Damaged | None = None
         """Why the lines ended where the file does not."""
-        if not path.is_file():
+        try:
             missing = "is not an ordinary file" if path.exists() else "does not exist"
-            raise InputError(f"{path} {missing}; name a recording of AVATAR_RECORD.")
+            if not path.is_file():
+                raise InputError(f"{path} {missing}; name a recording of AVATAR_RECORD.")
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}); name a recording of AVATAR_RECORD."
+            ) from error
         self._path = path
         self._lines = self._parsed()
         try:
