@@ -138,14 +138,17 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def main() -> int:
-    """Run the module that the arguments name, under the name that they give it."""
+    """Run what the arguments name, a module or a file, under the name that they give it."""
     program, module, *arguments = sys.argv[1:]
-    sys.argv = [program, *arguments]
+    sys.argv = [module, *arguments]
     return guarded(program, lambda: _run(module))
 
 
 def _run(module: str) -> Status:
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if module.endswith(".py"):
+        runpy.run_path(module, run_name="__main__")
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     return None
 
 

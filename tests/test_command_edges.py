@@ -187,9 +187,12 @@ def test_whatever_a_program_does_is_a_status_and_at_most_one_line(
     assert done.stderr.endswith(line)
 
 
-def test_a_program_has_its_own_arguments(tmp_path: Path) -> None:
-    (tmp_path / "some_program.py").write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
-    command = [sys.executable, "-P", str(ROOT / "avatar_console.py"), "avatar x", "some_program"]
+@pytest.mark.parametrize("by", ["name", "path"])
+def test_a_program_has_its_own_arguments(by: str, tmp_path: Path) -> None:
+    file = tmp_path / "some_program.py"
+    file.write_text("import json, sys; print(json.dumps(sys.argv[1:]))")
+    program = "some_program" if by == "name" else str(file)
+    command = [sys.executable, "-P", str(ROOT / "avatar_console.py"), "avatar x", program]
     done = subprocess.run(
         [*command, "--a", "b c"],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
