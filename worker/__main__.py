@@ -10,7 +10,6 @@ import asyncio
 import gc
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,11 +17,12 @@ from dataclasses import replace
 from functools import partial
 from typing import BinaryIO, Final
 
-from agent_side.join import JoinInfo, redact
+from agent_side.join import CHARACTER, JoinInfo, redact
 from avatar_runtime.proxies import direct_loopback
 from worker import logs, tracing
 from worker.arguments import REFUSED, Parser
 from worker.assignment import Assignment
+from worker.characters.folder import by_name
 from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
 from worker.leash import Leash, State
 from worker.loading import MakeMeeting, load_meeting, load_renderer
@@ -39,14 +39,14 @@ EXIT_FAILED: Final = 1
 MAX_REQUEST: Final = 1024 * 1024
 """The longest join request (bytes)."""
 
-NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
-"""A character in a join request: never a path."""
-
 COUNT_S: Final = 1.0
 """Between two lines of counters; they also say that the worker's loop goes round."""
 
 RECORDING: Final = "recording"
 """The name of recordings in what a worker says of what fails beside the face."""
+
+OUR_RENDERER: Final = "character"
+"""The renderer whose characters are folders; others have names of their own."""
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -187,11 +187,13 @@ def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Setti
     """
     if join.character is None or join.character == settings.character:
         return settings, renderer
-    if NAME.fullmatch(join.character) is None:
+    if CHARACTER.fullmatch(join.character) is None:
         raise InputError(
             f"`character` in the join request is {join.character!r}; "
-            "it has to be a name in small letters, digits, - and _."
+            "it has to be a name of letters from a to z, digits, - and _."
         )
+    if settings.renderer == OUR_RENDERER:
+        by_name(join.character, settings.characters)
     renderer.close()
     settings = replace(settings, character=join.character)
     return settings, load_renderer(settings)

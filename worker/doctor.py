@@ -16,12 +16,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from avatar_runtime.cpus import cpus
+from avatar_runtime.texts import tidied
 from avatar_runtime.variables import doubts
 from worker.arguments import Parser
 from worker.errors import AvatarError
@@ -246,22 +246,26 @@ def _face(settings: Settings) -> Finding:
 
 def _characters() -> Iterator[Finding]:
     """The faces that ship with the character renderer, and an operator's own."""
-    folders = files("worker.characters").iterdir()
-    names = sorted(each.name for each in folders if each.joinpath("manifest.json").is_file())
-    if names:
-        yield Finding(f"characters: {', '.join(names)}")
+    own = tidied(os.environ).get("AVATAR_CHARACTERS", "")
+    try:
+        from worker.characters.folder import characters_in, names
+        from worker.characters.source import expanded
+
+        shipped = names()
+        place = expanded(own)
+    except (ImportError, AvatarError) as error:
+        yield Finding(f"characters cannot be looked for ({_line(error)})", "see above")
+        return
+    if shipped:
+        yield Finding(f"characters: {', '.join(shipped)}")
     else:
         yield Finding("no character came with the package", "install it anew")
-    own = os.environ.get("AVATAR_CHARACTERS")
     if not own:
         return
-    place = Path(own)
     if not place.is_dir():
         yield Finding(f"AVATAR_CHARACTERS is {own!r}, no folder", "make it or unset that variable")
         return
-    found = {each.parent.name for each in place.glob("*/manifest.json")}
-    found |= {each.stem for each in place.glob("*.zip")}
-    told = ", ".join(sorted(found)) or "none; put folders or .zip files there"
+    told = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
     yield Finding(f"characters in {own}: {told}")
 
 

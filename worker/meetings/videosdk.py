@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from typing import Any, Final
-from urllib.parse import quote
 
 import av
 from videosdk import CustomAudioTrack, CustomVideoTrack, VideoSDK
@@ -15,7 +14,7 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
-from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
+from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
 from worker.logs import hash_of
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
@@ -34,10 +33,6 @@ each at most). What comes then is dropped and counted; joining and leaving never
 POLL_S: Final = 0.005
 WATCH_S: Final = 0.25
 LEAVE_S: Final = 5.0
-
-URL_SAFE: Final = "!$'()*,;:@/"
-"""What a value may contain beside letters, digits and ``-._~``: the SDK puts it into an
-address as it is."""
 
 logger = logging.getLogger("avatar.worker.meetings.videosdk")
 
@@ -199,7 +194,8 @@ class VideoSDKMeeting:
         self._left = False
 
     async def join(self) -> None:
-        self._check_addressable()
+        if self._info.fault is not None:
+            raise Refused(self._info.fault)
         began = clock.now()
         try:
             async with asyncio.timeout(self._join_timeout_s):
@@ -295,7 +291,8 @@ class VideoSDKMeeting:
         await inside.join(config)
         if not inbox.joined or not inside.published:
             problem = inside.refusal or ", then ".join(inbox.problems) or "no reason was given"
-            raise JoinError(
+            kind = Refused if inside.refused else JoinError
+            raise kind(
                 f"Meeting {self._called} did not let the worker in: {problem}; "
                 "check the token and the meeting's id."
             )
@@ -322,15 +319,6 @@ class VideoSDKMeeting:
             "custom_camera_video_track": PictureTrack(self._tracks),
         }
         return {name: value for name, value in options.items() if value is not None}
-
-    def _check_addressable(self) -> None:
-        for name in ("room_name", "participant_id", "token"):
-            value = getattr(self._info, name)
-            if value is not None and (not value or quote(value, safe=URL_SAFE) != value):
-                raise JoinError(
-                    f"`{name}` in the join request is empty or has characters that the SDK "
-                    "cannot put into an address; use letters, digits and -._~ only."
-                )
 
     def _check(self, inside: Inside, inbox: Inbox, since_s: float) -> None:
         """Raises Dismissed, and MeetingLost at the second look.
