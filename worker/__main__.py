@@ -205,6 +205,8 @@ async def run(
         try:
             newest = JoinInfo.from_json(line)
             logs.about(Assignment.from_json(line), newest.room_name)
+            if newest.agent_participant_id is not None:
+                session.name_agent(newest.agent_participant_id)
         except ValueError as error:
             logger.warning("a renewed join request cannot be used: %s", error)
 
