@@ -27,7 +27,7 @@ class SettingsError(DispatcherError):
     """A setting that cannot be used."""
 
 
-class Unreadable(DispatcherError):
+class Unreadable(DispatcherError):  # noqa: N818 - what it is, not who failed
     """An item from outside that this version cannot read; repeats nothing of it."""
 
 

@@ -33,7 +33,7 @@ from enum import StrEnum
 from typing import Final, Literal, NamedTuple, Self, cast, get_args
 
 from agent_side.join import JoinInfo
-from dispatcher.errors import NotDone, StoreDown
+from dispatcher.errors import NotDone, StoreDown, Unreadable
 from dispatcher.pool import MAX_LIFE, State
 from dispatcher.records import (
     Record,
@@ -46,7 +46,7 @@ from dispatcher.records import (
     new_record,
     read_record,
 )
-from dispatcher.refusals import Unreadable, moment, refuse, text, whole
+from dispatcher.refusals import moment, refuse, text, whole
 from dispatcher.request import claims_of
 from dispatcher.seal import Holder, Seal
 from dispatcher.settings import RoomPolicy
@@ -313,9 +313,7 @@ class Ledger:
             if outcome == "seal":
                 holder = Holder(key, str(seen[0]), whole(seen[1], "epoch"))
             elif outcome == "newer":
-                raise NotDone(
-                    "A newer version serves that room; ask its dispatchers, or try again."
-                )
+                raise NotDone("A newer version serves that room; ask a dispatcher of that one.")
             elif outcome == "new":
                 fields = _mapping(seen[0])
                 record = new_record(key, join, session_id, owner, traceparent, fields)

@@ -23,9 +23,10 @@ from hashlib import sha256
 from typing import Final, cast, get_args
 
 from agent_side.join import JoinInfo
+from dispatcher.errors import Unreadable
 from dispatcher.pool import MAX_LIFE, Session, State
 from dispatcher.pool import Step as SessionStep
-from dispatcher.refusals import Unreadable, moment, text, whole
+from dispatcher.refusals import moment, text, whole
 
 VERSION: Final = 2
 """Of the records that are written here. 1 has no `v`, and join requests that are sealed for no

@@ -1,4 +1,4 @@
-"""Refusals: one item from outside that cannot be read is left out, counted, and logged with its key.
+"""Refusals: an item from outside that cannot be read is left out, counted, logged with its key.
 
 Whatever comes out of Redis or of a worker's pipe is read by itself, into a value or a refusal, so
 that one bad item ends nothing but itself. The checks here raise `Unreadable`; whoever reads an
@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from dispatcher import metrics
+from dispatcher.errors import Unreadable
 
 MOST: Final = 2**53
 """Whole numbers from here on are not exact in Lua, and nothing here counts so far."""
@@ -38,11 +39,6 @@ _logged: dict[tuple[str, str], float] = {}
 """Which refusals were logged lately, and when."""
 
 
-class Unreadable(ValueError):
-    """An item from outside is none that this version can read; the text says why, and repeats
-    nothing of it."""
-
-
 def refuse(kind: str, key: str, why: str) -> None:
     """Count that the item under `key` was left out, and log it, each once in a while.
 
@@ -54,9 +50,8 @@ def refuse(kind: str, key: str, why: str) -> None:
         del _logged[old]
     if (kind, shown) not in _logged and len(_logged) < MOST_LOGGED:
         _logged[kind, shown] = now
-        logger.error(
-            "a %s is left out, as it cannot be read (%s): %s", kind, shown, ascii(why)[1:-1]
-        )
+        told = ascii(why)[1:-1]
+        logger.error("a %s is left out, as it cannot be read (%s): %s", kind, shown, told)
 
 
 def text(value: object, name: str) -> str:

@@ -13,9 +13,8 @@ from typing import Final, NamedTuple
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from agent_side.join import JoinInfo
-from dispatcher.errors import SettingsError
+from dispatcher.errors import SettingsError, Unreadable
 from dispatcher.records import key_of
-from dispatcher.refusals import Unreadable
 
 FOR: Final = "sealed_for"
 """The field of a sealed join request that says for whom; no field of a join request itself."""

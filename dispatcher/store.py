@@ -311,7 +311,7 @@ def _within(error: BaseException | None, kind: type[Exception]) -> bool:
 
 def _log(error: Exception) -> None:
     """Redis' own words, each once in a while: every heartbeat and every launch hears them."""
-    text, now = str(error), time.monotonic()
+    text, now = str(error).partition(" script: ")[0], time.monotonic()
     for old in [each for each, since in _logged.items() if now - since >= LOG_AGAIN_S]:
         del _logged[old]
     if text not in _logged and len(_logged) < MOST_LOGGED:
