@@ -14,9 +14,9 @@ from typing import Final
 from agent_side.join import JoinInfo
 from dispatcher import metrics, tracing
 from dispatcher.errors import Conflict, Full, Refused, StoreDown, TooMany
-from dispatcher.ledger import Claim, Ledger, Record
+from dispatcher.ledger import Claim, Ledger
 from dispatcher.pool import Session
-from dispatcher.records import as_session
+from dispatcher.records import Record, as_session
 from dispatcher.settings import RoomPolicy
 
 IDLE_S: Final = 1.0
