@@ -14,6 +14,7 @@ from agent_side.join import JoinInfo
 from dispatcher import metrics
 from dispatcher.crew import Crew
 from dispatcher.pool import Session, State
+from dispatcher.renewal import renewed
 from dispatcher.watchdog import Watchdog
 from dispatcher.workers import EXIT_REFUSED, Report, Worker
 
@@ -142,13 +143,22 @@ class Serving:
         finally:
             self.settled.set()
 
-    def renew(self, join: JoinInfo) -> None:
-        """A newer join request for the same face in the same room."""
+    def renew(self, newer: JoinInfo) -> tuple[str, ...]:
+        """A newer join request for the same face in the same room; returns the names of the
+        fields that the session does not take from it."""
         self._renewed_at = asyncio.get_running_loop().time()
+        join, not_applied, _ = renewed(self.join, newer)
+        if not_applied:
+            logger.warning(
+                "session %s keeps its %s: a launch for a session that lives cannot change it",
+                self.session_id,
+                " and ".join(not_applied),
+            )
         if join != self.join:
             self.join = join
             if self._worker is not None:
                 self._worker.renew(self._line())
+        return not_applied
 
     def assure(self, until: float) -> None:
         """The session is surely ours until then, on the event loop's clock."""

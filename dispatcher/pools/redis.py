@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -86,9 +87,10 @@ class RedisPool:
         try:
             async with asyncio.timeout(patience_s):
                 with tracing.step("claim", backend="redis"):
-                    record = await self._claimed(claim, settle_by)
-                with tracing.step("ack", session_id=record.session_id):
-                    return await self._acked(record, claim, settle_by)
+                    claimed, not_applied = await self._claimed(claim, settle_by)
+                with tracing.step("ack", session_id=claimed.session_id):
+                    session = await self._acked(claimed, claim, settle_by)
+                return replace(session, not_applied=not_applied)
         except TimeoutError:
             raise Full("No worker was ready in time; try again later.") from None
 
@@ -115,8 +117,11 @@ class RedisPool:
     async def slots(self) -> Mapping[str, int]:
         return await self._ledger.slots()
 
-    async def _claimed(self, claim: Callable[[], Awaitable[Claim]], settle_by: float) -> Record:
-        """A claim, within IDLE_S. Raises what `launch` does."""
+    async def _claimed(
+        self, claim: Callable[[], Awaitable[Claim]], settle_by: float
+    ) -> tuple[Record, tuple[str, ...]]:
+        """The record of a claim, and what that does not apply, within IDLE_S. Raises what
+        `launch` does."""
         deadline = min(settle_by, asyncio.get_running_loop().time() + IDLE_S)
         while True:
             answer = await claim()
@@ -137,7 +142,7 @@ class RedisPool:
                     raise Full("All slots are taken; try again later.")
                 case _:
                     assert answer.record is not None
-                    return answer.record
+                    return answer.record, answer.not_applied
 
     async def _acked(
         self, record: Record, claim: Callable[[], Awaitable[Claim]], settle_by: float
