@@ -53,7 +53,7 @@ class JoinInfo:
     - `participant_id`: the id under which the worker joins; None leaves it to the dispatcher.
     - `signaling_base_url`: host[:port] of the signalling service; None for the platform's.
     - `agent_participant_id`: the only participant that the face obeys; None binds it to the
-      first agent that speaks.
+      agent that was in the room first.
     - `character`: which face; None for the worker's own choice.
     - `metadata`: anything, handed through unread.
     """

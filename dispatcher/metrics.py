@@ -46,6 +46,7 @@ SLOTS: Final = ("idle", "claimed", "busy", "draining")
 REASONS: Final = ("worker_lost", "lease_expired", "handoff")
 PARTS: Final = ("metrics", "recording")
 """What may fail beside the faces; see dispatcher/degraded.py."""
+KINDS: Final = ("letter", "number", "record", "reply", "report", "slot", "type", "version")
 
 DISPATCH_S: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 4, 4.5, 5)
 CLAIM_S: Final = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2)
@@ -91,6 +92,12 @@ FENCED: Final = Counter(
     "avatar_session_fenced_total",
     "Sessions that this node has left because another one has them",
     registry=REGISTRY,
+)
+UNREADABLE: Final = _counters(
+    "avatar_unreadable_items_total",
+    "Items of Redis or of a worker's pipe that were left out, as nobody here can read them",
+    "kind",
+    KINDS,
 )
 STORE_UP: Final = Gauge(
     "avatar_store_up", "Whether Redis answers; 1 where there is none", registry=REGISTRY
