@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -12,7 +13,8 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
-from dispatcher.errors import NodeError, SettingsError
+from dispatcher.errors import NodeError, SettingsError, Unreadable
+from dispatcher.refusals import counters, refuse, text
 from dispatcher.settings import without_secrets
 
 PROGRAM: Final = "worker.zygote"
@@ -34,6 +36,17 @@ MAX_UNREAD: Final = 65_536
 
 MAX_LINE: Final = 65_536
 """The longest report of a worker (bytes)."""
+
+MAX_REASON: Final = 2000
+"""So much of a reason is kept (characters)."""
+
+STATES: Final = frozenset(
+    ("idle", "joining", "active", "rejoining", "asking", "counters", "ended", "dismissed")
+)
+"""What a worker reports; ``gone`` is said for it, and never by it."""
+
+FATE: Final = re.compile(r"(born|died) ([0-9]{1,9}) (-?[0-9]{1,9})")
+"""What a zygote says of a worker."""
 
 logger = logging.getLogger("avatar.dispatcher.workers")
 
@@ -114,8 +127,12 @@ class Zygote:
         ending.add_done_callback(self._hang_up)
         try:
             while message := await self._receive():
-                verb, number, value = message.split()
-                (born if verb == "born" else died)(int(number), int(value))
+                try:
+                    verb, number, value = _read_fate(message)
+                except Unreadable as error:
+                    refuse("report", "the zygote", str(error))
+                    continue
+                (born if verb == "born" else died)(number, value)
         finally:
             ending.cancel()
 
@@ -147,7 +164,7 @@ class Zygote:
     async def _receive(self) -> str:
         loop = asyncio.get_running_loop()
         try:
-            return (await loop.sock_recv(self._line, MAX_LINE)).decode()
+            return (await loop.sock_recv(self._line, MAX_LINE)).decode(errors="replace")
         except ConnectionError:
             return ""
 
@@ -244,11 +261,14 @@ class Worker:
         while True:
             try:
                 line = await self._reader.readline()
-            except (ConnectionError, ValueError):
+            except ConnectionError:
                 return
+            except ValueError:  # asyncio has thrown away what is longer than it reads
+                refuse("report", f"worker {self.number}", f"It is longer than {MAX_LINE} bytes.")
+                continue
             if not line:
                 return
-            report = _parse(line)
+            report = _parse(line, self.number)
             if report is not None:
                 yield report
 
@@ -262,14 +282,37 @@ class Worker:
         return Report("gone", _why_gone(status), status)
 
 
-def _parse(line: bytes) -> Report | None:
-    """A report; None for what a library has printed, as a worker's stdout is its pipe."""
+def _parse(line: bytes, number: int = 0) -> Report | None:
+    """A report of that worker; None for what a library has printed, as a worker's stdout is its
+    pipe, and for a report that is none, which is logged and counted."""
     try:
         said = json.loads(line)
-        counters = {str(name): int(value) for name, value in said.get("counters", {}).items()}
-        return Report(str(said["state"]), said.get("reason"), counters=counters)
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, RecursionError):
         return None
+    if not isinstance(said, dict) or "state" not in said:
+        return None
+    try:
+        return _read_report(said)
+    except Unreadable as error:
+        refuse("report", f"worker {number}", str(error))
+        return None
+
+
+def _read_report(said: Mapping[str, object]) -> Report:
+    state, reason = said["state"], said.get("reason")
+    if not isinstance(state, str) or state not in STATES:
+        raise Unreadable("Its state is none.")
+    if reason is not None:
+        reason = text(reason, "reason")[:MAX_REASON]
+    return Report(state, reason, counters=counters(said.get("counters") or {}))
+
+
+def _read_fate(message: str) -> tuple[str, int, int]:
+    """What a zygote says of a worker: verb, number, and process id or exit status. Raises
+    Unreadable."""
+    if found := FATE.fullmatch(message):
+        return found[1], int(found[2]), int(found[3])
+    raise Unreadable("It is no worker's begin or end.")
 
 
 def _why_gone(status: int | None) -> str:

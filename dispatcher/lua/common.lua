@@ -55,12 +55,23 @@ local function set_aside(at, kind, why)
   refuse(kind, at, why)
 end
 
+-- Without `leases` no session would be missed: all of them are looked at soon. Whoever serves one
+-- renews its lease before that.
+local function list_again()
+  for _, at in ipairs(redis.call('KEYS', AV .. 'sess:*')) do
+    redis.call('ZADD', LEASES, 'NX', now + 2 * SETTLE, at:sub(#AV + 6))
+  end
+end
+
 -- Every command goes this way. A key of another type than ours is set aside, and the command
 -- finds none; any other error ends the script.
 call = function(command, at, ...)
   local said = redis.pcall(command, at, ...)
   if type(said) ~= 'table' or not said.err then return said end
-  if said.err:find('WRONGTYPE', 1, true) then set_aside(at, 'type', 'It is of another type.') end
+  if said.err:find('WRONGTYPE', 1, true) then
+    set_aside(at, 'type', 'It is of another type.')
+    if at == LEASES then list_again() end
+  end
   return redis.call(command, at, ...)
 end
 
@@ -152,6 +163,7 @@ local function wrong(rec)
   for name, text in pairs(DEFAULTS) do
     if not rec[name] then rec[name] = text end
   end
+  if rec.slot == '' and rec.waiting == '0' then return 'It has no slot, and waits for none.' end
 end
 
 -- Set a record aside. Whoever serves the session hears that it is missing, and writes it anew;
