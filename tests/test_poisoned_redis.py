@@ -363,7 +363,7 @@ FIELDS = {
     ("name", "value"),
     [
         ("room", "\udcff"),
-        ("room", "another"),
+        ("room", "somewhere"),
         ("since", str(HUGE)),
         ("since", "1e3"),
         ("epoch", "-1"),

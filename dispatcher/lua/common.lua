@@ -108,7 +108,7 @@ end
 -- What scripts compute with, of a session that is not over. What else is in a record is for those
 -- who read it (dispatcher/records.py).
 local FIELDS = {
-  id = is_word,
+  id = function(text) return #text == 16 and text:find('^%x+$') ~= nil end,
   roomhash = is_word,
   epoch = function(text) return is_whole(text) and text:sub(1, 1) ~= '0' end,
   slot = function(text) return text == '' or is_slot(text) end,
@@ -175,7 +175,8 @@ local function discard(key, rec, why)
   call('HSET', at, 'aside', now)
   if rec.epoch and FIELDS.epoch(rec.epoch) then
     local floor = math.max(0, rec.epoch - (rec.from and 2 or 1))
-    call('HSET', at, 'epoch', string.format('%d', floor), 'next', string.format('%d', rec.epoch + 1))
+    if floor > 0 then call('HSET', at, 'epoch', string.format('%d', floor)) end
+    call('HSET', at, 'next', string.format('%d', rec.epoch + 1))
   end
   call('PEXPIRE', at, HOUR)
 end
