@@ -71,6 +71,10 @@ call = function(command, at, ...)
   if said.err:find('WRONGTYPE', 1, true) then
     set_aside(at, 'type', 'It is of another type.')
     if at == LEASES then list_again() end
+    if at:sub(1, #AV + 5) == AV .. 'sess:' then
+      redis.call('HSET', at, 'aside', now)
+      redis.call('PEXPIRE', at, HOUR)
+    end
   end
   return redis.call(command, at, ...)
 end
