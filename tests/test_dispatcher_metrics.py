@@ -37,10 +37,11 @@ DISPATCHER = {
     "avatar_pool_slots": "gauge",
     "avatar_redispatch_total": "counter",
     "avatar_session_fenced_total": "counter",
+    "avatar_unreadable_items_total": "counter",
     "avatar_store_up": "gauge",
     "avatar_draining": "gauge",
 }
-LABELS = {"result", "backend", "state", "reason", "interrupted", "le"}
+LABELS = {"result", "backend", "state", "reason", "interrupted", "kind", "le"}
 
 
 class Scrape:
