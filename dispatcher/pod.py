@@ -1,10 +1,11 @@
 """The pod that a node runs in, marked busy while it has sessions, so that Kubernetes spares it.
 
-One PATCH when the first session begins and one when the last is over, never on a timer. It sets
-what a Deployment looks at when it chooses a pod to delete, what the cluster's autoscaler looks at
-when it empties a machine, and the label that the PodDisruptionBudget selects. None of them is a
-promise: only the pod's grace period keeps a session alive that is being deleted all the same. So a
-mark that cannot be set is told once and given up, and no session ever waits for one.
+One PATCH when the first session begins and one when the last is over. It sets what a Deployment
+looks at when it chooses a pod to delete, what the cluster's autoscaler looks at when it empties a
+machine, and the label that the PodDisruptionBudget selects. None of them is a promise: only the
+pod's grace period keeps a session alive that is being deleted all the same. No session waits for
+a mark. A PATCH that fails is repeated with back-off until the mark is true: a pod that stays busy
+by mistake blocks the drain of its machine, and one that stays idle is chosen with its sessions.
 """
 
 import asyncio
@@ -24,11 +25,16 @@ from dispatcher.errors import SettingsError
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes lays a pod's token, the certificate of its API, and the pod's namespace."""
 
-PATIENCE_S: Final = 5.0
-PAUSES_S: Final = (0.0, 0.5, 2.0, 8.0)
-"""The wait before each try of a PATCH; after the last one the mark is given up."""
+REQUEST_TIMEOUT_S: Final = 5.0
 
-IN_VAIN: Final = frozenset(
+RETRY_FIRST_S: Final = 0.5
+RETRY_LONGEST_S: Final = 30.0
+"""The wait after a PATCH that failed doubles from the first to the second."""
+
+FAILURES_BEFORE_ERROR: Final = 4
+"""An API server that restarts is no error: 4 failures in a row take at least 3.5 s."""
+
+REFUSALS: Final = frozenset(
     {
         HTTPStatus.BAD_REQUEST,
         HTTPStatus.FORBIDDEN,
@@ -37,7 +43,13 @@ IN_VAIN: Final = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
-"""Answers that another try does not change."""
+"""Answers that only an operator changes: logged at once, and repeated at the longest interval."""
+
+CONSEQUENCE: Final = {
+    True: "Kubernetes may choose it when it scales down or empties its machine, although it has "
+    "sessions",
+    False: "Kubernetes spares it although it has no session, and a drain of its machine waits",
+}
 
 logger = logging.getLogger("avatar.dispatcher.pod")
 
@@ -94,13 +106,24 @@ class Pod:
         return f"{self.url}/api/v1/namespaces/{self.namespace}/pods/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a PATCH failed; `refused` where only an operator can change that."""
+
+    why: str
+    refused: bool = False
+
+
 class Guard:
-    """Keeps the marks of `pod` as the node says, one PATCH for each change."""
+    """Keeps the marks of `pod` as the node says: one PATCH for each change, repeated until it
+    succeeds."""
 
     def __init__(self, pod: Pod) -> None:
         self._pod = pod
         self._busy = False
         self._changed = asyncio.Event()
+        self._failures = 0
+        self._error_logged = False
 
     def mark(self, busy: bool) -> None:
         """The node has sessions from now on, or has none. Returns at once and never raises."""
@@ -113,52 +136,64 @@ class Guard:
 
         The first PATCH is for the start: a container that was restarted inherits its pod's marks.
         """
-        told: bool | None = None
+        marked: bool | None = None
         while True:
             self._changed.clear()
             busy = self._busy
-            if busy == told:
+            if busy == marked:
                 await self._changed.wait()
-            else:
-                told = busy if await self._tell(busy) else None
-
-    async def _tell(self, busy: bool) -> bool:
-        """Set the marks, or give up; False where a newer mark has ended the tries."""
-        why = ""
-        for pause_s in PAUSES_S:
-            if await self._overtaken(pause_s):
-                return False
-            try:
-                status = await self._patch(marks(busy))
-            except (httpx.HTTPError, OSError, ValueError) as error:
-                why = f"{type(error).__name__}: {error}"
                 continue
-            if status < HTTPStatus.MULTIPLE_CHOICES:
-                logger.info("the pod is marked %s", _word(busy))
-                return True
-            why = f"the API answered {status}"
-            if status in IN_VAIN:
-                break
-        logger.error(
-            "the pod cannot be marked %s, and Kubernetes may choose it when it scales down; "
-            "sessions go on. Its service account needs the verb patch on pods, its network a way "
-            "to the API at %s. (%s)",
-            _word(busy),
-            self._pod.url,
-            why,
-        )
-        return True
+            fault = await self._try_to_mark(busy)
+            if fault is None:
+                marked = busy
+                self._succeeded(busy)
+            else:
+                # The request may have been obeyed although its answer was lost.
+                marked = None
+                await self._changed_within(self._failed(busy, fault))
 
-    async def _overtaken(self, pause_s: float) -> bool:
-        """Wait for `pause_s`; whether a newer mark has come meanwhile."""
-        if pause_s == 0:
-            return False
+    async def _try_to_mark(self, busy: bool) -> Fault | None:
         try:
-            async with asyncio.timeout(pause_s):
+            status = await self._patch(marks(busy))
+        except (httpx.HTTPError, OSError, ValueError) as error:
+            return Fault(f"{type(error).__name__}: {error}")
+        if status < HTTPStatus.MULTIPLE_CHOICES:
+            return None
+        return Fault(f"the API answered {status}", refused=status in REFUSALS)
+
+    def _succeeded(self, busy: bool) -> None:
+        log = logger.warning if self._error_logged else logger.info
+        log("the pod is marked %s", _word(busy))
+        self._failures = 0
+        self._error_logged = False
+
+    def _failed(self, busy: bool, fault: Fault) -> float:
+        """Log a lasting fault once; the wait before the next try, in seconds."""
+        self._failures += 1
+        if not self._error_logged and (fault.refused or self._failures >= FAILURES_BEFORE_ERROR):
+            self._error_logged = True
+            logger.error(
+                "the pod cannot be marked %s, so %s; sessions go on, and the mark is tried again "
+                "at least every %g s. Its service account needs the verb patch on pods, its "
+                "network a way to the API at %s. (%s)",
+                _word(busy),
+                CONSEQUENCE[busy],
+                RETRY_LONGEST_S,
+                self._pod.url,
+                fault.why,
+            )
+        if fault.refused:
+            return RETRY_LONGEST_S
+        doublings = min(self._failures - 1, 16)
+        return min(RETRY_FIRST_S * 2.0**doublings, RETRY_LONGEST_S)
+
+    async def _changed_within(self, seconds: float) -> None:
+        """Wait for `seconds`, or less where the wanted mark changes meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
                 await self._changed.wait()
         except TimeoutError:
-            return False
-        return True
+            pass
 
     async def _patch(self, body: Mapping[str, object]) -> int:
         """The status of the API's answer. Raises httpx.HTTPError, OSError and ValueError."""
@@ -172,7 +207,7 @@ class Guard:
         return httpx.AsyncClient(
             verify=ssl.create_default_context(cafile=self._pod.account / "ca.crt"),
             trust_env=False,
-            timeout=PATIENCE_S,
+            timeout=REQUEST_TIMEOUT_S,
             headers={
                 "Authorization": f"Bearer {token}",
                 "Content-Type": "application/merge-patch+json",

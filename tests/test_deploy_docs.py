@@ -1,8 +1,10 @@
 """docs/operations.md names nothing that there is not."""
 
 import re
+import textwrap
 
 import pytest
+import yaml
 from deployed import DEPLOY, ROOT
 from prometheus_client import Metric
 
@@ -71,8 +73,23 @@ def test_each_target_of_make_is_there() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_every_secret_that_is_made_is_handed_to_the_cluster() -> None:
-    script = (DEPLOY / "make-secrets").read_text()
-    made = set(re.findall(r'"\$folder/([a-z_.]+)"', script)) - {"grafana_password"}
-    asked = set(re.findall(r"--from-file=([a-z_.]+)", TEXT))
-    assert made | {"jwt_keys"} <= asked
+def test_the_route_to_nobody_names_our_disruption_budget() -> None:
+    (block,) = re.findall(r"```yaml\n(.+?)```", TEXT, re.DOTALL)
+    (route,) = yaml.safe_load(textwrap.dedent(block))["route"]["routes"]
+    named = dict(each.split("=") for each in route["matchers"])
+    budgets = DEPLOY / "kubernetes" / "overlays" / "pool" / "disruption.yaml"
+    names = {each["metadata"]["name"] for each in yaml.safe_load_all(budgets.read_text())}
+    assert named["poddisruptionbudget"].strip('"') in names
+
+
+def test_the_overlay_is_edited_before_it_is_applied() -> None:
+    edited = TEXT.index("First, edit the overlay")
+    assert edited < TEXT.index("kubectl apply --server-side --kustomize")
+
+
+def test_nothing_is_applied_on_the_client_side() -> None:
+    """A client-side apply of a secret keeps a copy of it in an annotation."""
+    script = (DEPLOY / "apply-secrets").read_text()
+    applied = re.findall(r"kubectl apply --.*", TEXT + script)
+    assert len(applied) == 2
+    assert all("--server-side" in each for each in applied)

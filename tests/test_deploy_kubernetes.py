@@ -1,4 +1,4 @@
-"""The manifests: what Kubernetes accepts, and what keeps a face in its meeting there."""
+"""The manifests are what Kubernetes accepts, and they keep a face in its meeting there."""
 
 import ipaddress
 import subprocess
@@ -71,6 +71,15 @@ def test_each_object_fits_the_strict_schema_of_kubernetes(overlay: str, version:
     assert len(core) > 8
     for manifest in core:
         kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_pool_as_shipped_needs_no_definitions_but_kubernetes_own() -> None:
+    shipped = rendered("pool", components=False)
+    assert not [each["kind"] for each in shipped if each["kind"] in CUSTOM_KINDS]
+    everything = rendered("pool")
+    assert [each for each in everything if each in shipped] == shipped
+    added = {each["kind"] for each in everything if each not in shipped}
+    assert added == CUSTOM_KINDS | {"ConfigMap", "Service"}
 
 
 def test_the_strict_schema_sees_a_misspelt_field(node: Manifest) -> None:
@@ -218,7 +227,7 @@ def test_no_workload_selects_by_the_mark(pool: list[Manifest]) -> None:
 def test_a_node_may_patch_pods_and_nothing_else(pool: list[Manifest], node: Manifest) -> None:
     (role,) = of_kind(pool, "Role").values()
     (binding,) = of_kind(pool, "RoleBinding").values()
-    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "patch"]}]
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
     assert [each["name"] for each in binding["subjects"]] == [pod_of(node)["serviceAccountName"]]
     assert binding["roleRef"]["name"] == role["metadata"]["name"]
     assert not of_kind(pool, "ClusterRole")

@@ -1,20 +1,24 @@
-"""deploy/make-secrets: what it makes opens Redis to us, and to nobody else."""
+"""What make-secrets makes opens Redis to us alone, and apply-secrets hands it to the cluster."""
 
 import asyncio
+import base64
+import os
 import re
+import shutil
 import socket
 import ssl
 import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
 import yaml
 from cryptography.fernet import Fernet
-from deployed import DEPLOY, ran, tool
+from deployed import DEPLOY, of_kind, pod_of, ran, rendered, tool
 from ledgers import SEAL_KEY, join
 
 from dispatcher.errors import TooMany
@@ -62,6 +66,98 @@ def test_the_programs_take_them(secrets: Path) -> None:
     assert "ssl_ca_certs=/run/secrets/avatar/redis_ca.crt" in settings.redis_url
     (key,) = settings.seal_keys
     Fernet(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A copy of deploy/apply-secrets, and a kubectl that records what would be applied."""
+
+    folder: Path
+
+    @property
+    def secrets(self) -> Path:
+        return self.folder / "secrets"
+
+    def apply(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.folder / "apply-secrets", *options],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"},
+        )
+
+    def applied(self) -> dict[str, dict[str, bytes]]:
+        """The contents of each secret, by their names."""
+        manifests = [each.read_text() for each in self.folder.glob("*.applied")]
+        return {
+            manifest["metadata"]["name"]: {
+                name: base64.b64decode(data) for name, data in manifest["data"].items()
+            }
+            for manifest in map(yaml.safe_load, manifests)
+        }
+
+    def calls(self) -> list[str]:
+        return (self.folder / "calls").read_text().splitlines()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Cluster:
+    kubectl = tool("kubectl")
+    shutil.copy(DEPLOY / "apply-secrets", tmp_path)
+    (tmp_path / "secrets").mkdir()
+    fake = tmp_path / "kubectl"
+    fake.write_text(
+        f"""#!/bin/sh
+[ "$1" = apply ] || exec {kubectl} "$@"
+echo "$@" >> {tmp_path}/calls
+cat > {tmp_path}/$$.applied
+"""
+    )
+    fake.chmod(0o755)
+    return Cluster(tmp_path)
+
+
+def test_all_that_is_made_is_handed_to_the_cluster_as_one_manager(
+    secrets: Path, cluster: Cluster
+) -> None:
+    shutil.copytree(secrets, cluster.secrets, dirs_exist_ok=True)
+    (cluster.secrets / "jwt_keys").write_text("key:secret\n")
+    done = cluster.apply("--force-conflicts")
+    assert (done.returncode, done.stderr) == (0, "")
+    made = {each.name: each.read_bytes() for each in cluster.secrets.iterdir()}
+    del made["grafana_password"]
+    avatar, of_redis = (cluster.applied()[name] for name in ("avatar", "avatar-redis"))
+    assert avatar | of_redis == made
+    assert not set(avatar) & set(of_redis)
+    assert cluster.calls() == ["apply --server-side --filename=- --force-conflicts"] * 2
+
+
+def test_the_cluster_gets_each_file_that_a_manifest_mounts(secrets: Path, cluster: Cluster) -> None:
+    shutil.copytree(secrets, cluster.secrets, dirs_exist_ok=True)
+    (cluster.secrets / "jwt_keys").write_text("key:secret\n")
+    cluster.apply()
+    for deployment in of_kind(rendered("pool"), "Deployment").values():
+        for volume in pod_of(deployment)["volumes"]:
+            if "secret" in volume:
+                handed = cluster.applied()[volume["secret"]["secretName"]]
+                assert {each["key"] for each in volume["secret"].get("items", [])} <= set(handed)
+
+
+def test_one_machine_needs_its_own_files_only(cluster: Cluster) -> None:
+    for name in ("jwt_keys", "bearer_keys"):
+        (cluster.secrets / name).write_text(name)
+    done = cluster.apply()
+    assert done.returncode == 0
+    assert set(cluster.applied()) == {"avatar"}
+    assert "no file for the secret avatar-redis" in done.stderr
+
+
+def test_without_a_key_at_videosdk_nothing_is_written(cluster: Cluster) -> None:
+    done = cluster.apply()
+    assert done.returncode == 2
+    assert "apikey:secret" in done.stderr
+    assert not cluster.applied()
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +250,7 @@ def test_launches_are_counted_there_for_all_dispatchers(store: str) -> None:
 
     async def scene() -> None:
         settings = Settings(
-            rate="2/minute", redis_url=f"{store}&ssl_check_hostname=false", seal_keys=(SEAL_KEY,)
+            rate="2/day", redis_url=f"{store}&ssl_check_hostname=false", seal_keys=(SEAL_KEY,)
         )
         for _ in range(2):
             quota = Quota(settings)

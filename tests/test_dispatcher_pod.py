@@ -1,4 +1,4 @@
-"""A node marks its pod at the first session's start and the last one's end, and in no other way."""
+"""A pod's mark becomes what the node wants however long the API refuses or is away."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from dispatcher.settings import Settings
 
 BUSY = ("busy", "1000", "false")
 IDLE = ("idle", "0", "true")
-PATIENCE_S = 10.0
+ANSWER_TIMEOUT_S = 10.0
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def api(tmp_path: Path) -> Iterator[KubeApi]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pods, "PAUSES_S", (0.0, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(pods, "RETRY_FIRST_S", 0.01)
+    monkeypatch.setattr(pods, "RETRY_LONGEST_S", 0.05)
 
 
 @asynccontextmanager
@@ -45,7 +46,7 @@ async def guarding(api: KubeApi) -> AsyncIterator[Guard]:
 
 
 async def answer(api: KubeApi) -> HTTPStatus:
-    return await asyncio.to_thread(api.answered.get, timeout=PATIENCE_S)
+    return await asyncio.to_thread(api.answered.get, timeout=ANSWER_TIMEOUT_S)
 
 
 def test_the_start_the_first_session_and_the_last_ones_end_are_one_patch_each(
@@ -96,21 +97,71 @@ def test_a_fault_that_may_pass_is_tried_again(api: KubeApi, fault: int) -> None:
     asyncio.run(scene())
 
 
-def test_a_role_that_does_not_allow_it_is_told_once_and_not_asked_again(
+@pytest.mark.parametrize(("before", "after"), [(IDLE, BUSY), (BUSY, IDLE)])
+@pytest.mark.parametrize("fault", [HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE])
+def test_a_mark_is_tried_until_it_is_true_however_long_that_takes(
+    api: KubeApi,
+    caplog: pytest.LogCaptureFixture,
+    before: tuple[str, ...],
+    after: tuple[str, ...],
+    fault: HTTPStatus,
+) -> None:
+    async def scene() -> None:
+        async with guarding(api) as guard:
+            assert await answer(api) == HTTPStatus.OK
+            if before == BUSY:
+                guard.mark(True)
+                assert await answer(api) == HTTPStatus.OK
+            assert api.marks == before
+            api.faults = [fault] * 12
+            guard.mark(after == BUSY)
+            assert [await answer(api) for _ in range(13)] == [fault] * 12 + [HTTPStatus.OK]
+            assert api.marks == after
+            await asyncio.sleep(0.1)
+            assert api.answered.empty(), "a mark that is set is not set again"
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(scene())
+    (error,) = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
+    assert f"cannot be marked {after[0]}" in error
+    assert str(int(fault)) in error
+    assert f"the pod is marked {after[0]}" in caplog.records[-1].getMessage()
+    assert api.token not in caplog.text
+
+
+def test_an_error_says_what_follows_for_each_mark(
     api: KubeApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scene() -> None:
-        api.faults = [HTTPStatus.FORBIDDEN]
         async with guarding(api) as guard:
-            assert await answer(api) == HTTPStatus.FORBIDDEN
-            await asyncio.sleep(0.1)
+            await answer(api)
+            for busy in (True, False):
+                api.faults = [HTTPStatus.FORBIDDEN]
+                guard.mark(busy)
+                assert await answer(api) == HTTPStatus.FORBIDDEN
+                assert await answer(api) == HTTPStatus.OK
+
+    asyncio.run(scene())
+    busy, idle = (each.getMessage() for each in caplog.records if each.levelno == logging.ERROR)
+    assert "cannot be marked busy" in busy
+    assert "Kubernetes may choose it" in busy
+    assert "cannot be marked idle" in idle
+    assert "a drain of its machine waits" in idle
+
+
+def test_a_patch_whose_answer_was_lost_is_repeated(api: KubeApi) -> None:
+    """The API obeyed the first mark, and the node wants the other one by then."""
+
+    async def scene() -> None:
+        async with guarding(api) as guard:
+            await answer(api)
+            api.lose_answers = 1
             guard.mark(True)
-            assert await answer(api) == HTTPStatus.OK, "the next mark is tried all the same"
-        errors = [each.getMessage() for each in caplog.records if each.levelno == logging.ERROR]
-        assert len(errors) == 1
-        assert "needs the verb patch on pods" in errors[0]
-        assert "403" in errors[0]
-        assert api.token not in caplog.text
+            while api.marks != BUSY:
+                await asyncio.sleep(0.01)
+            guard.mark(False)
+            while api.marks != IDLE:
+                await asyncio.sleep(0.01)
 
     asyncio.run(scene())
 

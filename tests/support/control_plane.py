@@ -7,6 +7,7 @@ nothing runs them. Not to be had from package registries; see the envtest of con
 import json
 import os
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
@@ -118,7 +119,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
         http = stack.enter_context(
             httpx.Client(
                 base_url=f"https://127.0.0.1:{port}",
-                verify=str(folder / "ca.crt"),
+                verify=ssl.create_default_context(cafile=folder / "ca.crt"),
                 headers={"Authorization": f"Bearer {ADMIN}"},
                 trust_env=False,
                 timeout=10.0,

@@ -5,9 +5,11 @@ A tool that is not installed skips the test that needs it, with the command that
 
 import functools
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,13 +67,27 @@ def check_queries(queries: dict[str, str], folder: Path) -> None:
 
 
 @functools.cache
-def _rendered(kubectl: str, overlay: str) -> str:
-    return ran(kubectl, "kustomize", DEPLOY / "kubernetes" / "overlays" / overlay)
+def _rendered(kubectl: str, overlay: str, components: bool) -> str:
+    folder = DEPLOY / "kubernetes" / "overlays" / overlay
+    if not components:
+        return ran(kubectl, "kustomize", folder)
+    with tempfile.TemporaryDirectory() as copies:
+        deploy = Path(copies) / "deploy"
+        shutil.copytree(DEPLOY, deploy, ignore=shutil.ignore_patterns("secrets"))
+        kustomization = deploy / folder.relative_to(DEPLOY) / "kustomization.yaml"
+        kustomization.write_text(with_components(kustomization.read_text()))
+        return ran(kubectl, "kustomize", kustomization.parent)
 
 
-def rendered(overlay: str) -> list[Manifest]:
-    """The overlay's objects, as kustomize makes them."""
-    return [each for each in yaml.safe_load_all(_rendered(tool("kubectl"), overlay)) if each]
+def with_components(kustomization: str) -> str:
+    """The text with each component's line uncommented, as an operator does it."""
+    return re.sub(r"^#(  - .*/components/)", r"\1", kustomization, flags=re.MULTILINE)
+
+
+def rendered(overlay: str, *, components: bool = True) -> list[Manifest]:
+    """The overlay's objects, as kustomize makes them; without `components`, as it is shipped."""
+    text = _rendered(tool("kubectl"), overlay, components)
+    return [each for each in yaml.safe_load_all(text) if each]
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> dict[str, Manifest]:

@@ -37,6 +37,8 @@ class KubeApi:
         }
     )
     faults: list[HTTPStatus] = field(default_factory=list)
+    lose_answers: int = 0
+    """So many requests are obeyed from now on, and their connections closed without an answer."""
     hold: threading.Event | None = None
     asked: queue.SimpleQueue[tuple[str, str]] = field(default_factory=queue.SimpleQueue)
     """Method and content type of each request, as it comes in."""
@@ -113,6 +115,10 @@ def kube_api(account: Path) -> Iterator[KubeApi]:
             if api.hold is not None:
                 api.hold.wait(10)
             status = api.answer(self.path, self.headers["Authorization"], kind, body)
+            if api.lose_answers:
+                api.lose_answers -= 1
+                self.close_connection = True
+                return
             said = json.dumps(api.pod if status == 200 else {"kind": "Status", "code": status})
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
