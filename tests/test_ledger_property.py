@@ -642,8 +642,8 @@ def test_the_ledger_keeps_its_word_whoever_dies(server: RedisServer) -> None:
 
 
 def test_the_ledger_keeps_its_word_while_an_update_rolls(server: RedisServer) -> None:
-    explore(RollingWorld, server, EXAMPLES // 2)
+    explore(RollingWorld, server, EXAMPLES // 3)
 
 
 def test_one_bad_item_ends_nothing_but_itself(server: RedisServer) -> None:
-    explore(HarmedWorld, server, EXAMPLES // 2)
+    explore(HarmedWorld, server, EXAMPLES // 3)
