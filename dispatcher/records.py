@@ -26,7 +26,7 @@ from agent_side.join import JoinInfo
 from dispatcher.errors import Unreadable
 from dispatcher.pool import MAX_LIFE, Session, State
 from dispatcher.pool import Step as SessionStep
-from dispatcher.refusals import moment, text, whole
+from dispatcher.refusals import counters, moment, text, whole
 
 VERSION: Final = 2
 """Of the records that are written here. 1 has no `v`, and join requests that are sealed for no
@@ -36,8 +36,6 @@ STATES: Final = frozenset(get_args(State))
 
 SLOT: Final = re.compile(r"[\w.@-]+/[1-9][0-9]{0,2}", re.ASCII)
 """``<node>/<n>``."""
-
-MAX_COUNTERS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +159,7 @@ def read_record(fields: Mapping[str, object]) -> Record:
         expires_s=moment(said("exp"), "exp"),
         renewals=whole(said("renewals", "0"), "renewals"),
         traceparent=said("trace", "") or None,
-        counters=_counters(said("counters", "{}")),
+        counters=counters(_json(said("counters", "{}"), "counters")),
         life=_life(said("life")),
     )
 
@@ -221,13 +219,6 @@ def _state(value: object) -> State:
     if value not in STATES:
         raise Unreadable("Its state is none that this version knows.")
     return cast(State, value)
-
-
-def _counters(value: str) -> dict[str, int]:
-    counters = _json(value, "counters")
-    if not isinstance(counters, dict) or len(counters) > MAX_COUNTERS:
-        raise Unreadable("Its counters are none.")
-    return {text(name, "counters"): whole(count, "counters") for name, count in counters.items()}
 
 
 def _life(value: str) -> tuple[Step, ...]:

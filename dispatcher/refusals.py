@@ -22,6 +22,9 @@ MAX_MOMENT_MS: Final = 253_402_300_799_000
 MAX_TEXT: Final = 2**20
 """The longest text of a record (characters); nothing that is written here comes near."""
 
+MAX_COUNTERS: Final = 256
+"""How many things a session counts at most."""
+
 LOG_AGAIN_S: Final = 10.0
 """How long the same refusal is not logged again."""
 
@@ -73,6 +76,13 @@ def whole(value: object, name: str, most: int = MOST) -> int:
     if type(value) is not int or not 0 <= value < most:
         raise Unreadable(f"Its {name} is no whole number below {most}.")
     return value
+
+
+def counters(value: object) -> dict[str, int]:
+    """`value` as what a session has counted. Raises Unreadable."""
+    if not isinstance(value, dict) or len(value) > MAX_COUNTERS:
+        raise Unreadable("Its counters are none.")
+    return {text(name, "counters"): whole(count, "counters") for name, count in value.items()}
 
 
 def moment(value: object, name: str) -> float:

@@ -113,7 +113,12 @@ class Store:
             raise
         if isinstance(mine.answer, Exception):
             raise _down(mine.answer) from mine.answer
-        return None if mine.answer is None else _read_answer(mine.answer)
+        if mine.answer is None:
+            return None
+        try:
+            return _read_answer(mine.answer)
+        except (ValueError, RecursionError) as error:
+            raise _down(error) from error
 
     async def pop(self, name: str, patience_s: float) -> list[str]:
         """The oldest items of the list of that name, MAX_POPPED at most; waits for the first.

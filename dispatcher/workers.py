@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,8 +13,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
 from avatar_runtime.programs import command
-from dispatcher.errors import NodeError, SettingsError
+from dispatcher.errors import NodeError, SettingsError, Unreadable
 from dispatcher.outbox import AGAIN_S, Outbox
+from dispatcher.refusals import counters, refuse, text, whole
 from dispatcher.settings import without_secrets
 
 PROGRAM: Final = "worker.zygote"
@@ -38,6 +40,17 @@ MAX_WITHIN_S: Final = 3600.0
 
 NOTHING_HEARD: Final = (-1, -1)
 """No renewal and no permission was read yet."""
+
+MAX_REASON: Final = 2000
+"""So much of a reason is kept (characters)."""
+
+STATES: Final = frozenset(
+    ("idle", "joining", "active", "rejoining", "asking", "counters", "heard", "ended", "dismissed")
+) | {"degraded", "restored"}
+"""What a worker reports; ``gone`` is said for it, and never by it."""
+
+FATE: Final = re.compile(r"(born|died) ([0-9]{1,9}) (-?[0-9]{1,9})")
+"""What a zygote says of a worker."""
 
 logger = logging.getLogger("avatar.dispatcher.workers")
 
@@ -125,8 +138,12 @@ class Zygote:
         ending.add_done_callback(self._hang_up)
         try:
             while message := await self._receive():
-                verb, number, value = message.split()
-                (born if verb == "born" else died)(int(number), int(value))
+                try:
+                    verb, number, value = _read_fate(message)
+                except Unreadable as error:
+                    refuse("report", "the zygote", str(error))
+                    continue
+                (born if verb == "born" else died)(number, value)
         finally:
             ending.cancel()
 
@@ -160,7 +177,7 @@ class Zygote:
     async def _receive(self) -> str:
         loop = asyncio.get_running_loop()
         try:
-            return (await loop.sock_recv(self._line, MAX_LINE)).decode()
+            return (await loop.sock_recv(self._line, MAX_LINE)).decode(errors="replace")
         except ConnectionError:
             return ""
 
@@ -279,11 +296,14 @@ class Worker:
         while True:
             try:
                 line = await self._reader.readline()
-            except (ConnectionError, ValueError):
+            except ConnectionError:
                 return
+            except ValueError:  # asyncio has thrown away what is longer than it reads
+                refuse("report", f"worker {self.number}", f"It is longer than {MAX_LINE} bytes.")
+                continue
             if not line:
                 return
-            report = _parse(line)
+            report = _parse(line, self.number)
             if report is None:
                 continue
             if report.heard != NOTHING_HEARD:
@@ -302,32 +322,66 @@ class Worker:
         return Report("gone", _why_gone(status), status)
 
 
-def _parse(line: bytes) -> Report | None:
-    """A report; None for what a library has printed, as a worker's stdout is its pipe."""
+def _parse(line: bytes, number: int = 0) -> Report | None:
+    """A report of that worker; None for what a library has printed, as a worker's stdout is its
+    pipe, and for a report that is none, which is logged and counted."""
     try:
         said = json.loads(line)
-        heard = said.get("heard", {})
-        return Report(
-            str(said["state"]),
-            said.get("reason"),
-            counters={str(name): int(value) for name, value in said.get("counters", {}).items()},
-            part=str(said.get("part", "")),
-            serial=int(said.get("serial", 0)),
-            within_s=_within(said.get("within_s")),
-            heard=(int(heard.get("renewal", -1)), int(heard.get("permission", -1))),
-        )
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(said, dict) or "state" not in said:
+        return None
+    try:
+        return _read_report(said)
+    except Unreadable as error:
+        refuse("report", f"worker {number}", str(error))
         return None
 
 
-def _within(value: float | None) -> float | None:
-    """A time that a worker asks for. Raises TypeError and ValueError for what is no number."""
+def _read_report(said: Mapping[str, object]) -> Report:
+    state, reason = said["state"], said.get("reason")
+    if not isinstance(state, str) or state not in STATES:
+        raise Unreadable("Its state is none.")
+    if reason is not None:
+        reason = text(reason, "reason")[:MAX_REASON]
+    return Report(
+        state,
+        reason,
+        counters=counters(said.get("counters") or {}),
+        part=text(said.get("part", ""), "part"),
+        serial=whole(said.get("serial", 0), "serial"),
+        within_s=_within(said.get("within_s")),
+        heard=_heard(said.get("heard")),
+    )
+
+
+def _heard(value: object) -> tuple[int, int]:
+    """The serials of the newest renewal and permission that were read. Raises Unreadable."""
+    if value is None:
+        return NOTHING_HEARD
+    if not isinstance(value, dict):
+        raise Unreadable("What it has heard is none.")
+    renewal, permission = (
+        whole(value[name], name) if name in value else -1 for name in ("renewal", "permission")
+    )
+    return renewal, permission
+
+
+def _read_fate(message: str) -> tuple[str, int, int]:
+    """What a zygote says of a worker: verb, number, and process id or exit status. Raises
+    Unreadable."""
+    if found := FATE.fullmatch(message):
+        return found[1], int(found[2]), int(found[3])
+    raise Unreadable("It is no worker's begin or end.")
+
+
+def _within(value: object) -> float | None:
+    """A time that a worker asks for. Raises Unreadable."""
     if value is None:
         return None
-    seconds = float(value)
-    if not 0 <= seconds <= MAX_WITHIN_S:
-        raise ValueError(f"{MAX_WITHIN_S:g} s is the longest time that a worker may ask for")
-    return seconds
+    if not isinstance(value, int | float) or not 0 <= value <= MAX_WITHIN_S:
+        raise Unreadable(f"The time that it asks for is not from 0 to {MAX_WITHIN_S:g} s.")
+    return float(value)
 
 
 def _why_gone(status: int | None) -> str:

@@ -37,12 +37,13 @@ DISPATCHER = {
     "avatar_pool_slots": "gauge",
     "avatar_redispatch_total": "counter",
     "avatar_session_fenced_total": "counter",
+    "avatar_unreadable_items_total": "counter",
     "avatar_store_up": "gauge",
     "avatar_draining": "gauge",
     "avatar_auxiliary_failures_total": "counter",
     "avatar_degraded": "gauge",
 }
-LABELS = {"result", "backend", "state", "reason", "interrupted", "part", "le"}
+LABELS = {"result", "backend", "state", "reason", "interrupted", "kind", "part", "le"}
 
 
 class Scrape:

@@ -55,12 +55,27 @@ local function set_aside(at, kind, why)
   refuse(kind, at, why)
 end
 
+-- Without `leases` no session would be missed: all of them are looked at soon. Whoever serves one
+-- renews its lease before that.
+local function list_again()
+  for _, at in ipairs(redis.call('KEYS', AV .. 'sess:*')) do
+    redis.call('ZADD', LEASES, 'NX', now + 2 * SETTLE, at:sub(#AV + 6))
+  end
+end
+
 -- Every command goes this way. A key of another type than ours is set aside, and the command
 -- finds none; any other error ends the script.
 call = function(command, at, ...)
   local said = redis.pcall(command, at, ...)
   if type(said) ~= 'table' or not said.err then return said end
-  if said.err:find('WRONGTYPE', 1, true) then set_aside(at, 'type', 'It is of another type.') end
+  if said.err:find('WRONGTYPE', 1, true) then
+    set_aside(at, 'type', 'It is of another type.')
+    if at == LEASES then list_again() end
+    if at:sub(1, #AV + 5) == AV .. 'sess:' then
+      redis.call('HSET', at, 'aside', now)
+      redis.call('PEXPIRE', at, HOUR)
+    end
+  end
   return redis.call(command, at, ...)
 end
 
@@ -97,7 +112,7 @@ end
 -- What scripts compute with, of a session that is not over. What else is in a record is for those
 -- who read it (dispatcher/records.py).
 local FIELDS = {
-  id = is_word,
+  id = function(text) return #text == 16 and text:find('^%x+$') ~= nil end,
   roomhash = is_word,
   epoch = function(text) return is_whole(text) and text:sub(1, 1) ~= '0' end,
   slot = function(text) return text == '' or is_slot(text) end,
@@ -152,6 +167,7 @@ local function wrong(rec)
   for name, text in pairs(DEFAULTS) do
     if not rec[name] then rec[name] = text end
   end
+  if rec.slot == '' and rec.waiting == '0' then return 'It has no slot, and waits for none.' end
 end
 
 -- Set a record aside. Whoever serves the session hears that it is missing, and writes it anew;
@@ -163,7 +179,8 @@ local function discard(key, rec, why)
   call('HSET', at, 'aside', now)
   if rec.epoch and FIELDS.epoch(rec.epoch) then
     local floor = math.max(0, rec.epoch - (rec.from and 2 or 1))
-    call('HSET', at, 'epoch', string.format('%d', floor), 'next', string.format('%d', rec.epoch + 1))
+    if floor > 0 then call('HSET', at, 'epoch', string.format('%d', floor)) end
+    call('HSET', at, 'next', string.format('%d', rec.epoch + 1))
   end
   call('PEXPIRE', at, HOUR)
 end
