@@ -128,7 +128,7 @@ def serve(
     except AvatarError as error:
         return give_up(error, REFUSED, leash)
     if leash is not None:
-        leash.report("joining")
+        leash.report("joining", within_s=settings.join_timeout_s)
     with tracing.traced(settings.tracing, assignment, logs.hash_of(join.room_name)) as span:
         measures = Measures(metrics, span)
         try:
