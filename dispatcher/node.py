@@ -258,6 +258,8 @@ class Node:
         """Raises Full."""
         if self._draining:
             raise Full("The node is about to stop.")
+        if not self._crew.can_hire:
+            raise Full("No worker can be had on the node now.")
         _, _, number = (held.record.slot or "").rpartition("/")
         return self._crew.take_seat(int(number))
 
@@ -278,6 +280,9 @@ class Node:
 
     async def _settle(self, hold: Hold, over: Over) -> None:
         """Tell the ledger how it ended here; of one that is elsewhere by now, only a slot."""
+        if over.kind == "lost" and not hold.serving.hired:
+            await self._ledger.nack(hold.held, over.reason or "No worker was ready in time.")
+            return
         if over.kind == "lost" or hold.given_back:
             metrics.REDISPATCHED["worker_lost" if over.kind == "lost" else "handoff"].inc()
             await self._ledger.lost(hold.held, over.reason or "The worker is gone.")

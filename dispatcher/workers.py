@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, Self
 from dispatcher.errors import NodeError, SettingsError
 from dispatcher.outbox import AGAIN_S, Outbox
 from dispatcher.settings import without_secrets
+from dispatcher.watchdog import Watchdog
 
 PROGRAM: Final = "worker.zygote"
 
@@ -23,6 +24,14 @@ EXIT_REFUSED: Final = 2
 
 READY_S: Final = 60.0
 """How long the zygote may take to load all that a worker needs."""
+
+PING_S: Final = 0.5
+"""How often the zygote is asked whether it still does what it is told."""
+
+LATE_S: Final = 1.0
+"""After so long without an answer no worker is expected of it,"""
+DEAF_S: Final = 2.5
+"""and after so long it is killed. A fork takes milliseconds, and what follows a second."""
 
 CLOSE_S: Final = 6.0
 """How long the zygote may take to bury its workers when it is left."""
@@ -71,6 +80,14 @@ class Zygote:
     def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
         self._process = process
         self._line = line
+        self._pings = 0
+        self._answered = 0
+        self._dog = Watchdog(asyncio.get_running_loop().time())
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has done lately what it was told, so that a worker can be had."""
+        return self._dog.idle_s < LATE_S
 
     @classmethod
     async def start(cls, environment: Mapping[str, str], memory_mb: int) -> Self:
@@ -118,15 +135,41 @@ class Zygote:
         """Call `born` with a worker's number and process id, `died` with its exit status.
 
         Returns when the zygote is gone; a child of it may hold its end of the line for longer.
+        One that does nothing any more is killed.
         """
         ending = asyncio.create_task(self._process.wait(), name="zygote")
         ending.add_done_callback(self._hang_up)
+        watching = asyncio.create_task(self._watch(), name="zygote watchdog")
         try:
             while message := await self._receive():
-                verb, number, value = message.split()
-                (born if verb == "born" else died)(int(number), int(value))
+                match message.split():
+                    case ["born", number, pid]:
+                        born(int(number), int(pid))
+                    case ["died", number, status]:
+                        died(int(number), int(status))
+                    case ["pong", ping]:
+                        self._answered = int(ping)
+                        self._dog.sign(asyncio.get_running_loop().time())
         finally:
             ending.cancel()
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        """Ping it, and kill it by its process id when it does not answer any more.
+
+        It answers in the order in which it is told things, so that an answer is progress.
+        """
+        loop = asyncio.get_running_loop()
+        self._dog.sign(loop.time())
+        while not self._dog.expired(loop.time(), DEAF_S):
+            if self._answered == self._pings:
+                self._pings += 1
+                with suppress(OSError):  # it has not read for long, or is gone
+                    self._line.send(f"ping {self._pings}".encode())
+            await asyncio.sleep(PING_S)
+        logger.error("the process that forks workers does not answer any more; it is killed")
+        with suppress(ProcessLookupError):
+            self._process.kill()
 
     def fork(self, number: int, channel: socket.socket) -> None:
         """Ask for a worker at the other end of `channel`. Raises OSError."""

@@ -132,7 +132,7 @@ def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> N
     asyncio.run(scene())
 
 
-def test_what_a_worker_does_not_read_is_bounded_and_the_newest_arrives() -> None:
+def test_what_a_worker_does_not_read_is_bounded() -> None:
     async def scene() -> None:
         pipe, hand = await worker()
         for number in range(1000):

@@ -8,7 +8,9 @@ then does what it is told:
     in:   fork 7   with a socket   a warm worker, whose stdin and stdout are that socket
           term 7                   SIGTERM: speak out what was begun, leave
           kill 7                   SIGKILL
+          ping 3                   whether it still does what it is told
     out:  ready
+          pong 3                   all that came before that ping is done
           born 7 4711              its process id
           died 7 -9                its exit status, below zero for a signal
 
@@ -82,6 +84,8 @@ class Zygote:
                 if self._fork(int(slot), channel):
                     return int(slot), channel
                 channel.close()
+            elif verb == "ping":
+                self._tell(f"pong {slot}")
             else:
                 self._signal(int(slot), signal.SIGTERM if verb == "term" else signal.SIGKILL)
         self._end()
