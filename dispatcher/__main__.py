@@ -15,7 +15,6 @@ import logging
 import os
 import shlex
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,13 +24,15 @@ from pathlib import Path
 from typing import Final
 
 from dispatcher import logs, metrics, tracing
-from dispatcher.admin import make_admin
+from dispatcher.admin import gate_of, make_admin
 from dispatcher.app import make_app
 from dispatcher.auth import may_listen
 from dispatcher.crew import Crew
+from dispatcher.descriptors import shares_of_this_process
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
 from dispatcher.front import hosts_of
 from dispatcher.ledger import Ledger
+from dispatcher.listener import Listener
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
@@ -94,9 +95,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--local is for one machine; unset AVATAR_REDIS_URL, or leave --local out."
             )
         logs.set_up(settings.log_level, settings.log_format)
+        workers = 0 if settings.redis_url else settings.slots + settings.warm
+        most = shares_of_this_process(workers)
+        allowed = partial(may_listen, settings)
         with (
-            listen(settings.host, settings.port, PUBLIC, partial(may_listen, settings)) as public,
-            listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
+            listen(settings.host, settings.port, PUBLIC, most.public, allowed) as public,
+            listen(settings.admin_host, settings.admin_port, ADMIN, most.admin, allowed) as admin,
             metrics.folder() as folder,
             tracing.sent(settings.tracing),
         ):
@@ -110,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def run(
-    settings: Settings, public: socket.socket, admin: socket.socket, folder: Path, *, local: bool
+    settings: Settings, public: Listener, admin: Listener, folder: Path, *, local: bool
 ) -> None:
     """The service, and the `local` room beside it if that is wanted, until a signal.
 
@@ -126,8 +130,8 @@ async def run(
 
 async def serve(
     settings: Settings,
-    public: socket.socket,
-    admin: socket.socket,
+    public: Listener,
+    admin: Listener,
     folder: Path,
     room: Room | None,
 ) -> None:
@@ -158,9 +162,10 @@ async def serve(
                 drain,
                 partial(metrics.exposition, folder, pool.slots),
                 hosts_of(settings.admin_host),
+                gate_of(settings, admin),
             )
         )
-        admitting = tasks.create_task(private.serve(sockets=[admin]), name="admin")
+        admitting = tasks.create_task(private.answer(admin), name="admin")
 
         async def watch(room: Room) -> RoomError:
             lost = await room.lost()
@@ -177,7 +182,7 @@ async def serve(
         logger.info("the admin's port is on %s", url_of(admin))
         where = "the slots are the nodes'" if settings.redis_url else f"{settings.slots} slots"
         logger.info("listening on %s, %s", url_of(public), where)
-        await server.serve(sockets=[public])
+        await server.answer(public)
         logger.info("stopping; sessions may speak out for %g s", settings.drain_s)
         await _drain(pool, settings.drain_s, hurry)
         await quota.aclose()

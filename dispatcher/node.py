@@ -12,7 +12,6 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -22,12 +21,15 @@ from pathlib import Path
 from typing import Final, assert_never
 
 from dispatcher import logs, metrics
-from dispatcher.admin import make_admin
+from dispatcher.admin import gate_of, make_admin
+from dispatcher.auth import may_listen
 from dispatcher.crew import Crew
+from dispatcher.descriptors import shares_of_this_process
 from dispatcher.errors import DispatcherError, Full, SettingsError, StoreDown
 from dispatcher.front import hosts_of
 from dispatcher.hold import Hold
 from dispatcher.ledger import End, Handed, Held, NodeLedger, Renew, Serve, Verdict
+from dispatcher.listener import Listener
 from dispatcher.pod import Guard
 from dispatcher.seal import Seal
 from dispatcher.server import listen, make_server, settle, url_of
@@ -379,8 +381,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "AVATAR_REDIS_URL is not set; a node needs the Redis of its dispatchers."
             )
         logs.set_up(settings.log_level, settings.log_format)
+        most = shares_of_this_process(settings.slots + settings.warm)
+        allowed = partial(may_listen, settings)
         with (
-            listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
+            listen(settings.admin_host, settings.admin_port, ADMIN, most.admin, allowed) as admin,
             metrics.folder() as folder,
         ):
             asyncio.run(run(settings, admin, folder))
@@ -392,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-async def run(settings: Settings, admin: socket.socket, folder: Path) -> None:
+async def run(settings: Settings, admin: Listener, folder: Path) -> None:
     """Be a node until a signal, and then until no session is left; with its port for the `admin`.
 
     Its workers count in the `folder`. Raises NodeError.
@@ -427,9 +431,10 @@ async def run(settings: Settings, admin: socket.socket, folder: Path) -> None:
                 draining.set,
                 partial(metrics.exposition, folder, node.slots),
                 hosts_of(settings.admin_host),
+                gate_of(settings, admin),
             )
         )
-        answering = tasks.create_task(asked.serve(sockets=[admin]), name="admin")
+        answering = tasks.create_task(asked.answer(admin), name="admin")
         running = {"crew": crew.run(), "node": node.run()}
         if guard:
             running["guard"] = guard.run()

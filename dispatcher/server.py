@@ -9,15 +9,26 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from dispatcher.connections import Impatient
+from dispatcher.connections import Impatient, State
 from dispatcher.errors import SettingsError
+from dispatcher.listener import Listener
 
 CLOSE_S: Final = 5
 """How long answers that were begun may take when the server is told to stop."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to us: it would end the process with the one it got."""
+    """uvicorn on one listener, which leaves the signals to us: it would end the process with the
+    one it got."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state: State = State()
+
+    async def answer(self, listener: Listener) -> None:
+        """Serve until `should_exit` is set."""
+        self.server_state.listener = listener
+        await self.serve(sockets=[listener])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -58,9 +69,10 @@ def settle() -> None:
 
 
 def listen(
-    host: str, port: int, advice: str, may: Callable[[str], None] = lambda _: None
-) -> socket.socket:
-    """A socket that listens. Raises SettingsError, with the `advice` what to choose instead.
+    host: str, port: int, advice: str, most: int, may: Callable[[str], None] = lambda _: None
+) -> Listener:
+    """A socket that listens, for `most` connections. Raises SettingsError, with the `advice` what
+    to choose instead.
 
     `may` is asked about the resolved address before anybody can reach it, and raises its own.
     """
@@ -68,7 +80,7 @@ def listen(
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = Listener(family, kind, protocol, most)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)

@@ -21,11 +21,15 @@ from localroom.control import Control
 from localroom.entry import Entry
 from localroom.faults import Chaos, Faults
 from localroom.http import endpoint
+from localroom.listener import Listener, listen
 from localroom.peer import Ground, Peer
 from localroom.protoo import SUBPROTOCOL, Channel
 from localroom.relay import needed, relay
 from localroom.room import Room, empty
 from localroom.web import Web
+
+MAX_OPEN: Final = 128
+"""WebSockets at once; beyond it, one that has not said which peer it is is closed."""
 
 CLOSE_S: Final = 1.0
 """How long a socket's closing waits for the other side's goodbye."""
@@ -77,22 +81,22 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
 
     async with AsyncExitStack() as stack:
         audience = await stack.enter_async_context(gathered(rooms, ground))
-        lobby = Lobby(rooms, ground, audience)
+        listener = listen(host, 0, MAX_OPEN)
+        lobby = Lobby(rooms, ground, audience, listener)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
         web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
-        signalling = await stack.enter_async_context(
+        await stack.enter_async_context(
             serve(
                 lobby.serve,
-                host,
-                0,
+                sock=listener,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 ping_interval=None,
                 close_timeout=CLOSE_S,
                 compression=None,
             )
         )
-        signalling_port = next(iter(signalling.sockets)).getsockname()[1]
+        signalling_port = listener.getsockname()[1]
         entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
         port = await stack.enter_async_context(endpoint(host, config.port, entry.answer, tls))
         control_port = await stack.enter_async_context(
@@ -105,13 +109,17 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
 class Lobby:
     """Where a WebSocket becomes a peer of a room."""
 
-    def __init__(self, rooms: dict[str, Room], ground: Ground, audience: Audience) -> None:
+    def __init__(
+        self, rooms: dict[str, Room], ground: Ground, audience: Audience, listener: Listener
+    ) -> None:
         self._rooms = rooms
         self._audience = audience
         self._ground = ground
+        self._listener = listener
 
     async def serve(self, socket: ServerConnection) -> None:
         """From the opening of a WebSocket to its end."""
+        self._listener.busy(socket.transport)
         request: Any = socket.request
         query = dict(parse_qsl(urlsplit(request.path).query))
         if not query.get("roomId") or not query.get("peerId") or not query.get("secret"):
