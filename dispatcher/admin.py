@@ -30,6 +30,7 @@ def make_admin(
     metrics: Callable[[], Awaitable[bytes]],
     hosts: Sequence[str] = ("*",),
     gate: Gate | None = None,
+    degraded: Callable[[], Sequence[str]] = tuple,
 ) -> Front:
     """The admin's routes, for those who ask under one of the names `hosts`.
 
@@ -38,6 +39,7 @@ def make_admin(
     - `drain` begins what a first SIGTERM begins; calling it again changes nothing.
     - `gate` says who may drain; without one, whoever reaches the port may.
     - `metrics` are those of the whole machine, as Prometheus reads them.
+    - `degraded` says what fails beside the faces, a sentence each; who is ready stays so.
     """
     started = False
 
@@ -46,7 +48,7 @@ def make_admin(
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        return _state("ready", readiness())
+        return _state("ready", readiness(), degraded())
 
     async def startupz(_: Request) -> Response:
         """Whether it has been ready once."""
@@ -98,5 +100,7 @@ def gate_of(settings: Settings, listener: Listener) -> Gate | None:
     return None if is_loopback(str(listener.getsockname()[0])) else Gate(settings)
 
 
-def _state(state: str, missing: str) -> Response:
-    return error(503, missing, RETRY_AFTER) if missing else JSONResponse({"status": state})
+def _state(state: str, missing: str, degraded: Sequence[str] = ()) -> Response:
+    if missing:
+        return error(503, missing, RETRY_AFTER)
+    return JSONResponse({"status": state, **({"degraded": [*degraded]} if degraded else {})})

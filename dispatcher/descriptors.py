@@ -13,8 +13,8 @@ from dispatcher.listener import extra
 OWN: Final = 96
 """Libraries, logs, metrics, Redis and the listening sockets; and what is open for a moment."""
 
-PER_WORKER: Final = 4
-"""A pipe and the process; a second end of the pipe while it is forked, and one to spare."""
+PER_WORKER: Final = 5
+"""A pipe, the process and its numbers; a second end of the pipe while it is forked, and a spare."""
 
 MOST_PUBLIC: Final = 512
 MOST_ADMIN: Final = 64

@@ -62,9 +62,10 @@ class Faces(BaseModel):
 
 
 class Health(BaseModel):
-    """It is as was asked."""
+    """It is as was asked; what fails beside the faces is in `degraded`, a sentence each."""
 
     status: str
+    degraded: list[str] | None = None
 
 
 Described = dict[str, Any]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from tqdm import tqdm
 
 from worker.arguments import REFUSED, Parser
 from worker.errors import AvatarError, InputError
@@ -236,10 +237,10 @@ def _run(given: argparse.Namespace) -> int:
                 "record with AVATAR_RECORD_SOUND=on for one."
             )
         reader = Reader(given.recording)
-    return _film(reader, given.recording, given.film)
+    return _film(reader, given.recording, given.film, quiet=given.quiet)
 
 
-def _film(reader: Reader, source: Path, target: Path) -> int:
+def _film(reader: Reader, source: Path, target: Path, *, quiet: bool) -> int:
     """Write the film and say what came of it; returns the exit status."""
     _check(source, target)
     settings = settings_of(reader.header, Settings.from_env(os.environ))
@@ -250,13 +251,17 @@ def _film(reader: Reader, source: Path, target: Path) -> int:
         shot = next(shots, None)
         if shot is None:
             raise InputError(f"{source} has no picture in it: {reader.flaw or 'none was shown'}.")
-        with FilmWriter(target, shot.picture.width, shot.picture.height) as film:
+        with (
+            FilmWriter(target, shot.picture.width, shot.picture.height) as film,
+            tqdm(unit=" pictures", leave=False, disable=True if quiet else None) as progress,
+        ):
             while shot is not None:
                 if not shot.as_shown:
                     first = first if different else film.pictures / FPS
                     different += 1
                 film.add_picture(shot.picture)
                 film.add_sound(shot.pcm)
+                progress.update()
                 shot = next(shots, None)
     shown = f"{different} not as shown, the first at {first:.2f} s" if different else "all as shown"
     flaw = stage.flaw or str(reader.flaw or "")
@@ -347,6 +352,7 @@ def _parser() -> Parser:
     add("-o", "--output", metavar="OUT.mp4", dest="film", type=Path,
         help="the film: what the session showed, with its sound")  # fmt: skip
     add("--events", action="store_true", help="say what happened and when, a line each")
+    add("-q", "--quiet", action="store_true", help="no progress bar")
     return parser
 
 

@@ -7,6 +7,7 @@ keeps to itself. They are here and nowhere else; a test holds that the pinned ve
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,15 +18,20 @@ from typing import Any, Final, TypeVar
 from requests.exceptions import (  # type: ignore[import-untyped]
     HTTPError,
     InvalidJSONError,
+    InvalidSchema,
+    ProxyError,
     RequestException,
+    SSLError,
 )
 from videosdk._events import Events
 from videosdk.exceptions import MeetingInitializationError
 from videosdk.room_client import TASK_INCOMING_MESSAGES, RoomClient
 from videosdk.utils import get_server_config
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from vsaiortc.codecs import vpx
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent_side.sctp import mend
+from avatar_runtime.cpus import cpus as usable_cpus
 from worker.errors import JoinError, Refused
 
 VERSION: Final = "0.4.1"
@@ -56,6 +62,17 @@ DEAD: Final = frozenset({"closing", "closed", "failed"})
 T = TypeVar("T")
 
 mend()
+
+_threads_of = vpx.number_of_threads
+
+
+def _threads(pixels: int, cpus: int) -> int:
+    """For the picture's encoder, by the CPUs that there are for us, not by the host's."""
+    threads: int = _threads_of(pixels, min(cpus, usable_cpus().threads))
+    return threads
+
+
+vpx.number_of_threads = _threads
 
 
 class Inside:
@@ -91,7 +108,7 @@ class Inside:
             }
             try:
                 return await connect(url, **{**options, **keepalive})
-            except (OSError, InvalidHandshake, InvalidURI) as error:
+            except (OSError, ImportError, WebSocketException) as error:
                 self.refusal = _why_not_connected(error)
                 raise
 
@@ -265,6 +282,8 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
 
 def _no_config(error: Exception, host: str) -> JoinError:
     cause = error.args[0] if isinstance(error, MeetingInitializationError) else error
+    if isinstance(cause, (SSLError, ProxyError, InvalidSchema)) or _names_no_file(cause):
+        return JoinError(f"{host} cannot be reached: {_on_the_way(cause)}.")
     if isinstance(cause, HTTPError):
         code = cause.response.status_code
         if code in TOKEN_REFUSED:
@@ -286,8 +305,47 @@ def _no_config(error: Exception, host: str) -> JoinError:
     )
 
 
+def _names_no_file(cause: object) -> bool:
+    """Whether it is what `requests` raises for a bundle of certificates that is not there."""
+    return type(cause) is OSError and "CA certificate bundle" in str(cause)
+
+
+def _on_the_way(cause: object) -> str:
+    """What is wrong between here and there, and what to do, in the words of none of them."""
+    if isinstance(cause, SSLError):
+        return (
+            "its certificate is not trusted here; put the path of a PEM file with its authority "
+            "into REQUESTS_CA_BUNDLE"
+        )
+    if isinstance(cause, ProxyError):
+        return "the proxy refuses or is not there; check HTTPS_PROXY and NO_PROXY"
+    if isinstance(cause, InvalidSchema):
+        return (
+            "HTTPS_PROXY or ALL_PROXY names a kind of proxy for which a package is missing; run "
+            "`pip install pysocks python-socks`, or list the host in NO_PROXY"
+        )
+    return (
+        "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file that is not there; correct or unset it"
+    )
+
+
 def _why_not_connected(error: Exception) -> str:
     """Says nothing that is in the error's text, as the token is part of the address."""
+    if isinstance(error, ImportError):
+        return (
+            "the signalling server is behind a SOCKS proxy, for which a package is missing; run "
+            "`pip install python-socks`, or list its host in NO_PROXY"
+        )
+    if "Proxy" in type(error).__name__:  # those of websockets 15, which older ones do not have
+        return (
+            "the signalling server cannot be reached through the proxy; check HTTPS_PROXY, "
+            "ALL_PROXY and NO_PROXY"
+        )
+    if isinstance(error, ssl.SSLError):
+        return (
+            "the signalling server's certificate is not trusted here; put the path of a PEM file "
+            "with its authority into SSL_CERT_FILE"
+        )
     if isinstance(error, InvalidStatus):
         return f"the signalling server refused the connection (HTTP {error.response.status_code})"
     return f"the signalling server cannot be reached ({type(error).__name__})"

@@ -16,6 +16,7 @@ from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
+from worker.logs import hash_of
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.parking import Parking
@@ -183,6 +184,8 @@ class VideoSDKMeeting:
 
     def __init__(self, join: JoinInfo, settings: Settings) -> None:
         self._info = join
+        self._called = hash_of(join.room_name)
+        """The room in logs and errors, which do not have its name."""
         self._host = join.signaling_base_url or SIGNALLING_BASE_URL
         self._join_timeout_s = settings.join_timeout_s
         self._tracks = Tracks()
@@ -203,12 +206,12 @@ class VideoSDKMeeting:
                 await self._join()
         except TimeoutError:
             raise JoinError(
-                f"Meeting {self._info.room_name} was not joined within "
+                f"Meeting {self._called} was not joined within "
                 f"{self._join_timeout_s:g} s: {self._stage}"
             ) from None
         logger.info(
-            "joined %s as %s in %.0f ms",
-            self._info.room_name,
+            "joined meeting %s as %s in %.0f ms",
+            self._called,
             self._sdk.local_participant.id,
             1000 * (clock.now() - began),
         )
@@ -272,8 +275,8 @@ class VideoSDKMeeting:
                 logger.warning("leaving took longer than %g s and was given up", LEAVE_S)
             self._parking.close()
             logger.info(
-                "left %s; %d packets dropped, %d events unreadable",
-                self._info.room_name,
+                "left meeting %s; %d packets dropped, %d events unreadable",
+                self._called,
                 self._inbox.dropped,
                 self._inbox.unreadable,
             )
@@ -293,7 +296,7 @@ class VideoSDKMeeting:
         if not inbox.joined or not inside.published:
             problem = inside.refusal or ", then ".join(inbox.problems) or "no reason was given"
             raise JoinError(
-                f"Meeting {self._info.room_name} did not let the worker in: {problem}; "
+                f"Meeting {self._called} did not let the worker in: {problem}; "
                 "check the token and the meeting's id."
             )
 
@@ -302,7 +305,7 @@ class VideoSDKMeeting:
             reason = "the server ended it for the worker" if inbox.closed else inside.lost()
             if reason is not None:
                 raise JoinError(
-                    f"Meeting {self._info.room_name} was lost while joining it: {reason}; "
+                    f"Meeting {self._called} was lost while joining it: {reason}; "
                     "let UDP through to its media servers, or try again later."
                 )
             await clock.sleep_until(clock.now() + POLL_S)
@@ -335,7 +338,7 @@ class VideoSDKMeeting:
         A server that sends the worker away may close its channels before its goodbye is read,
         and who took that for a loss would come back and evict whoever is wanted instead.
         """
-        room = self._info.room_name
+        room = self._called
         if inbox.closed or inside.leaving:
             raise Dismissed(
                 f"The server of meeting {room} told the worker to leave: it was removed, the "
