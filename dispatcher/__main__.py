@@ -16,7 +16,6 @@ import logging
 import os
 import shlex
 import signal
-import socket
 import stat
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,15 +28,17 @@ from typing import Final
 from avatar_runtime.proxies import direct_loopback
 from avatar_runtime.variables import own
 from dispatcher import logs, metrics, tracing
-from dispatcher.admin import make_admin
+from dispatcher.admin import gate_of, make_admin
 from dispatcher.app import make_app
 from dispatcher.auth import may_listen
 from dispatcher.background import detach
 from dispatcher.crew import Crew
 from dispatcher.degraded import Degraded
+from dispatcher.descriptors import shares_of_this_process
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
 from dispatcher.front import hosts_of
 from dispatcher.ledger import Ledger
+from dispatcher.listener import Listener
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
@@ -131,18 +132,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name: options.local and name not in own({**os.environ, **chosen})
             for name in ("AVATAR_PORT", "AVATAR_ADMIN_PORT")
         }
+        workers = 0 if settings.redis_url else settings.slots + settings.warm
+        most = shares_of_this_process(workers)
+        allowed = partial(may_listen, settings)
         with (
             listen(
                 settings.host,
                 settings.port,
                 PUBLIC,
-                partial(may_listen, settings),
+                most.public,
+                allowed,
                 or_free=free["AVATAR_PORT"],
             ) as public,
             listen(
                 settings.admin_host,
                 settings.admin_port,
                 ADMIN,
+                most.admin,
+                allowed,
                 or_free=free["AVATAR_ADMIN_PORT"],
             ) as admin,
             tracing.sent(settings.tracing),
@@ -168,8 +175,8 @@ class Beside:
 
 async def run(
     settings: Settings,
-    public: socket.socket,
-    admin: socket.socket,
+    public: Listener,
+    admin: Listener,
     beside: Beside | None,
 ) -> None:
     """The service, and the room `beside` it if one is wanted, until a signal.
@@ -190,8 +197,8 @@ async def run(
 
 async def serve(
     settings: Settings,
-    public: socket.socket,
-    admin: socket.socket,
+    public: Listener,
+    admin: Listener,
     room: Room | None,
     advice: str,
 ) -> None:
@@ -226,10 +233,11 @@ async def serve(
                 drain,
                 partial(metrics.exposition, numbers, pool.slots),
                 hosts_of(settings.admin_host),
+                gate_of(settings, admin),
                 lambda: degraded.sentences,
             )
         )
-        admitting = tasks.create_task(private.serve(sockets=[admin]), name="admin")
+        admitting = tasks.create_task(private.answer(admin), name="admin")
 
         async def watch(room: Room) -> RoomError:
             lost = await room.lost()
@@ -246,7 +254,7 @@ async def serve(
         logger.info("the admin's port is on %s", url_of(admin))
         where = "the slots are the nodes'" if settings.redis_url else f"{settings.slots} slots"
         logger.info("listening on %s, %s", url_of(public), where)
-        await server.serve(sockets=[public])
+        await server.answer(public)
         logger.info("stopping; sessions may speak out for %g s", settings.drain_s)
         await _drain(pool, settings.drain_s, hurry)
         await quota.aclose()

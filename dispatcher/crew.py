@@ -60,8 +60,13 @@ class Crew:
 
     @property
     def ready(self) -> bool:
-        """Whether workers can be had."""
-        return self._zygote is not None
+        """Whether workers can be had, however many."""
+        return self._zygote is not None and self._zygote.answers
+
+    @property
+    def can_hire(self) -> bool:
+        """Whether a worker can be had now: one that waits, if none can be forked."""
+        return self.ready or bool(self._idle)
 
     @property
     def free_seats(self) -> list[int]:

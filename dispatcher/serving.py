@@ -75,7 +75,8 @@ class Serving:
     """A session that is not over: its newest join request, and its worker if it has one.
 
     `changed` is called whenever `session` is another one than before. Whoever serves it has a
-    seat in the `crew`. `failures` are workers that were lost elsewhere before.
+    seat in the `crew`. `failures` are workers that were lost elsewhere before. The first worker
+    has to be ready within `claim_s`.
 
     No worker joins the meeting while it is not sure that the session is still ours, as it would
     throw out the one that serves it elsewhere: until `sure_until`, on the event loop's clock, and
@@ -94,10 +95,13 @@ class Serving:
         sure_until: float = math.inf,
         silent_s: float = SILENT_S,
         failures: int = 0,
+        claim_s: float = HIRE_S,
     ) -> None:
         self.session = session
         self.join = join
         self.taken = False
+        self.hired = False
+        """There was a worker for it."""
         self.refused = False
         self.dismissed = False
         """Its worker was thrown out of the meeting."""
@@ -111,12 +115,14 @@ class Serving:
         self._sure_until = sure_until
         self._silent_s = silent_s
         self._failures = failures
+        self._claim_s = claim_s
         self._asking: int | None = None
         """The question of its worker, which waits to be told that it may join anew."""
         self._join_s = JOIN_S
         """How long its worker itself allows for joining."""
         self._doubts: asyncio.TimerHandle | None = None
         self._woken = asyncio.Event()
+        self._ending = asyncio.Event()
         self._worker: Worker | None = None
         self._renewed_at: float | None = None
         """When a launch was answered that this worker was not hired for."""
@@ -173,6 +179,7 @@ class Serving:
         """No other worker follows; the one that there is goes on."""
         self._stop_reason = self._stop_reason or reason
         self._woken.set()
+        self._ending.set()
 
     def finish(self, reason: str) -> None:
         """Let its worker speak out what it has begun; no other follows."""
@@ -208,14 +215,14 @@ class Serving:
             if self.stopped():
                 break
             began = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(HIRE_S):
-                    self._worker = await self._crew.hire()
-            except TimeoutError:
-                return End("lost", "No worker was ready in time.")
+            self._worker = await self._hire(HIRE_S if self.hired else self._claim_s)
             if self.stopped():
-                self._worker.leave()
+                if self._worker is not None:
+                    self._worker.leave()
                 break
+            if self._worker is None:
+                return End("lost", "No worker was ready in time.")
+            self.hired = True
             gone = await self._attempt(self._worker)
             self._worker = None
             self.left = gone.status == EXIT_OK and not self.dismissed and not self._told
@@ -236,6 +243,20 @@ class Serving:
             metrics.REDISPATCHED["worker_lost"].inc()
             self.enter("claimed", gone.reason)
         return End("ended", self._stop_reason)
+
+    async def _hire(self, within_s: float) -> Worker | None:
+        """A worker; None where none is ready within that time, or before it is to end."""
+        hiring = asyncio.create_task(self._crew.hire(), name="hire")
+        ending = asyncio.create_task(self._ending.wait(), name="ending")
+        try:
+            await asyncio.wait(
+                [hiring, ending], timeout=within_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ending.cancel()
+            hiring.cancel()
+        await asyncio.wait([hiring])
+        return None if hiring.cancelled() else hiring.result()
 
     async def _attempt(self, worker: Worker) -> Report:
         """One worker from the join request to its end, with the best reason for that."""

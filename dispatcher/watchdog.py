@@ -8,7 +8,7 @@ SLACK_S: Final = 0.001
 
 
 class Watchdog:
-    """Counts the time since the last sign of progress.
+    """Counts the time since the last sign of progress, `idle_s` at the last look.
 
     A gap between two looks counts for half of the allowed time at most: this process itself may
     have been stopped in it, and what was sent to it meanwhile is read first.
@@ -19,7 +19,7 @@ class Watchdog:
 
     def sign(self, now: float) -> None:
         """There was progress."""
-        self._idle_s = 0.0
+        self.idle_s = 0.0
         self._looked_at = now
 
     def expired(self, now: float, within_s: float) -> bool:
@@ -30,6 +30,6 @@ class Watchdog:
         if within_s == math.inf:
             self.sign(now)
             return False
-        self._idle_s += min(now - self._looked_at, within_s / 2)
+        self.idle_s += min(now - self._looked_at, within_s / 2)
         self._looked_at = now
-        return self._idle_s >= within_s - SLACK_S
+        return self.idle_s >= within_s - SLACK_S

@@ -17,6 +17,7 @@ from dispatcher.errors import NodeError, SettingsError, Unreadable
 from dispatcher.outbox import AGAIN_S, Outbox
 from dispatcher.refusals import counters, refuse, text, whole
 from dispatcher.settings import without_secrets
+from dispatcher.watchdog import Watchdog
 
 PROGRAM: Final = "worker.zygote"
 
@@ -25,6 +26,14 @@ EXIT_REFUSED: Final = 2
 
 READY_S: Final = 60.0
 """How long the zygote may take to load all that a worker needs."""
+
+PING_S: Final = 0.5
+"""How often the zygote is asked whether it still does what it is told."""
+
+LATE_S: Final = 1.0
+"""After so long without an answer no worker is expected of it,"""
+DEAF_S: Final = 2.5
+"""and after so long it is killed. A fork takes milliseconds, and what follows a second."""
 
 CLOSE_S: Final = 6.0
 """How long the zygote may take to bury its workers when it is left."""
@@ -45,12 +54,18 @@ MAX_REASON: Final = 2000
 """So much of a reason is kept (characters)."""
 
 STATES: Final = frozenset(
-    ("idle", "joining", "active", "rejoining", "asking", "counters", "heard", "ended", "dismissed")
-) | {"degraded", "restored"}
+    {
+        *("idle", "joining", "active", "rejoining", "asking", "ended", "dismissed"),
+        *("counters", "heard", "degraded", "restored"),
+    }
+)
 """What a worker reports; ``gone`` is said for it, and never by it."""
 
 FATE: Final = re.compile(r"(born|died) ([0-9]{1,9}) (-?[0-9]{1,9})")
 """What a zygote says of a worker."""
+
+PONG: Final = re.compile(r"pong ([0-9]{1,9})")
+"""Its answer to a ping."""
 
 logger = logging.getLogger("avatar.dispatcher.workers")
 
@@ -86,6 +101,14 @@ class Zygote:
     def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
         self._process = process
         self._line = line
+        self._pings = 0
+        self._answered = 0
+        self._dog = Watchdog(asyncio.get_running_loop().time())
+
+    @property
+    def answers(self) -> bool:
+        """Whether it has done lately what it was told, so that a worker can be had."""
+        return self._dog.idle_s < LATE_S
 
     @classmethod
     async def start(cls, environment: Mapping[str, str], memory_mb: int) -> Self:
@@ -133,11 +156,17 @@ class Zygote:
         """Call `born` with a worker's number and process id, `died` with its exit status.
 
         Returns when the zygote is gone; a child of it may hold its end of the line for longer.
+        One that does nothing any more is killed.
         """
         ending = asyncio.create_task(self._process.wait(), name="zygote")
         ending.add_done_callback(self._hang_up)
+        watching = asyncio.create_task(self._watch(), name="zygote watchdog")
         try:
             while message := await self._receive():
+                if pong := PONG.fullmatch(message):
+                    self._answered = int(pong[1])
+                    self._dog.sign(asyncio.get_running_loop().time())
+                    continue
                 try:
                     verb, number, value = _read_fate(message)
                 except Unreadable as error:
@@ -146,6 +175,24 @@ class Zygote:
                 (born if verb == "born" else died)(number, value)
         finally:
             ending.cancel()
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        """Ping it, and kill it by its process id when it does not answer any more.
+
+        It answers in the order in which it is told things, so that an answer is progress.
+        """
+        loop = asyncio.get_running_loop()
+        self._dog.sign(loop.time())
+        while not self._dog.expired(loop.time(), DEAF_S):
+            if self._answered == self._pings:
+                self._pings += 1
+                with suppress(OSError):  # it has not read for long, or is gone
+                    self._line.send(f"ping {self._pings}".encode())
+            await asyncio.sleep(PING_S)
+        logger.error("the process that forks workers does not answer any more; it is killed")
+        with suppress(ProcessLookupError):
+            self._process.kill()
 
     def fork(self, number: int, channel: socket.socket, block: int | None) -> None:
         """Ask for a worker at the other end of `channel`, which counts in the shared memory of
@@ -382,6 +429,16 @@ def _within(value: object) -> float | None:
     if not isinstance(value, int | float) or not 0 <= value <= MAX_WITHIN_S:
         raise Unreadable(f"The time that it asks for is not from 0 to {MAX_WITHIN_S:g} s.")
     return float(value)
+
+
+def _within(value: float | None) -> float | None:
+    """A time that a worker asks for. Raises TypeError and ValueError for what is no number."""
+    if value is None:
+        return None
+    seconds = float(value)
+    if not 0 <= seconds <= MAX_WITHIN_S:
+        raise ValueError(f"{MAX_WITHIN_S:g} s is the longest time that a worker may ask for")
+    return seconds
 
 
 def _why_gone(status: int | None) -> str:

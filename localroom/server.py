@@ -24,6 +24,7 @@ from localroom.control import Control
 from localroom.entry import Entry
 from localroom.faults import Chaos, Faults
 from localroom.http import Answer, endpoint
+from localroom.listener import Listener, listen
 from localroom.peer import Ground, Peer
 from localroom.protoo import SUBPROTOCOL, Channel
 from localroom.relay import needed, relay
@@ -35,6 +36,9 @@ logger = logging.getLogger("localroom")
 PORT: Final = 8092
 CONTROL_PORT: Final = 8093
 """The usual ports, beside those of the dispatcher and the node."""
+
+MAX_OPEN: Final = 128
+"""WebSockets at once; beyond it, one that has not said which peer it is is closed."""
 
 CLOSE_S: Final = 1.0
 """How long a socket's closing waits for the other side's goodbye."""
@@ -87,22 +91,22 @@ async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]
 
     async with AsyncExitStack() as stack:
         audience = await stack.enter_async_context(gathered(rooms, ground))
-        lobby = Lobby(rooms, ground, audience)
+        listener = listen(host, 0, MAX_OPEN)
+        lobby = Lobby(rooms, ground, audience, listener)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
         web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
-        signalling = await stack.enter_async_context(
+        await stack.enter_async_context(
             serve(
                 lobby.serve,
-                host,
-                0,
+                sock=listener,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 ping_interval=None,
                 close_timeout=CLOSE_S,
                 compression=None,
             )
         )
-        signalling_port = next(iter(signalling.sockets)).getsockname()[1]
+        signalling_port = listener.getsockname()[1]
         entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
         port = await _open(stack, host, config.port, PORT, entry.answer, tls)
         control_port = await _open(
@@ -142,13 +146,17 @@ async def _open(
 class Lobby:
     """Where a WebSocket becomes a peer of a room."""
 
-    def __init__(self, rooms: dict[str, Room], ground: Ground, audience: Audience) -> None:
+    def __init__(
+        self, rooms: dict[str, Room], ground: Ground, audience: Audience, listener: Listener
+    ) -> None:
         self._rooms = rooms
         self._audience = audience
         self._ground = ground
+        self._listener = listener
 
     async def serve(self, socket: ServerConnection) -> None:
         """From the opening of a WebSocket to its end."""
+        self._listener.busy(socket.transport)
         request: Any = socket.request
         query = dict(parse_qsl(urlsplit(request.path).query))
         if not query.get("roomId") or not query.get("peerId") or not query.get("secret"):

@@ -105,6 +105,23 @@ def test_24_launches_of_one_face_are_one_session(service: Dispatcher) -> None:
     assert service.session(ids[0])["attempts"] == 1
 
 
+def test_a_zygote_that_is_stopped_is_killed_and_replaced(tmp_path: Path) -> None:
+    """Meanwhile it is not ready, and says so; the sessions go on."""
+    with dispatcher(tmp_path / "log", AVATAR_SLOTS="4", AVATAR_WARM="0") as running:
+        session_id = running.launched("room")
+        running.reach(session_id, "active")
+        before = running.zygote()
+        os.kill(before, signal.SIGSTOP)
+        until(lambda: running.http.get("/readyz").status_code == 503)
+        until(lambda: not alive(before))
+        until(lambda: running.http.get("/readyz").status_code == 200, PATIENCE_S)
+        assert running.zygote() != before
+        running.reach(running.launched("room-2"), "active")
+        session = running.session(session_id)
+        assert (session["state"], session["attempts"]) == ("active", 1)
+        assert "the process that forks workers does not answer any more" in running.log()
+
+
 # Ends ----------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from agent_side.join import JoinInfo
 from dispatcher import serving
 from dispatcher.pool import Session
 from dispatcher.serving import End, Serving
+from dispatcher.workers import Worker
 
 JOIN = JoinInfo("room", "token", "face")
 SILENT_S = 0.2
@@ -167,6 +168,25 @@ def test_a_session_is_lost_after_so_many_workers_in_a_row(failures: int, workers
                 hand.exits(1, "The renderer failed.")
             assert await stage.end == End("lost", "The renderer failed.")
             assert stage.session.session.attempts == workers
+
+    asyncio.run(scene())
+
+
+def test_who_is_told_to_end_while_no_worker_is_ready_ends_at_once() -> None:
+    """A launch that was given up holds its slot no longer."""
+
+    class Nobody(Troupe):
+        async def hire(self) -> Worker:
+            return await asyncio.get_running_loop().create_future()
+
+    async def scene() -> None:
+        session = Session.claimed("id", JOIN, datetime.now(UTC))
+        running = Serving(session, JOIN, Nobody(1))
+        task = asyncio.create_task(running.run())
+        await asyncio.sleep(0.01)
+        running.stop("No worker took it in time.")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await task == End("ended", "No worker took it in time.")
 
     asyncio.run(scene())
 

@@ -9,7 +9,9 @@ then does what it is told:
                    second descriptor, it counts in the memory behind that
           term 7                   SIGTERM: speak out what was begun, leave
           kill 7                   SIGKILL
+          ping 3                   whether it still does what it is told
     out:  ready
+          pong 3                   all that came before that ping is done
           born 7 4711              its process id
           died 7 -9                its exit status, below zero for a signal
 
@@ -84,6 +86,8 @@ class Zygote:
                     return socket.socket(fileno=descriptors[0]), block
                 for descriptor in descriptors:
                     os.close(descriptor)
+            elif verb == "ping":
+                self._tell(f"pong {slot}")
             else:
                 self._signal(int(slot), signal.SIGTERM if verb == "term" else signal.SIGKILL)
         self._end()
