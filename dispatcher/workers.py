@@ -431,16 +431,6 @@ def _within(value: object) -> float | None:
     return float(value)
 
 
-def _within(value: float | None) -> float | None:
-    """A time that a worker asks for. Raises TypeError and ValueError for what is no number."""
-    if value is None:
-        return None
-    seconds = float(value)
-    if not 0 <= seconds <= MAX_WITHIN_S:
-        raise ValueError(f"{MAX_WITHIN_S:g} s is the longest time that a worker may ask for")
-    return seconds
-
-
 def _why_gone(status: int | None) -> str:
     if status is None:
         return "The worker is gone."

@@ -10,6 +10,7 @@ tests themselves write is in or beside that folder; TMPDIR is left to the progra
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +19,12 @@ import pytest
 from hypothesis import settings
 
 from agent_side import speaker
+from avatar_runtime.__main__ import reordered
 
-KEPT = frozenset({"AVATAR_NO_BROWSER", "AVATAR_NO_REDIS"})
-"""What says which tests to leave out."""
+KEPT = frozenset({"AVATAR_NO_BROWSER", "AVATAR_NO_REDIS", "AVATAR_PORTRAIT_MODELS"})
+"""What says which tests to leave out, and where the nets for portraits are."""
+
+ROOT = str(Path(__file__).parents[1])
 
 
 def leave_surroundings() -> None:
@@ -35,7 +39,9 @@ def leave_surroundings() -> None:
     for name in [*os.environ]:
         if name.startswith("AVATAR_") and name not in KEPT:
             del os.environ[name]
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
+    theirs = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each != ROOT]
+    sys.path[:] = reordered(sys.path, os.pathsep.join(theirs))
+    os.environ["PYTHONPATH"] = ROOT
 
 
 def _is_proxy(name: str) -> bool:

@@ -208,7 +208,7 @@ def test_every_setting_is_a_known_name() -> None:
 
 
 def test_the_help_of_a_node_has_what_a_node_reads_and_no_more() -> None:
-    text = (ROOT / "dispatcher" / "node.py").read_text()
+    text = (ROOT / "dispatcher" / "node.py").read_text("utf-8")
     read = {f"AVATAR_{name.upper()}" for name in re.findall(r"\bsettings\.([a-z_]+)", text)}
     listed = set(re.findall(r"^  (AVATAR_\w+)  ?", NODE_HELP, re.MULTILINE))
     assert {name for name in listed if not name.endswith("_FILE,")} - {
@@ -303,12 +303,12 @@ def test_the_example_agent_speaks_behind_a_proxy_as_it_is_printed(
         ]
         assert running.stop() == 0
     assert asked == []
-    assert TOKEN not in variables.read_text()
+    assert TOKEN not in variables.read_text("utf-8")
 
 
 def shell_of_the_example() -> str:
     """What its docstring has people type in the agent's shell."""
-    text = (ROOT / "examples" / "agent.py").read_text()
+    text = (ROOT / "examples" / "agent.py").read_text("utf-8")
     start, run = re.findall(r"^    (set -a; .+|python examples/agent\.py)$", text, re.MULTILINE)
     assert "avatar serve --local --env-file local.env" in text
     return f"{start}\n{sys.executable} {shlex.quote(str(ROOT / run.split()[1]))}"
@@ -353,7 +353,7 @@ def test_a_shell_that_evaluates_the_printed_lines_goes_on(tmp_path: Path) -> Non
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/launch", url)
     number = int(end.removeprefix("kill "))
     assert asyncio.run(_ends(number))
-    assert "starting a room" in (tmp_path / "log").read_text().splitlines()[0]
+    assert "starting a room" in (tmp_path / "log").read_text("utf-8").splitlines()[0]
 
 
 async def _ends(number: int) -> bool:
@@ -361,7 +361,7 @@ async def _ends(number: int) -> bool:
     os.kill(number, 15)
     async with asyncio.timeout(60):
         while Path(f"/proc/{number}/stat").exists():
-            state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+            state = Path(f"/proc/{number}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
             if state == "Z":
                 return True
             await asyncio.sleep(0.05)

@@ -136,7 +136,7 @@ def test_no_test_asserts_how_long_something_took() -> None:
         f"{path.relative_to(TESTS)}::{name}"
         for path in TESTS.rglob("*.py")
         if path != Path(__file__)
-        for name in asserting_speed(path.read_text())
+        for name in asserting_speed(path.read_text("utf-8"))
     }
     assert found - set(ALLOWED) == set(), "`bounds.within`, virtual time, or `make bench`"
     assert set(ALLOWED) - found == set(), "allowed, and not there any more"
