@@ -6,13 +6,14 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
+from avatar_runtime.programs import command
 from dispatcher.errors import NodeError, SettingsError
+from dispatcher.outbox import AGAIN_S, Outbox
 from dispatcher.settings import without_secrets
 
 PROGRAM: Final = "worker.zygote"
@@ -29,11 +30,14 @@ CLOSE_S: Final = 6.0
 STATUS_S: Final = 1.0
 """How long after a worker's pipe has ended its exit status may come."""
 
-MAX_UNREAD: Final = 65_536
-"""With more than this unread (bytes), a worker reads nothing any more and is told nothing."""
-
 MAX_LINE: Final = 65_536
 """The longest report of a worker (bytes)."""
+
+MAX_WITHIN_S: Final = 3600.0
+"""The longest time that a worker may ask for."""
+
+NOTHING_HEARD: Final = (-1, -1)
+"""No renewal and no permission was read yet."""
 
 logger = logging.getLogger("avatar.dispatcher.workers")
 
@@ -41,16 +45,23 @@ logger = logging.getLogger("avatar.dispatcher.workers")
 class Report(NamedTuple):
     """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
     has lost its meeting and joins it anew, ``asking`` whether it may, ``counters`` with all that
-    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out.
+    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out; ``degraded``
+    with the `part` that has failed beside the face, and ``restored`` when that works again.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
-    where nobody knows.
+    where nobody knows. `serial` counts the questions of ``asking``. `within_s` is how long the
+    worker itself allows for joining. `heard` has the serials of the newest renewal and the newest
+    permission that it has read; a line ``heard`` says nothing else.
     """
 
     state: str
     reason: str | None = None
     status: int | None = None
     counters: Mapping[str, int] = MappingProxyType({})
+    part: str = ""
+    serial: int = 0
+    within_s: float | None = None
+    heard: tuple[int, int] = NOTHING_HEARD
 
 
 class Zygote:
@@ -78,7 +89,7 @@ class Zygote:
             try:
                 # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", PROGRAM, str(memory_mb)),
+                    *command(PROGRAM, str(memory_mb)),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     env={**without_secrets(os.environ), **environment},
@@ -119,9 +130,11 @@ class Zygote:
         finally:
             ending.cancel()
 
-    def fork(self, number: int, channel: socket.socket) -> None:
-        """Ask for a worker at the other end of `channel`. Raises OSError."""
-        socket.send_fds(self._line, [f"fork {number}".encode()], [channel.fileno()])
+    def fork(self, number: int, channel: socket.socket, block: int | None) -> None:
+        """Ask for a worker at the other end of `channel`, which counts in the shared memory of
+        `block` where there is one. Raises OSError."""
+        descriptors = [channel.fileno(), *([] if block is None else [block])]
+        socket.send_fds(self._line, [f"fork {number}".encode()], descriptors)
 
     def signal(self, number: int, what: signal.Signals) -> None:
         """SIGTERM or SIGKILL for a worker; nothing happens where it is gone already."""
@@ -171,6 +184,8 @@ class Worker:
         self._writer = writer
         self._left = False
         self._pidfd: int | None = None
+        self._outbox = Outbox()
+        self._again: asyncio.TimerHandle | None = None
 
     def born(self, pid: int) -> None:
         """Its process is that one, which can be reached even when the zygote is gone."""
@@ -187,11 +202,28 @@ class Worker:
     def renew(self, request: str) -> None:
         """Give it a newer join request for its session, for when it has to join anew.
 
-        Nothing happens where it is about to leave, or has not read for long.
+        Nothing happens where it is about to leave.
         """
-        unread = self._writer.transport.get_write_buffer_size()
-        if not self._writer.is_closing() and not self._left and unread <= MAX_UNREAD:
-            self._writer.write(request.encode() + b"\n")
+        self._outbox.renew(request)
+        self._flush()
+
+    def permit(self, serial: int) -> None:
+        """Let it join its meeting anew; `serial` is that of its question."""
+        self._outbox.permit(serial)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what is due, and look again as long as something is not acknowledged."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._left or self._writer.is_closing() or not self._outbox.pending:
+            return
+        loop = asyncio.get_running_loop()
+        if not self._writer.transport.get_write_buffer_size():
+            for command in self._outbox.due(loop.time()):
+                self._writer.write(command.encode())
+        self._again = loop.call_later(AGAIN_S, self._flush)
 
     def leave(self) -> None:
         """Make it leave its meeting at once and exit, by ending its stdin."""
@@ -227,6 +259,9 @@ class Worker:
 
     def leave_pipe(self) -> None:
         """Which tells it to leave its meeting at once."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         self._writer.close()
 
     def close(self) -> None:
@@ -249,7 +284,12 @@ class Worker:
             if not line:
                 return
             report = _parse(line)
-            if report is not None:
+            if report is None:
+                continue
+            if report.heard != NOTHING_HEARD:
+                self._outbox.acknowledge(*report.heard)
+                self._flush()
+            if report.state != "heard":
                 yield report
 
     async def buried(self) -> Report:
@@ -266,10 +306,28 @@ def _parse(line: bytes) -> Report | None:
     """A report; None for what a library has printed, as a worker's stdout is its pipe."""
     try:
         said = json.loads(line)
-        counters = {str(name): int(value) for name, value in said.get("counters", {}).items()}
-        return Report(str(said["state"]), said.get("reason"), counters=counters)
+        heard = said.get("heard", {})
+        return Report(
+            str(said["state"]),
+            said.get("reason"),
+            counters={str(name): int(value) for name, value in said.get("counters", {}).items()},
+            part=str(said.get("part", "")),
+            serial=int(said.get("serial", 0)),
+            within_s=_within(said.get("within_s")),
+            heard=(int(heard.get("renewal", -1)), int(heard.get("permission", -1))),
+        )
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+
+
+def _within(value: float | None) -> float | None:
+    """A time that a worker asks for. Raises TypeError and ValueError for what is no number."""
+    if value is None:
+        return None
+    seconds = float(value)
+    if not 0 <= seconds <= MAX_WITHIN_S:
+        raise ValueError(f"{MAX_WITHIN_S:g} s is the longest time that a worker may ask for")
+    return seconds
 
 
 def _why_gone(status: int | None) -> str:

@@ -285,9 +285,11 @@ def test_another_name_is_not(service: Service, name: str) -> None:
 
 
 HERE = ["localhost", "localhost:8089", "LOCALHOST", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9"]
+ADDRESSES_HERE = ["127.1", "127.1:8089", "127.8.8.8", "0.0.0.0:1", "2130706433", "[::]:8089"]
 ELSEWHERE = [
-    "evil.net", "localhost.evil.net", "127.0.0.1.evil.net", "evil.net:8089", "0.0.0.0", "",
-    "localhost@evil.net", "localhost, evil.net", "[::2]", "2130706433", "::1", "canary",
+    "evil.net", "localhost.evil.net", "127.0.0.1.evil.net", "evil.net:8089", "",
+    "localhost@evil.net", "localhost, evil.net", "[::2]", "16909060", "10.0.0.1", "127.1 evil.net",
+    "::1", "canary",
 ]  # fmt: skip
 
 
@@ -298,6 +300,17 @@ def test_on_loopback_it_is_asked_for_by_its_own_names(service: Service, path: st
         assert service.ask("GET", path, headers={"Host": host}).status_code != 403
     for host in ELSEWHERE:
         assert_refused(service.ask("GET", path, headers={"Host": host}), 403)
+
+
+def test_this_machine_is_asked_by_all_its_addresses(service: Service) -> None:
+    """No name of somebody else's leads there by itself; one that was chosen counts alone."""
+    for host in ADDRESSES_HERE:
+        assert service.ask("GET", "/livez", headers={"Host": host}).status_code == 200
+    with Service(AVATAR_ALLOWED_HOSTS="faces.net") as chosen:
+        for host in ADDRESSES_HERE:
+            refusal = chosen.ask("GET", "/livez", headers={"Host": host})
+            assert_refused(refusal, 403)
+            assert "AVATAR_ALLOWED_HOSTS" in refusal.json()["error"]
 
 
 def test_elsewhere_it_is_asked_for_by_the_names_that_were_chosen() -> None:

@@ -5,7 +5,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 
 import httpx
 from processes import alive, descendants, parent, shown, until
+
+from avatar_runtime.programs import command
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
@@ -133,7 +134,7 @@ def dispatcher(log: Path, *arguments: str, **settings: str) -> Iterator[Dispatch
     """One that is ready; whatever the test leaves of it ends."""
     with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dispatcher", *arguments],
+            command("dispatcher", *arguments),
             env=environ(**settings),
             stderr=file,
             stdout=printed,

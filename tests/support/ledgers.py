@@ -13,7 +13,8 @@ from cryptography.fernet import Fernet
 from redis_server import RedisServer, move
 
 from agent_side.join import JoinInfo
-from dispatcher.ledger import Claim, Held, Ledger, Letter, NodeLedger, Record, Serve
+from dispatcher.ledger import Claim, Held, Ledger, Letter, NodeLedger, Serve
+from dispatcher.records import Record
 from dispatcher.seal import Seal
 
 SEAL_KEY = Fernet.generate_key().decode()
