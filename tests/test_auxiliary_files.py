@@ -223,7 +223,7 @@ def test_the_certificate_of_a_room_is_in_memory_where_no_file_can_be(place: str 
 ROOMS_WITHOUT_A_FOLDER = """
 import runpy, sys, tempfile
 tempfile.tempdir = "/nonexistent"
-sys.argv[1:] = ["--until-eof"]
+sys.argv[1:] = ["--until-eof", "--port", "0", "--control-port", "0"]
 runpy.run_module("localroom", run_name="__main__")
 """
 
@@ -231,7 +231,7 @@ runpy.run_module("localroom", run_name="__main__")
 def test_a_local_room_opens_without_a_temporary_folder() -> None:
     room = subprocess.run(
         [sys.executable, "-P", "-c", ROOMS_WITHOUT_A_FOLDER],
-        env=environ(),
+        env=environ(XDG_CACHE_HOME="/proc/nowhere"),
         input=b"",
         capture_output=True,
         check=False,
