@@ -47,10 +47,17 @@ def published(
     else:
         yield path
         return
-    descriptor = os.memfd_create("avatar-ca", os.MFD_CLOEXEC)
+    with in_memory(certificate.encode()) as path:
+        yield path
+
+
+@contextmanager
+def in_memory(content: bytes) -> Iterator[Path]:
+    """A path under which the `content` is read, though it is in no file. Raises OSError."""
+    descriptor = os.memfd_create("avatar-certificate", os.MFD_CLOEXEC)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as memory:
-            memory.write(certificate)
+        with os.fdopen(descriptor, "wb", closefd=False) as memory:
+            memory.write(content)
         yield Path(f"/proc/{os.getpid()}/fd/{descriptor}")
     finally:
         os.close(descriptor)

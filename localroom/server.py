@@ -83,7 +83,9 @@ async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]
     host = str(address)
     ca = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert(host).configure_cert(tls)
+    # trustme's own way would write a temporary file.
+    with authority.in_memory(ca.issue_cert(host).private_key_and_cert_chain_pem.bytes()) as key:
+        tls.load_cert_chain(key)
 
     chaos = Chaos(config.faults)
     rooms: dict[str, Room] = {}

@@ -214,25 +214,30 @@ def test_a_block_that_cannot_be_read_hides_no_other(noise: bytes) -> None:
 
 @pytest.mark.parametrize("place", [None, "/nonexistent", "/dev/null"])
 def test_the_certificate_of_a_room_is_in_memory_where_no_file_can_be(place: str | None) -> None:
-    with published(b"certificate", Path(place) if place else None) as path:
+    with published("certificate", None, Path(place) if place else None, {}) as path:
         read = subprocess.run(["cat", str(path)], stdout=subprocess.PIPE, check=True)
         assert read.stdout == b"certificate"
     assert not path.exists()
 
 
-def test_a_local_room_opens_in_a_full_folder(tmp_path: Path) -> None:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    command = full(folder, [sys.executable, "-P", "-m", "localroom", "--until-eof"])
+ROOMS_WITHOUT_A_FOLDER = """
+import runpy, sys, tempfile
+tempfile.tempdir = "/nonexistent"
+sys.argv[1:] = ["--until-eof", "--port", "0", "--control-port", "0"]
+runpy.run_module("localroom", run_name="__main__")
+"""
+
+
+def test_a_local_room_opens_without_a_temporary_folder() -> None:
     room = subprocess.run(
-        command,
-        env=environ(TMPDIR=str(folder)),
+        [sys.executable, "-P", "-c", ROOMS_WITHOUT_A_FOLDER],
+        env=environ(XDG_CACHE_HOME="/proc/nowhere"),
         input=b"",
         capture_output=True,
         check=False,
     )
     assert room.returncode == 0, room.stderr
-    assert room.stdout.startswith(b"export REQUESTS_CA_BUNDLE=")
+    assert b"REQUESTS_CA_BUNDLE=/proc/" in room.stdout
 
 
 def test_the_doctor_says_what_is_degraded_and_that_nothing_is_missing(tmp_path: Path) -> None:
