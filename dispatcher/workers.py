@@ -7,12 +7,12 @@ import os
 import re
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
+from avatar_runtime.programs import command
 from dispatcher.errors import NodeError, SettingsError, Unreadable
 from dispatcher.refusals import counters, refuse, text
 from dispatcher.settings import without_secrets
@@ -41,7 +41,18 @@ MAX_REASON: Final = 2000
 """So much of a reason is kept (characters)."""
 
 STATES: Final = frozenset(
-    ("idle", "joining", "active", "rejoining", "asking", "counters", "ended", "dismissed")
+    (
+        "idle",
+        "joining",
+        "active",
+        "rejoining",
+        "asking",
+        "counters",
+        "ended",
+        "dismissed",
+        "degraded",
+        "restored",
+    )
 )
 """What a worker reports; ``gone`` is said for it, and never by it."""
 
@@ -54,7 +65,8 @@ logger = logging.getLogger("avatar.dispatcher.workers")
 class Report(NamedTuple):
     """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
     has lost its meeting and joins it anew, ``asking`` whether it may, ``counters`` with all that
-    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out.
+    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out; ``degraded``
+    with the `part` that has failed beside the face, and ``restored`` when that works again.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
     where nobody knows.
@@ -64,6 +76,7 @@ class Report(NamedTuple):
     reason: str | None = None
     status: int | None = None
     counters: Mapping[str, int] = MappingProxyType({})
+    part: str = ""
 
 
 class Zygote:
@@ -91,7 +104,7 @@ class Zygote:
             try:
                 # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", PROGRAM, str(memory_mb)),
+                    *command(PROGRAM, str(memory_mb)),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     env={**without_secrets(os.environ), **environment},
@@ -136,9 +149,11 @@ class Zygote:
         finally:
             ending.cancel()
 
-    def fork(self, number: int, channel: socket.socket) -> None:
-        """Ask for a worker at the other end of `channel`. Raises OSError."""
-        socket.send_fds(self._line, [f"fork {number}".encode()], [channel.fileno()])
+    def fork(self, number: int, channel: socket.socket, block: int | None) -> None:
+        """Ask for a worker at the other end of `channel`, which counts in the shared memory of
+        `block` where there is one. Raises OSError."""
+        descriptors = [channel.fileno(), *([] if block is None else [block])]
+        socket.send_fds(self._line, [f"fork {number}".encode()], descriptors)
 
     def signal(self, number: int, what: signal.Signals) -> None:
         """SIGTERM or SIGKILL for a worker; nothing happens where it is gone already."""
@@ -304,7 +319,8 @@ def _read_report(said: Mapping[str, object]) -> Report:
         raise Unreadable("Its state is none.")
     if reason is not None:
         reason = text(reason, "reason")[:MAX_REASON]
-    return Report(state, reason, counters=counters(said.get("counters") or {}))
+    part = text(said.get("part", ""), "part")
+    return Report(state, reason, counters=counters(said.get("counters") or {}), part=part)
 
 
 def _read_fate(message: str) -> tuple[str, int, int]:

@@ -5,7 +5,9 @@ Its states go out on stdout, one line of JSON each: ``{"state": "idle"}`` when i
 ``rejoining`` with a ``reason`` when it has lost its place there and looks for another,
 ``asking`` when it could take one and waits for leave to, and ``ended`` with a ``reason`` before it
 exits, or ``dismissed`` where it was thrown out. In between it counts: ``{"state": "counters",
-"counters": {"frames": 250}}``, all that its session has had so far.
+"counters": {"frames": 250}}``, all that its session has had so far. What fails beside the face is
+``{"state": "degraded", "part": "recording", "reason": "No space left on device"}``, and
+``restored`` when it works again.
 
 What follows the join request on its stdin are newer requests for the same session, a line each,
 and ``{"may": "join"}``, the leave to take another place: by now, somebody else may have it.
@@ -54,6 +56,17 @@ class Leash:
         """Tell the dispatcher; nothing happens where it is gone, as the end of stdin tells."""
         line = {"state": state} if reason is None else {"state": state, "reason": redact(reason)}
         with suppress(BrokenPipeError, ConnectionResetError):
+            os.write(STDOUT, json.dumps(line).encode() + b"\n")
+
+    def degraded(self, part: str, reason: str) -> None:
+        """Tell the dispatcher that `part` fails beside the face, or works where `reason` is empty.
+
+        Any thread may call it: the line is short enough to be written in one piece.
+        """
+        line = {"state": "restored", "part": part}
+        if reason:
+            line = {"state": "degraded", "part": part, "reason": redact(reason)}
+        with suppress(OSError):
             os.write(STDOUT, json.dumps(line).encode() + b"\n")
 
     def count(self, counters: Mapping[str, int]) -> None:

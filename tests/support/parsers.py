@@ -18,14 +18,14 @@ from typing import Any, Final, NamedTuple
 
 from recorded import CountingRenderer
 
-from agent_side.join import JoinInfo
+from agent_side.join import LENGTHS, JoinInfo
 from agent_side.wire import MAX_PAYLOAD, decode, encode
 from dispatcher.auth import Gate
 from dispatcher.errors import BadRequest, Forbidden, Unauthorized, Unreadable
 from dispatcher.ledger import SETTLEMENTS, End, Handed, NodeLedger, Renew, Serve, expiry_of
 from dispatcher.ledger import _read_reply as read_reply
 from dispatcher.records import as_session, key_of, read_record
-from dispatcher.request import LENGTHS, participant_of, read_launch
+from dispatcher.request import participant_of, read_launch
 from dispatcher.seal import Holder, Seal
 from dispatcher.settings import Settings as DispatcherSettings
 from dispatcher.workers import STATES
