@@ -52,8 +52,8 @@ class JoinInfo:
     - `token`: a VideoSDK token that allows to join it. Never shown by ``repr``.
     - `participant_id`: the id under which the worker joins; None leaves it to the dispatcher.
     - `signaling_base_url`: host[:port] of the signalling service; None for the platform's.
-    - `agent_participant_id`: the only participant that the face obeys; None binds it to the
-      first agent that speaks.
+    - `agent_participant_id`: the only participant that the face obeys; `AvatarAudioOut` fills it
+      in as soon as it knows it. None binds the face to the agent that was in the room first.
     - `character`: which face; None for the worker's own choice.
     - `metadata`: anything, handed through unread.
     """

@@ -104,7 +104,11 @@ def _launching(app: FastAPI, pool: Pool, gate: Gate, quota: Quota, hosts: Sequen
         openapi_extra={"requestBody": launch_body()},
     )
     async def launch(request: Request) -> Response:
-        """What an agent POSTs: the session, once a worker has taken it."""
+        """What an agent POSTs: the session, once a worker has taken it.
+
+        For a session that lives it is a renewal: `agent_participant_id` counts at once, `token`
+        and `signaling_base_url` when a worker joins anew; `not_applied` names what stays as it is.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + ANSWER_S
         peer = _peer(request)
@@ -117,9 +121,14 @@ def _launching(app: FastAPI, pool: Pool, gate: Gate, quota: Quota, hosts: Sequen
                 raise
             await quota.launch(caller.owner)
             session = await pool.launch(join, deadline - loop.time(), caller.owner, traceparent)
-        return JSONResponse(
-            {"status": "success", "room": session.room, "session_id": session.session_id}
-        )
+        answer: dict[str, object] = {
+            "status": "success",
+            "room": session.room,
+            "session_id": session.session_id,
+        }
+        if session.not_applied:
+            answer["not_applied"] = list(session.not_applied)
+        return JSONResponse(answer)
 
 
 def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: Quota) -> None:

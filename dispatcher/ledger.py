@@ -47,6 +47,7 @@ from dispatcher.records import (
     read_record,
 )
 from dispatcher.refusals import moment, refuse, text, whole
+from dispatcher.renewal import Renewed, renewed
 from dispatcher.request import claims_of
 from dispatcher.seal import Holder, Seal
 from dispatcher.settings import RoomPolicy
@@ -196,11 +197,13 @@ class Claim:
       already, which makes room.
     - ``expiring``: the token expires in less than 30 s: 422.
 
-    `record` is None in the last four.
+    `record` is None in the last four. `not_applied` are the fields of the join request that a
+    session that lives does not take.
     """
 
     outcome: Outcome
     record: Record | None
+    not_applied: tuple[str, ...] = ()
 
 
 Settlement = Literal["acked", "refused", "failed", "ended"]
@@ -290,7 +293,8 @@ class Ledger:
         expires_s = expiry_of(join.token)
         key, session_id = key_of(join.room_name, participant), secrets.token_hex(8)
         owner = _word(owner)
-        holder = Holder(key, session_id, 1)
+        holder, merged_with = Holder(key, session_id, 1), ""
+        sent = Renewed(join, (), renames=False)
         for _ in range(SEALINGS):
             answer = await self._store.call(
                 "claim",
@@ -300,7 +304,7 @@ class Ledger:
                 session_id,
                 join.room_name,
                 participant,
-                self._seal.close_join(join, holder),
+                self._seal.close_join(sent.join, holder),
                 "" if expires_s is None else milliseconds(expires_s),
                 traceparent or "",
                 policy,
@@ -308,10 +312,14 @@ class Ledger:
                 self._replies,
                 holder.session_id,
                 holder.epoch,
+                merged_with,
+                secrets.token_hex(4) if sent.renames else "",
             )
             outcome, *seen = _list(answer)
             if outcome == "seal":
                 holder = Holder(key, str(seen[0]), whole(seen[1], "epoch"))
+                merged_with = str(seen[2])
+                sent = self._merged(join, seen[3], holder)
             elif outcome == "newer":
                 raise NotDone("A newer version serves that room; ask a dispatcher of that one.")
             elif outcome == "new":
@@ -323,8 +331,18 @@ class Ledger:
                 return Claim(
                     cast(Outcome, outcome),
                     await self._legible(place, seen[0]) if seen else None,
+                    sent.not_applied,
                 )
         raise NotDone("Others launch and end that session all the time; try again.")
+
+    def _merged(self, join: JoinInfo, sealed: Reply, holder: Holder) -> Renewed:
+        """The join request for a session whose own, if it lives and can be read, is `sealed`."""
+        try:
+            own = self._seal.open_join(str(sealed), holder) if sealed else None
+        except Unreadable as error:
+            refuse("join request", f"sess:{holder.key}", str(error))
+            own = None
+        return Renewed(join, (), renames=True) if own is None else renewed(own, join)
 
     async def settled(self, record: Record, patience_s: float) -> Settlement | None:
         """Wait until the claim of that record is settled; None where `patience_s` runs out (claim
@@ -397,7 +415,8 @@ class Ledger:
         """How many nodes live by what they can do: ``able`` to serve, as they have slots that are
         idle or in use; ``unable``, with none of either; ``draining``. ``none`` is 1 where no node
         lives."""
-        return {fact: int(n) for fact, n in _mapping(await self._store.call("nodes")).items()}
+        counted = _mapping(await self._store.call("nodes"))
+        return {fact: whole(number, fact) for fact, number in counted.items()}
 
     async def reap(self) -> list[Reaped]:
         """Move what has lost its node, each 0.5 s, by every dispatcher; each is moved by one.

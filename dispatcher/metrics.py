@@ -44,9 +44,9 @@ RESULTS: Final = ("launched", *RESULT_OF.values(), "failed")
 BACKENDS: Final = ("local", "redis")
 SLOTS: Final = ("idle", "claimed", "busy", "draining")
 REASONS: Final = ("worker_lost", "lease_expired", "handoff")
-KINDS: Final = ("letter", "number", "record", "reply", "report", "slot", "type", "version")
 PARTS: Final = ("metrics", "recording")
 """What may fail beside the faces; see dispatcher/degraded.py."""
+KINDS: Final = ("letter", "number", "record", "reply", "report", "slot", "type", "version")
 
 DISPATCH_S: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 4, 4.5, 5)
 CLAIM_S: Final = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2)

@@ -32,6 +32,11 @@ class Launched(BaseModel):
     status: str = Field(pattern="^success$")
     room: str
     session_id: str
+    not_applied: list[str] | None = Field(
+        default=None,
+        description="Only where the session lived already: the fields of this request that it "
+        "does not take. They stay as they were; end it and launch anew to change them.",
+    )
 
 
 class Life(BaseModel):

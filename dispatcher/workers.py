@@ -14,7 +14,8 @@ from typing import Final, NamedTuple, Self
 
 from avatar_runtime.programs import command
 from dispatcher.errors import NodeError, SettingsError, Unreadable
-from dispatcher.refusals import counters, refuse, text
+from dispatcher.outbox import AGAIN_S, Outbox
+from dispatcher.refusals import counters, refuse, text, whole
 from dispatcher.settings import without_secrets
 
 PROGRAM: Final = "worker.zygote"
@@ -31,29 +32,21 @@ CLOSE_S: Final = 6.0
 STATUS_S: Final = 1.0
 """How long after a worker's pipe has ended its exit status may come."""
 
-MAX_UNREAD: Final = 65_536
-"""With more than this unread (bytes), a worker reads nothing any more and is told nothing."""
-
 MAX_LINE: Final = 65_536
 """The longest report of a worker (bytes)."""
+
+MAX_WITHIN_S: Final = 3600.0
+"""The longest time that a worker may ask for."""
+
+NOTHING_HEARD: Final = (-1, -1)
+"""No renewal and no permission was read yet."""
 
 MAX_REASON: Final = 2000
 """So much of a reason is kept (characters)."""
 
 STATES: Final = frozenset(
-    (
-        "idle",
-        "joining",
-        "active",
-        "rejoining",
-        "asking",
-        "counters",
-        "ended",
-        "dismissed",
-        "degraded",
-        "restored",
-    )
-)
+    ("idle", "joining", "active", "rejoining", "asking", "counters", "heard", "ended", "dismissed")
+) | {"degraded", "restored"}
 """What a worker reports; ``gone`` is said for it, and never by it."""
 
 FATE: Final = re.compile(r"(born|died) ([0-9]{1,9}) (-?[0-9]{1,9})")
@@ -69,7 +62,9 @@ class Report(NamedTuple):
     with the `part` that has failed beside the face, and ``restored`` when that works again.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
-    where nobody knows.
+    where nobody knows. `serial` counts the questions of ``asking``. `within_s` is how long the
+    worker itself allows for joining. `heard` has the serials of the newest renewal and the newest
+    permission that it has read; a line ``heard`` says nothing else.
     """
 
     state: str
@@ -77,6 +72,9 @@ class Report(NamedTuple):
     status: int | None = None
     counters: Mapping[str, int] = MappingProxyType({})
     part: str = ""
+    serial: int = 0
+    within_s: float | None = None
+    heard: tuple[int, int] = NOTHING_HEARD
 
 
 class Zygote:
@@ -203,6 +201,8 @@ class Worker:
         self._writer = writer
         self._left = False
         self._pidfd: int | None = None
+        self._outbox = Outbox()
+        self._again: asyncio.TimerHandle | None = None
 
     def born(self, pid: int) -> None:
         """Its process is that one, which can be reached even when the zygote is gone."""
@@ -219,11 +219,28 @@ class Worker:
     def renew(self, request: str) -> None:
         """Give it a newer join request for its session, for when it has to join anew.
 
-        Nothing happens where it is about to leave, or has not read for long.
+        Nothing happens where it is about to leave.
         """
-        unread = self._writer.transport.get_write_buffer_size()
-        if not self._writer.is_closing() and not self._left and unread <= MAX_UNREAD:
-            self._writer.write(request.encode() + b"\n")
+        self._outbox.renew(request)
+        self._flush()
+
+    def permit(self, serial: int) -> None:
+        """Let it join its meeting anew; `serial` is that of its question."""
+        self._outbox.permit(serial)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Write what is due, and look again as long as something is not acknowledged."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        if self._left or self._writer.is_closing() or not self._outbox.pending:
+            return
+        loop = asyncio.get_running_loop()
+        if not self._writer.transport.get_write_buffer_size():
+            for command in self._outbox.due(loop.time()):
+                self._writer.write(command.encode())
+        self._again = loop.call_later(AGAIN_S, self._flush)
 
     def leave(self) -> None:
         """Make it leave its meeting at once and exit, by ending its stdin."""
@@ -259,6 +276,9 @@ class Worker:
 
     def leave_pipe(self) -> None:
         """Which tells it to leave its meeting at once."""
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
         self._writer.close()
 
     def close(self) -> None:
@@ -284,7 +304,12 @@ class Worker:
             if not line:
                 return
             report = _parse(line, self.number)
-            if report is not None:
+            if report is None:
+                continue
+            if report.heard != NOTHING_HEARD:
+                self._outbox.acknowledge(*report.heard)
+                self._flush()
+            if report.state != "heard":
                 yield report
 
     async def buried(self) -> Report:
@@ -319,8 +344,27 @@ def _read_report(said: Mapping[str, object]) -> Report:
         raise Unreadable("Its state is none.")
     if reason is not None:
         reason = text(reason, "reason")[:MAX_REASON]
-    part = text(said.get("part", ""), "part")
-    return Report(state, reason, counters=counters(said.get("counters") or {}), part=part)
+    return Report(
+        state,
+        reason,
+        counters=counters(said.get("counters") or {}),
+        part=text(said.get("part", ""), "part"),
+        serial=whole(said.get("serial", 0), "serial"),
+        within_s=_within(said.get("within_s")),
+        heard=_heard(said.get("heard")),
+    )
+
+
+def _heard(value: object) -> tuple[int, int]:
+    """The serials of the newest renewal and permission that were read. Raises Unreadable."""
+    if value is None:
+        return NOTHING_HEARD
+    if not isinstance(value, dict):
+        raise Unreadable("What it has heard is none.")
+    renewal, permission = (
+        whole(value[name], name) if name in value else -1 for name in ("renewal", "permission")
+    )
+    return renewal, permission
 
 
 def _read_fate(message: str) -> tuple[str, int, int]:
@@ -329,6 +373,15 @@ def _read_fate(message: str) -> tuple[str, int, int]:
     if found := FATE.fullmatch(message):
         return found[1], int(found[2]), int(found[3])
     raise Unreadable("It is no worker's begin or end.")
+
+
+def _within(value: object) -> float | None:
+    """A time that a worker asks for. Raises Unreadable."""
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or not 0 <= value <= MAX_WITHIN_S:
+        raise Unreadable(f"The time that it asks for is not from 0 to {MAX_WITHIN_S:g} s.")
+    return float(value)
 
 
 def _why_gone(status: int | None) -> str:

@@ -189,6 +189,26 @@ def test_a_worker_that_joins_its_meeting_anew_says_why(service: Dispatcher) -> N
     assert (session["reason"], session["attempts"]) == (None, 1)
 
 
+def test_a_worker_that_read_nothing_for_a_moment_still_gets_its_permission_and_the_newest_token(
+    service: Dispatcher, tmp_path: Path
+) -> None:
+    """Its pipe was full of join requests when it asked whether it may join its meeting anew."""
+    diary = tmp_path / "diary"
+    notes = {"diary": str(diary), "fill": "5" * 15_000}
+    session_id = service.launched("signalled", metadata=notes)
+    service.reach(session_id, "active")
+    worker = service.worker(session_id)
+    os.kill(worker, signal.SIGSTOP)
+    os.kill(worker, signal.SIGUSR1)
+    for number in range(30):
+        assert service.launched("signalled", token=f"{FRESH}{number}", metadata=notes) == session_id
+    os.kill(worker, signal.SIGCONT)
+    until(lambda: len(diary.read_text().split()) == 2)
+    assert diary.read_text().split() == [TOKEN, f"{FRESH}29"]
+    session = service.reach(session_id, "active")
+    assert session["attempts"] == 1
+
+
 def test_a_face_that_goes_just_when_it_is_asked_for_comes_back(service: Dispatcher) -> None:
     """The launch was answered, so the agent waits for it."""
     session_id = service.launched("goes")

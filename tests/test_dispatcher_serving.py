@@ -1,6 +1,7 @@
 """One session and its workers, which the test plays: what is waited for, and for how long."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -35,10 +36,17 @@ class Served:
 
 
 @asynccontextmanager
-async def served(failures: int = 0) -> AsyncIterator[Served]:
+async def served(failures: int = 0, sure_s: float = math.inf) -> AsyncIterator[Served]:
     troupe = Troupe(1)
     session = Session.claimed("id", JOIN, datetime.now(UTC))
-    running = Serving(session, JOIN, troupe, silent_s=SILENT_S, failures=failures)
+    running = Serving(
+        session,
+        JOIN,
+        troupe,
+        silent_s=SILENT_S if sure_s == math.inf else PATIENCE_S,
+        failures=failures,
+        sure_until=asyncio.get_running_loop().time() + sure_s,
+    )
     task = asyncio.create_task(running.run())
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -82,6 +90,53 @@ def test_a_worker_may_be_silent_while_it_joins() -> None:
             hand.says("joining")
             await asyncio.sleep(3 * SILENT_S)
             assert stage.alone()
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_counts_aloud_and_never_joins_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counters say that its loop goes round, which is no progress."""
+    monkeypatch.setattr(serving, "JOIN_S", 0.1)
+    monkeypatch.setattr(serving, "JOIN_SLACK_S", 0.1)
+
+    async def scene() -> None:
+        async with served() as stage:
+            hand = await stage.hand()
+            await hand.line()
+            hand.says("joining")
+            while stage.alone():
+                await asyncio.sleep(0.02)
+                hand.says("counters", frames=0)
+            await (await stage.hand()).take()
+            assert stage.session.session.attempts == 2
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_waits_for_its_permission_may_wait_and_then_has_to_join(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "JOIN_S", 0.1)
+    monkeypatch.setattr(serving, "JOIN_SLACK_S", 0.1)
+
+    async def scene() -> None:
+        async with served(sure_s=0.2) as stage:
+            hand = await stage.hand()
+            await hand.take()
+            await asyncio.sleep(0.4)
+            hand.says("rejoining", "The room was gone.")
+            hand.says("asking")
+            for _ in range(20):
+                await asyncio.sleep(0.02)
+                hand.says("counters", frames=0)
+            assert stage.alone()
+            stage.session.assure(math.inf)
+            while stage.alone():
+                await asyncio.sleep(0.02)
+                hand.says("counters", frames=0)
+            await (await stage.hand()).take()
 
     asyncio.run(scene())
 

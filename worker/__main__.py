@@ -137,7 +137,7 @@ def serve(
     except AvatarError as error:
         return give_up(error, REFUSED, leash)
     if leash is not None:
-        leash.report("joining")
+        leash.report("joining", within_s=settings.join_timeout_s)
     with tracing.traced(settings.tracing, assignment, logs.hash_of(join.room_name)) as span:
         measures = Measures(metrics, span)
         try:
@@ -216,6 +216,8 @@ async def run(
         try:
             newest = JoinInfo.from_json(line)
             logs.about(Assignment.from_json(line), newest.room_name)
+            if newest.agent_participant_id is not None:
+                session.name_agent(newest.agent_participant_id)
         except ValueError as error:
             logger.warning("a renewed join request cannot be used: %s", error)
 

@@ -59,6 +59,7 @@ REJECTED: Final[Mapping[str, str]] = {
     "audio_stale": "stale",
     "audio_of_ended_turn": "ended_turn",
     "words_of_ended_turn": "ended_turn",
+    "words_refused": "full",
     "control_duplicate": "duplicate",
     "stream_retired": "refused",
     "turn_refused": "refused",

@@ -1,9 +1,11 @@
 -- A dispatcher claims an idle slot for a session, or finds the one that lives.
--- ARGV: key, roomhash, owner, id, room, participant, join, exp, trace, policy, cap, replies, and
--- the session and the epoch that the join request is sealed for
+-- ARGV: key, roomhash, owner, id, room, participant, join, exp, trace, policy, cap, replies, the
+-- session and the epoch that the join request is sealed for, the mark of the naming that it was
+-- merged with, and a new mark where it names another agent
 -- Returns {outcome, what the record is now}; of a new one only what the dispatcher cannot know;
--- or {'seal', id, epoch} where nothing has happened, as it has to be sealed for those.
-local key, roomhash, owner, id, room, participant, join, exp, trace, policy, cap, list, for_id, for_epoch = unpack(ARGV)
+-- or {'seal', id, epoch, mark, join} where nothing has happened, as it has to be sealed for
+-- those, and merged with that join request where the session lives.
+local key, roomhash, owner, id, room, participant, join, exp, trace, policy, cap, list, for_id, for_epoch, for_mark, mark = unpack(ARGV)
 
 exp = tonumber(exp) or now + 24 * HOUR  -- no session lives so long
 if exp - now < EXPIRING then return answer({ 'expiring' }) end
@@ -14,8 +16,8 @@ if may_return(rec) then return answer({ 'full' }) end
 
 local lives = rec.id and rec.state ~= 'ending'
 local epoch = lives and rec.epoch or rec.next or string.format('%d', (rec.epoch or 0) + 1)
-if for_epoch ~= epoch or for_id ~= (lives and rec.id or id) then
-  return answer({ 'seal', lives and rec.id or id, epoch })
+if for_epoch ~= epoch or for_id ~= (lives and rec.id or id) or (lives and for_mark ~= (rec.named or '')) then
+  return answer({ 'seal', lives and rec.id or id, epoch, lives and rec.named or '', lives and rec.join or '' })
 end
 
 if lives then
@@ -23,6 +25,7 @@ if lives then
   if rec.acked == '0' and not (' ' .. rec.waiters .. ' '):find(' ' .. list .. ' ', 1, true) then
     news[#news + 1], news[#news + 2] = 'waiters', rec.waiters .. ' ' .. list
   end
+  if mark ~= '' then news[#news + 1], news[#news + 2] = 'named', mark end
   call('HSET', sess, unpack(news))
   call('PEXPIRE', sess, lasts(exp))
   if rec.acked == '1' then post(node_of(rec.slot), 'renew ' .. key .. ' ' .. rec.id) end

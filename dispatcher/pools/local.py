@@ -10,6 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -73,11 +74,12 @@ class LocalPool:
     ) -> Session:
         live = self._live.get((join.room_name, join.participant_id or ""))
         with tracing.step("claim", backend=NAME), metrics.CLAIM[NAME].time():
+            not_applied: tuple[str, ...] = ()
             known = live is not None
             if live is None:
                 live = self._begin(join, owner, traceparent)
             else:
-                live.serving.renew(join)
+                not_applied = live.serving.renew(join)
         logs.about(live.session)
         live.waiting += 1
         try:
@@ -98,7 +100,7 @@ class LocalPool:
                 "renewed" if known else "launched",
                 live.session.slot,
             )
-            return live.session
+            return replace(live.session, not_applied=not_applied)
         if live.serving.refused:
             raise Refused(
                 "A worker has refused this join request; "

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -102,19 +103,19 @@ class RedisPool:
         try:
             async with asyncio.timeout(patience_s):
                 with tracing.step("claim", backend="redis"):
-                    record = await self._claimed(claim, settle_by)
-                logs.about(as_session(record))
-                with tracing.step("ack", session_id=record.session_id):
-                    session = await self._acked(record, claim, settle_by)
+                    claimed, not_applied = await self._claimed(claim, settle_by)
+                logs.about(as_session(claimed))
+                with tracing.step("ack", session_id=claimed.session_id):
+                    session = await self._acked(claimed, claim, settle_by)
         except TimeoutError:
             raise Full("No worker was ready in time; try again later.") from None
         logger.info(
             "session %s was %s, in slot %s",
             session.session_id,
-            "renewed" if record.renewals else "launched",
+            "renewed" if claimed.renewals else "launched",
             session.slot,
         )
-        return session
+        return replace(session, not_applied=not_applied)
 
     async def sessions(self) -> list[Session]:
         return [as_session(record) for record in await self._ledger.sessions()]
@@ -139,8 +140,11 @@ class RedisPool:
     async def slots(self) -> Mapping[str, int]:
         return await self._ledger.slots()
 
-    async def _claimed(self, claim: Callable[[], Awaitable[Claim]], settle_by: float) -> Record:
-        """A claim, within IDLE_S. Raises what `launch` does."""
+    async def _claimed(
+        self, claim: Callable[[], Awaitable[Claim]], settle_by: float
+    ) -> tuple[Record, tuple[str, ...]]:
+        """The record of a claim, and what that does not apply, within IDLE_S. Raises what
+        `launch` does."""
         deadline = min(settle_by, asyncio.get_running_loop().time() + IDLE_S)
         while True:
             answer = await claim()
@@ -161,7 +165,7 @@ class RedisPool:
                     raise Full(self._nodes or "All slots are taken; try again later.")
                 case _:
                     assert answer.record is not None
-                    return answer.record
+                    return answer.record, answer.not_applied
 
     async def _acked(
         self, record: Record, claim: Callable[[], Awaitable[Claim]], settle_by: float
