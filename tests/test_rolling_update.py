@@ -178,8 +178,8 @@ def test_a_record_that_the_newer_sets_aside_is_written_anew_by_the_older(play: P
 def test_a_sealed_request_of_the_older_version_opens_in_no_other_room(play: Play) -> None:
     async def happens(it: Both) -> None:
         dispatcher, node = it.dispatcher_of("older"), await it.node_of("newer", slots=2)
-        victim = claimed(await dispatcher.claim(join("their room")))
-        robber = claimed(await dispatcher.claim(join("my room")))
+        victim = claimed(await dispatcher.claim(join("theirs")))
+        robber = claimed(await dispatcher.claim(join("mine")))
         sealed = it.redis.hget(f"{{av}}:sess:{victim.key}", "join")
         it.redis.hset(f"{{av}}:sess:{robber.key}", "join", str(sealed))
         assert (await served(node)).record.session_id == victim.session_id
