@@ -253,7 +253,7 @@ def test_a_number_of_slots_that_is_none_does_not_hold_redis_up(play: Play) -> No
 def test_a_join_request_does_not_open_in_another_session(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        spied, mine = join("their room"), join("my room")
+        spied, mine = join("theirs"), join("mine")
         victim = claimed(await dispatcher.claim(spied))
         robber = claimed(await dispatcher.claim(mine))
         sealed = it.redis.hget(f"{{av}}:sess:{victim.key}", "join")
