@@ -260,10 +260,11 @@ def test_silent_connections_keep_nobody_out_and_cost_workers_nothing(tmp_path: P
     with dispatcher_of_few_files(tmp_path / "log", 1024) as running:
         public, admin = httpx.URL(running.http.base_url), httpx.URL(running.admin())
         addresses = [(url.host, url.port or 0) for url in (public, admin)]
-        with silent(addresses[0], SILENT), silent(addresses[1], SILENT):
-            for number in range(3):
+        running.http.timeout = httpx.Timeout(PATIENCE_S)
+        for number in range(3):
+            with silent(addresses[0], SILENT), silent(addresses[1], SILENT):
                 assert running.http.get("/livez").status_code == 200
-                assert httpx.get(admin.join("/livez"), timeout=10).status_code == 200
+                assert httpx.get(admin.join("/livez"), timeout=PATIENCE_S).status_code == 200
                 running.reach(running.launched(f"room-{number}"), "active")
         log = running.log()
         assert "Traceback" not in log

@@ -1,4 +1,4 @@
-"""Connections on which nobody says anything, opened anew whenever one of them is closed."""
+"""Connections on which nobody says anything."""
 
 import resource
 import socket
@@ -10,7 +10,7 @@ AGAIN_S = 0.2
 
 
 class Silent:
-    """So many silent TCP connections to an address."""
+    """So many silent TCP connections to an address, opened anew whenever one of them is closed."""
 
     def __init__(self, address: tuple[str, int], count: int) -> None:
         self._address = address
@@ -20,17 +20,24 @@ class Silent:
         self._opening = threading.Thread(target=self._keep, name="silent", daemon=True)
 
     def start(self) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if soft < self._count + 512:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (min(self._count + 512, hard), hard))
-        self._open()
+        """Keep so many open until `stop`."""
+        self.open()
         self._opening.start()
 
     def stop(self) -> None:
         self._over.set()
         self._opening.join()
+        self.close()
+
+    def close(self) -> None:
         for line in self._lines:
             line.close()
+
+    def open(self) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < self._count + 512:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(self._count + 512, hard), hard))
+        self._open()
 
     def _keep(self) -> None:
         while not self._over.wait(AGAIN_S):
@@ -60,10 +67,10 @@ def _is_closed(line: socket.socket) -> bool:
 
 @contextmanager
 def silent(address: tuple[str, int], count: int) -> Iterator[None]:
-    """While the block lasts."""
+    """So many of them, opened once."""
     lines = Silent(address, count)
-    lines.start()
+    lines.open()
     try:
         yield
     finally:
-        lines.stop()
+        lines.close()
