@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-logger = logging.getLogger("localroom")
+logger = logging.getLogger("avatar.localroom.authority")
 
 OTHERS: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Where the SDK's HTTP library is told whom else to trust."""
