@@ -18,9 +18,10 @@ BROWSER := $(shell command -v chromium || command -v chromium-browser || command
 demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
 
-test: lint  ## everything that has to hold; without Chromium, all but what needs it
+test: lint  ## everything that has to hold; SCRATCH=folder for what tests write, else in TMPDIR
+	$(if $(SCRATCH),mkdir -p $(SCRATCH))
 	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(SCRATCH),--basetemp=$(SCRATCH)/tests)
 
 browser:  ## Chromium for the tests, on Debian and as root
 	apt-get update -qq

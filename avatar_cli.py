@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 
+from avatar_runtime.console import guarded
 from avatar_runtime.programs import command
 from avatar_runtime.variables import doubts
 
@@ -38,6 +39,11 @@ REFUSED: Final = 2
 
 
 def main() -> int:
+    """The command, in the common runner; returns its exit status."""
+    return guarded("avatar", _main)
+
+
+def _main() -> int:
     """Start the program that the first argument names; does not return when there is one.
 
     Signals and the exit status are the program's, because it runs in this very process.
@@ -51,7 +57,7 @@ def main() -> int:
         return 0
     if name in COMMANDS:
         _say_first(name, arguments)
-        start = command(COMMANDS[name].module, *arguments)
+        start = command(COMMANDS[name].module, *arguments, program=f"avatar {name}")
         os.execv(sys.executable, start)  # noqa: S606 - our own interpreter and module, no shell
     known = ", ".join(COMMANDS)
     sys.stderr.write(f"avatar: there is no command {name!r}; choose one of: {known}.\n")

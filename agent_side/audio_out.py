@@ -49,6 +49,11 @@ ASK_FIRST_S: Final = 3.0
 ASK_SLOWEST_S: Final = 60.0
 """Where no face comes, the dispatcher is asked again after this time, doubling up to the second."""
 
+SAME_ID: Final = (
+    "The face's participant_id is the one with which this agent has joined, and a meeting removes "
+    "the first of two with the same id; give the credentials another participant_id."
+)
+
 
 class Credentials(Protocol):
     """What `AvatarAudioOut` needs to know of the platform's credentials."""
@@ -112,8 +117,9 @@ class AvatarAudioOut:
       replaces it, and when one that was taken for a stock worker turns out to speak version 2.
     - `on_avatar_lost()`: the worker that was ready is gone; speech is kept for the next.
     - `on_error(error)`: no face has come for 10 s, the dispatcher refuses one, or it obeys
-      another participant; speech has not reached the face for 10 s (it is tried further); or the
-      face turns out to have no gesture, expression or posture that it was asked for.
+      another participant; the agent has joined under the face's own id; speech has not reached
+      the face for 10 s (it is tried further); or the face turns out to have no gesture,
+      expression or posture that it was asked for.
 
     `gesture`, `expression`, `posture` and `words` are for our worker's faces. They wait behind
     no speech, and no speech and no ack waits for them. Call them on the event loop.
@@ -298,6 +304,9 @@ class AvatarAudioOut:
             self._speaker.present(now)
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send_all(), name="avatar-audio-out")
+        if self._own_id == self._participant_id:
+            logger.error("%s", SAME_ID)
+            self._call(self.on_error, AvatarError(SAME_ID))
         self._search = asyncio.create_task(self._find_face(), name="avatar-search")
         self._wake()
 

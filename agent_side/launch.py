@@ -90,8 +90,11 @@ async def launch(url: str, join: JoinInfo) -> Launched:
 
     Asks a dispatcher on this machine directly and others as the environment says: through
     HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, but for those in NO_PROXY. Raises `LaunchError`, and
-    `AvatarError` where the address or the environment cannot be used.
+    `AvatarError`, without a POST, where the address or the environment cannot be used, or where
+    the request has a fault that no meeting can take.
     """
+    if join.fault is not None:
+        raise AvatarError(f"The face cannot be asked for: {join.fault}")
     address = _address(url)
     auth = (address.username, address.password) if address.userinfo else None
     address = address.copy_with(userinfo=b"")

@@ -114,6 +114,9 @@ HANDED_S: Final = 0.04
 WORKER_PATIENCE_S: Final = 60
 """Turns end unheard when no worker has been there for so long."""
 
+REST_S: Final = 5.0
+"""A synthesizer whose turn was given up may pause for so long; one that failed says no end."""
+
 Outcome = Literal["heard", "interrupted", "unconfirmed"]
 """How a turn ended: heard to its end; not further than its position; or nobody can say."""
 
@@ -289,6 +292,7 @@ class Speaker:
         self._early_words: list[Word] = []
         self._swallow_end = False
         self._swallow_rest = False
+        self._written_at = 0.0
         self._attached = False
         self._has_met = False
         self._present_since: float | None = None
@@ -337,10 +341,13 @@ class Speaker:
     def write(self, data: bytes, now: float) -> None:
         """More speech of the current turn, s16le; an odd byte waits for the next call.
 
-        The rest of a turn that was given up before it was complete is nobody's.
+        The rest of a turn that was given up before it was complete is nobody's; after a pause
+        of `REST_S` it is taken for another turn.
         """
-        if self._swallow_rest:
+        written_at, self._written_at = self._written_at, now
+        if self._swallow_rest and now < written_at + REST_S:
             return
+        self._swallow_rest = False
         data = self._odd + data
         whole = len(data) // 2 * 2
         self._odd = data[whole:]
@@ -730,12 +737,13 @@ class Speaker:
         told = ended or next((turn for turn in turns if turn.begun and not turn.killed), None)
         if told is None:
             return
+        before = told.heard
         self._count([told], played)
         if ended is None:
             return
         for turn in turns[: turns.index(ended)]:
             self._over_as_known(turn)
-        if ended.proven and not ended.unproven:
+        if ended.heard > before and not ended.unproven:
             self._over(ended, ended.proven / self._rate, interrupted=False)
         else:
             self._over_as_known(ended)
@@ -943,6 +951,7 @@ class Speaker:
         began = next(iter(self._turns.values())).began
         since = max(self._absent_since, self._announced_at or 0.0, began)
         if now - since > WORKER_PATIENCE_S:
+            self._written_at = now
             for turn in list(self._turns.values()):
                 self._over_as_known(turn)
 

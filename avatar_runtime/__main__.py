@@ -1,4 +1,8 @@
-"""Starts a program of ours whatever PYTHONPATH holds: ``python -P .../__main__.py MODULE ...``.
+"""Starts a program of ours whatever PYTHONPATH holds.
+
+    python -P .../avatar_runtime/__main__.py [--as PROGRAM] MODULE ...
+
+With ``--as`` it runs in the console of commands, under that name.
 
 A folder in PYTHONPATH may hold a ``worker.py`` or a ``redis.py`` of somebody else's, which Python
 would take instead of ours and of our dependencies. Here our packages come from beside this file,
@@ -50,11 +54,20 @@ def limit_threads() -> None:
 
 
 def main() -> None:
-    """Run the module that the first argument names, with the others; it exits by itself."""
+    """Run the module that the arguments name, with those after it; it exits by itself."""
     sys.path[:] = reordered(sys.path, os.environ.get("PYTHONPATH", ""))
     sys.meta_path.insert(0, OurPackages)
     limit_threads()
     del sys.argv[0]
+    if sys.argv[0] == "--as":
+        program = sys.argv[1]
+        del sys.argv[:2]
+        sys.exit(import_module("avatar_runtime.console").guarded(program, run))
+    run()
+
+
+def run() -> None:
+    """The module that the first argument names, as the program that it is."""
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

@@ -7,6 +7,10 @@ from typing import Final
 START: Final = str(Path(__file__).with_name("__main__.py"))
 
 
-def command(module: str, *arguments: str) -> list[str]:
-    """What to execute for our `module`, such as ``worker.zygote``, with `arguments`."""
-    return [sys.executable, "-P", START, module, *arguments]
+def command(module: str, *arguments: str, program: str = "") -> list[str]:
+    """What to execute for our `module`, such as ``worker.zygote``, with `arguments`.
+
+    With a `program`, such as "avatar speak", it runs in the console under that name.
+    """
+    named = ["--as", program] if program else []
+    return [sys.executable, "-P", START, *named, module, *arguments]

@@ -348,7 +348,7 @@ def main(out: Path) -> int:
     speech, _, rate = read_sound(HERE / "speech.wav")
     assert rate == SAMPLE_RATE
     before = cpu_s()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=out, prefix=".demo-") as name:
         view, told, launches, log = asyncio.run(play(Path(name), speech))
     load = load_in_words(before, cpu_s())
     print("writing the film ...")

@@ -16,7 +16,6 @@ import logging
 import os
 import shlex
 import signal
-import socket
 import stat
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,14 +28,17 @@ from typing import Final
 from avatar_runtime.proxies import direct_loopback
 from avatar_runtime.variables import own
 from dispatcher import logs, metrics, tracing
-from dispatcher.admin import make_admin
+from dispatcher.admin import gate_of, make_admin
 from dispatcher.app import make_app
 from dispatcher.auth import may_listen
 from dispatcher.background import detach
 from dispatcher.crew import Crew
+from dispatcher.degraded import Degraded
+from dispatcher.descriptors import shares_of_this_process
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
 from dispatcher.front import hosts_of
 from dispatcher.ledger import Ledger
+from dispatcher.listener import Listener
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
@@ -45,6 +47,7 @@ from dispatcher.room import Room, local_room, write_env_file
 from dispatcher.seal import Seal
 from dispatcher.server import listen, make_server, settle, url_of
 from dispatcher.settings import HELP, Settings
+from dispatcher.shared_numbers import SharedNumbers
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -129,25 +132,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name: options.local and name not in own({**os.environ, **chosen})
             for name in ("AVATAR_PORT", "AVATAR_ADMIN_PORT")
         }
+        workers = 0 if settings.redis_url else settings.slots + settings.warm
+        most = shares_of_this_process(workers)
+        allowed = partial(may_listen, settings)
         with (
             listen(
                 settings.host,
                 settings.port,
                 PUBLIC,
-                partial(may_listen, settings),
+                most.public,
+                allowed,
                 or_free=free["AVATAR_PORT"],
             ) as public,
             listen(
                 settings.admin_host,
                 settings.admin_port,
                 ADMIN,
+                most.admin,
+                allowed,
                 or_free=free["AVATAR_ADMIN_PORT"],
             ) as admin,
-            metrics.folder() as folder,
             tracing.sent(settings.tracing),
         ):
             beside = Beside(settings.port == 0, options.env_file) if options.local else None
-            asyncio.run(run(settings, public, admin, folder, beside))
+            asyncio.run(run(settings, public, admin, beside))
     except DispatcherError as error:
         logs.last_words("avatar serve", str(error))
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
@@ -167,9 +175,8 @@ class Beside:
 
 async def run(
     settings: Settings,
-    public: socket.socket,
-    admin: socket.socket,
-    folder: Path,
+    public: Listener,
+    admin: Listener,
     beside: Beside | None,
 ) -> None:
     """The service, and the room `beside` it if one is wanted, until a signal.
@@ -183,28 +190,30 @@ async def run(
                 write_env_file(beside.env_file, variables)
             hosts = (room.signaling_host, *settings.signaling_hosts)
             local = replace(settings, signaling_hosts=hosts)
-            await serve(local, public, admin, folder, room, _what_to_do(variables))
+            await serve(local, public, admin, room, _what_to_do(variables))
     else:
-        await serve(settings, public, admin, folder, None, "")
+        await serve(settings, public, admin, None, "")
 
 
 async def serve(
     settings: Settings,
-    public: socket.socket,
-    admin: socket.socket,
-    folder: Path,
+    public: Listener,
+    admin: Listener,
     room: Room | None,
     advice: str,
 ) -> None:
     """The service on `public` until a signal, or until the `room` is lost; all the while, and
-    while it drains, the admin's port. The workers count in the `folder`. Prints the `advice` when
-    it is ready.
+    while it drains, the admin's port. Prints the `advice` when it is ready.
 
     Raises NodeError where no worker can be had, and RoomError where the room is lost.
     """
-    async with _pool(settings, folder, room) as pool, asyncio.TaskGroup() as tasks:
+    degraded = Degraded()
+    numbers = SharedNumbers(degraded)
+    pooling = _pool(settings, room, numbers, degraded)
+    async with pooling as pool, asyncio.TaskGroup() as tasks:
         quota = Quota(settings)
-        server = make_server(make_app(pool, settings, quota), settings.forwarded_allow_ips)
+        app = make_app(pool, settings, quota, lambda: degraded.sentences)
+        server = make_server(app, settings.forwarded_allow_ips)
         hurry = asyncio.Event()
         told = asyncio.Event()
 
@@ -222,11 +231,13 @@ async def serve(
             make_admin(
                 lambda: pool.why_not_ready,
                 drain,
-                partial(metrics.exposition, folder, pool.slots),
+                partial(metrics.exposition, numbers, pool.slots),
                 hosts_of(settings.admin_host),
+                gate_of(settings, admin),
+                lambda: degraded.sentences,
             )
         )
-        admitting = tasks.create_task(private.serve(sockets=[admin]), name="admin")
+        admitting = tasks.create_task(private.answer(admin), name="admin")
 
         async def watch(room: Room) -> RoomError:
             lost = await room.lost()
@@ -243,7 +254,7 @@ async def serve(
         logger.info("the admin's port is on %s", url_of(admin))
         where = "the slots are the nodes'" if settings.redis_url else f"{settings.slots} slots"
         logger.info("listening on %s, %s", url_of(public), where)
-        await server.serve(sockets=[public])
+        await server.answer(public)
         logger.info("stopping; sessions may speak out for %g s", settings.drain_s)
         await _drain(pool, settings.drain_s, hurry)
         await quota.aclose()
@@ -256,7 +267,9 @@ async def serve(
 
 
 @asynccontextmanager
-async def _pool(settings: Settings, folder: Path, room: Room | None) -> AsyncIterator[Pool]:
+async def _pool(
+    settings: Settings, room: Room | None, numbers: SharedNumbers, degraded: Degraded
+) -> AsyncIterator[Pool]:
     """The pool that `settings` ask for, while the block lasts. Raises NodeError."""
     policy, cap = settings.room_policy, settings.sessions_per_key
     if settings.redis_url:
@@ -275,9 +288,10 @@ async def _pool(settings: Settings, folder: Path, room: Room | None) -> AsyncIte
     crew = Crew(
         settings.slots,
         settings.warm,
-        {**(room.trust if room else {}), metrics.FOLDER: str(folder)},
+        room.trust if room else {},
         settings.worker_memory_mb,
-        partial(metrics.bury, folder),
+        numbers,
+        degraded,
     )
     await crew.start()
     async with asyncio.TaskGroup() as tasks:

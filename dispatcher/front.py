@@ -105,6 +105,8 @@ class Front:
                 answer: ASGIApp = error(403, NOT_BY_NAME)
             elif "origin" in Headers(scope=scope):
                 answer = error(403, NOT_A_PAGE)
+            elif not _is_spelled_out(scope):
+                answer = error(404, SENTENCES[404])
             else:
                 answer = self._app
             await answer(scope, receive, send_with_headers)
@@ -120,6 +122,13 @@ class Front:
         asked = {**scope, ADMITTED: False}
         await self._doorman(asked, receive, _nowhere)
         return bool(asked[ADMITTED])
+
+
+def _is_spelled_out(scope: Scope) -> bool:
+    """Whether the path is written as the routes are. One that stands for a route only once it is
+    decoded (``/v1%2Fsessions``) may have passed a proxy that was to keep it out."""
+    raw_path = scope.get("raw_path")
+    return raw_path is None or raw_path == scope["path"].encode()
 
 
 def _is_here(host: str) -> bool:

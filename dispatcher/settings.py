@@ -13,6 +13,7 @@ import limits
 from cryptography.fernet import Fernet
 
 from avatar_runtime.cpus import MAX_SLOTS, cpus
+from avatar_runtime.texts import read_text, tidied
 from avatar_runtime.variables import own
 from dispatcher.errors import SettingsError
 from dispatcher.pod import Pod
@@ -38,6 +39,9 @@ ROOM_POLICIES: Final = ("replace", "multi", "reject")
 
 MAX_KEYS: Final = 16
 """Keys of one kind: all of them are compared with each that comes."""
+
+MAX_KEY_FILE: Final = 65_536
+"""The longest file of keys (bytes): a device has no end."""
 
 MIN_SECRET: Final = 16
 """The shortest password or key (characters): nobody guesses it, however often he may try."""
@@ -192,7 +196,7 @@ class Settings:
 
         Raises SettingsError that names the variable, and never a secret that is in it.
         """
-        environ = own(environ)
+        environ = tidied(own(environ))
         get = environ.get
         default = cls()
         drain_s, admin_port = (3600, 8091) if node else (int(default.drain_s), default.admin_port)
@@ -289,7 +293,14 @@ def _keys(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
         raise SettingsError(f"{name} and {name}_FILE are both set; keep one of them.")
     if path:
         try:
-            text = Path(path).read_text()
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_KEY_FILE + 1)
+            if len(content) > MAX_KEY_FILE:
+                raise SettingsError(
+                    f"{name}_FILE is {path!r}, which has more than {MAX_KEY_FILE} bytes; name a "
+                    "file of keys."
+                )
+            text = read_text(content)
         except OSError as error:
             raise SettingsError(
                 f"{name}_FILE is {path!r}, which cannot be read: {error.strerror}."

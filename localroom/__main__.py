@@ -13,8 +13,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -67,13 +67,25 @@ async def _run(config: Config, env_file: Path | None, *, until_eof: bool) -> Non
         loop.add_signal_handler(number, ended.set)
     if until_eof:
         loop.add_reader(sys.stdin.fileno(), _read_on, ended)
-    with TemporaryDirectory(prefix="localroom-") as folder:
-        async with running(config, Path(folder)) as address:
+    with _folder() as folder:
+        async with running(config, folder) as address:
             values = export.variables(address, os.environ)
             if env_file is not None:
                 export.write_file(env_file, values)
             _say(f"{export.shell_line(values)}\n# Watch: {address.control_url}/watch\n")
             await ended.wait()
+
+
+@contextmanager
+def _folder() -> Iterator[Path | None]:
+    """A temporary folder; None where there is none to be had."""
+    try:
+        made = TemporaryDirectory(prefix="localroom-", ignore_cleanup_errors=True)
+    except OSError:
+        yield None
+        return
+    with made as name:
+        yield Path(name)
 
 
 def _say(text: str) -> None:

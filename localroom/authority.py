@@ -8,14 +8,52 @@ reaches other hosts. The key of our own is in no file and ends with the room.
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 logger = logging.getLogger("avatar.localroom.authority")
 
+NAME: Final = "ca.pem"
+
 OTHERS: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Where the SDK's HTTP library is told whom else to trust."""
+
+
+@contextmanager
+def published(
+    certificate: str, usual: Path | None, folder: Path | None, environ: Mapping[str, str]
+) -> Iterator[Path]:
+    """A path under which other programs read the `certificate` while the block runs.
+
+    It is the `usual` file, or a file in the `folder`. Where none of them can be written, it is
+    memory of this process, which only programs of the same user on this machine can read.
+    Raises OSError.
+    """
+    if usual is not None and publish(certificate, usual, environ):
+        yield usual
+        return
+    try:
+        if folder is None:
+            raise FileNotFoundError("there is no temporary folder")
+        path = folder / NAME
+        path.write_text(certificate)
+    except OSError as error:
+        logger.warning(
+            "the certificate is kept in memory, which programs of other users cannot read: %s",
+            error.strerror or error,
+        )
+    else:
+        yield path
+        return
+    descriptor = os.memfd_create("avatar-ca", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as memory:
+            memory.write(certificate)
+        yield Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def usual_file(environ: Mapping[str, str], name: str) -> Path | None:

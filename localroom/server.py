@@ -24,6 +24,7 @@ from localroom.control import Control
 from localroom.entry import Entry
 from localroom.faults import Chaos, Faults
 from localroom.http import Answer, endpoint
+from localroom.listener import Listener, listen
 from localroom.peer import Ground, Peer
 from localroom.protoo import SUBPROTOCOL, Channel
 from localroom.relay import needed, relay
@@ -35,6 +36,9 @@ logger = logging.getLogger("avatar.localroom.server")
 PORT: Final = 8092
 CONTROL_PORT: Final = 8093
 """The usual ports, beside those of the dispatcher and the node."""
+
+MAX_OPEN: Final = 128
+"""WebSockets at once; beyond it, one that has not said which peer it is is closed."""
 
 CLOSE_S: Final = 1.0
 """How long a socket's closing waits for the other side's goodbye."""
@@ -65,11 +69,11 @@ class Address:
 
 
 @asynccontextmanager
-async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
+async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]:
     """The room's servers, on this event loop.
 
     The certificate to trust is in the file where a room on this port has it each time, and in
-    `folder` where the port is any.
+    `folder` where the port is any or that file cannot be written.
 
     Raises OSError and ValueError where there is no such address to listen on.
     """
@@ -87,22 +91,22 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
 
     async with AsyncExitStack() as stack:
         audience = await stack.enter_async_context(gathered(rooms, ground))
-        lobby = Lobby(rooms, ground, audience)
+        listener = listen(host, 0, MAX_OPEN)
+        lobby = Lobby(rooms, ground, audience, listener)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
         web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
-        signalling = await stack.enter_async_context(
+        await stack.enter_async_context(
             serve(
                 lobby.serve,
-                host,
-                0,
+                sock=listener,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 ping_interval=None,
                 close_timeout=CLOSE_S,
                 compression=None,
             )
         )
-        signalling_port = next(iter(signalling.sockets)).getsockname()[1]
+        signalling_port = listener.getsockname()[1]
         entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
         port = await _open(stack, host, config.port, PORT, entry.answer, tls)
         control_port = await _open(
@@ -110,9 +114,11 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
         )
         stack.push_async_callback(empty, rooms)
         is_usual = port == (PORT if config.port is None else config.port)
+        usual = authority.usual_file(os.environ, f"{host}-{port}") if is_usual else None
+        pem = ca.cert_pem.bytes().decode()
         yield Address(
             f"{host}:{port}",
-            _certificate(ca, f"{host}-{port}" if is_usual else "", folder),
+            stack.enter_context(authority.published(pem, usual, folder, os.environ)),
             f"http://{control.HOST}:{control_port}",
         )
 
@@ -137,27 +143,20 @@ async def _open(
     return port
 
 
-def _certificate(ca: trustme.CA, usual: str, folder: Path) -> Path:
-    """The file to trust: the one of the room called `usual`, or one in `folder`."""
-    path = authority.usual_file(os.environ, usual) if usual else None
-    pem = ca.cert_pem.bytes().decode()
-    if path is not None and authority.publish(pem, path, os.environ):
-        return path
-    path = folder / "ca.pem"
-    path.write_text(pem)
-    return path
-
-
 class Lobby:
     """Where a WebSocket becomes a peer of a room."""
 
-    def __init__(self, rooms: dict[str, Room], ground: Ground, audience: Audience) -> None:
+    def __init__(
+        self, rooms: dict[str, Room], ground: Ground, audience: Audience, listener: Listener
+    ) -> None:
         self._rooms = rooms
         self._audience = audience
         self._ground = ground
+        self._listener = listener
 
     async def serve(self, socket: ServerConnection) -> None:
         """From the opening of a WebSocket to its end."""
+        self._listener.busy(socket.transport)
         request: Any = socket.request
         query = dict(parse_qsl(urlsplit(request.path).query))
         if not query.get("roomId") or not query.get("peerId") or not query.get("secret"):

@@ -4,12 +4,14 @@ that nobody here can mend.
 What the shell has of proxies, of modules in PYTHONPATH and of our settings is left out; the tests
 that are about those set them themselves.
 
-`HYPOTHESIS_PROFILE=explore` looks for new examples, at random.
+`HYPOTHESIS_PROFILE=explore` looks for new examples, at random. With ``--basetemp`` what the
+tests themselves write is in or beside that folder; TMPDIR is left to the programs under test.
 """
 
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell has what it runs in the background ignore Ctrl-C, and programs inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.option.basetemp:
+        tempfile.tempdir = str(Path(config.option.basetemp).absolute().parent)
     config.addinivalue_line("filterwarnings", SDK_IMPORTS_OLD_NAMES)
     config.addinivalue_line("markers", "browser: needs a real Chromium; see support/browser.py")
 

@@ -1763,3 +1763,34 @@ def test_connecting_needs_a_room() -> None:
             await speaker_out(avatar_dispatcher_url="http://127.0.0.1/").connect()
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("fields", [
+    {"room_id": "my room"},
+    {"credentials": AvatarCredentials("the face", TOKEN)},
+    {"credentials": AvatarCredentials("avatar", "Bearer eyJ.x.y")},
+    {"agent_participant_id": "avatar"},
+    {"character": "../ada"},
+])  # fmt: skip
+def test_what_no_meeting_can_take_is_an_error_before_anything_is_sent(
+    fields: dict[str, Any],
+) -> None:
+    with dispatcher() as (port, requests):
+        options = {"credentials": AvatarCredentials("avatar", TOKEN), "room_id": "room", **fields}
+        out = AvatarAudioOut(avatar_dispatcher_url=f"http://127.0.0.1:{port}/launch", **options)
+        with pytest.raises(AvatarError, match=r"^The face cannot be asked for: `"):
+            asyncio.run(out.connect())
+        assert requests == []
+
+
+def test_an_agent_under_the_face_s_id_is_told_when_it_attaches() -> None:
+    errors: list[AvatarError] = []
+
+    async def scene() -> None:
+        out = AvatarAudioOut(credentials=AvatarCredentials("avatar", TOKEN), on_error=errors.append)
+        meeting = MemoryRoom().peer("avatar")
+        out._set_meeting(meeting)
+        await out.aclose()
+
+    asyncio.run(scene())
+    assert ["participant_id is the one" in str(error) for error in errors] == [True]

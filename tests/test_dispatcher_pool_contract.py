@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from bounds import within
@@ -89,6 +90,61 @@ def test_a_newer_token_reaches_the_worker_that_follows(server: RedisServer | Non
             assert told["token"] == "fresh token"
             session = await scene.reach(session.session_id, lambda each: each.attempts == 2)
             assert session.epoch == 1
+
+    asyncio.run(scene())
+
+
+def test_a_renewal_names_another_agent_to_the_worker_that_lives_and_to_its_successor(
+    server: RedisServer | None,
+) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            session, hand = await scene.launched()
+            for agent in ("agent", "reborn"):
+                newer = replace(FRESH, agent_participant_id=agent)
+                again = await scene.pool.launch(newer, PATIENCE_S)
+                assert (again.session_id, again.not_applied) == (session.session_id, ())
+                assert (await hand.line())["agent_participant_id"] == agent
+            nameless = await scene.pool.launch(JOIN, PATIENCE_S)
+            assert nameless.not_applied == ()
+            assert (await hand.line())["agent_participant_id"] == "reborn"
+            hand.exits(-9)
+            told = await (await scene.hand()).take()
+            assert (told["agent_participant_id"], told["token"]) == ("reborn", "token")
+
+    asyncio.run(scene())
+
+
+def test_a_renewal_says_what_it_does_not_apply_and_the_face_stays_the_same(
+    server: RedisServer | None,
+) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            _, hand = await scene.launched()
+            newer = replace(FRESH, character="leo", metadata={"more": 1})
+            again = await scene.pool.launch(newer, PATIENCE_S)
+            assert again.not_applied == ("character", "metadata")
+            told = await hand.line()
+            assert told["token"] == "fresh token"
+            assert not {"character", "metadata"} & set(told)
+            hand.exits(-9)
+            told = await (await scene.hand()).take()
+            assert not {"character", "metadata"} & set(told)
+
+    asyncio.run(scene())
+
+
+def test_renewals_at_once_lose_no_name(server: RedisServer | None) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            _, hand = await scene.launched()
+            named = replace(JOIN, agent_participant_id="reborn")
+            await asyncio.gather(
+                *(scene.pool.launch(each, PATIENCE_S) for each in (JOIN, FRESH, named, JOIN, FRESH))
+            )
+            hand.exits(-9)
+            told = await (await scene.hand()).take()
+            assert told["agent_participant_id"] == "reborn"
 
     asyncio.run(scene())
 
@@ -324,7 +380,7 @@ def test_a_worker_that_joins_anew_says_why_and_waits_for_leave_to(
             session = await scene.reach(session.session_id, lambda each: each.reason is not None)
             assert (session.state, session.reason) == ("joining", "The room was gone.")
             hand.says("asking")
-            assert await hand.line() == {"may": "join"}
+            assert await hand.line() == {"permission": 0}
             hand.says("active")
             session = await scene.reach(session.session_id, lambda each: each.state == "active")
             assert (session.reason, session.attempts) == (None, 1)

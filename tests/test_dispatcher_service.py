@@ -105,6 +105,23 @@ def test_24_launches_of_one_face_are_one_session(service: Dispatcher) -> None:
     assert service.session(ids[0])["attempts"] == 1
 
 
+def test_a_zygote_that_is_stopped_is_killed_and_replaced(tmp_path: Path) -> None:
+    """Meanwhile it is not ready, and says so; the sessions go on."""
+    with dispatcher(tmp_path / "log", AVATAR_SLOTS="4", AVATAR_WARM="0") as running:
+        session_id = running.launched("room")
+        running.reach(session_id, "active")
+        before = running.zygote()
+        os.kill(before, signal.SIGSTOP)
+        until(lambda: running.http.get("/readyz").status_code == 503)
+        until(lambda: not alive(before))
+        until(lambda: running.http.get("/readyz").status_code == 200, PATIENCE_S)
+        assert running.zygote() != before
+        running.reach(running.launched("room-2"), "active")
+        session = running.session(session_id)
+        assert (session["state"], session["attempts"]) == ("active", 1)
+        assert "the process that forks workers does not answer any more" in running.log()
+
+
 # Ends ----------------------------------------------------------------------------------------
 
 
@@ -187,6 +204,26 @@ def test_a_worker_that_joins_its_meeting_anew_says_why(service: Dispatcher) -> N
     assert service.session(session_id)["state"] == "joining"
     session = service.reach(session_id, "active")
     assert (session["reason"], session["attempts"]) == (None, 1)
+
+
+def test_a_worker_that_read_nothing_for_a_moment_still_gets_its_permission_and_the_newest_token(
+    service: Dispatcher, tmp_path: Path
+) -> None:
+    """Its pipe was full of join requests when it asked whether it may join its meeting anew."""
+    diary = tmp_path / "diary"
+    notes = {"diary": str(diary), "fill": "5" * 15_000}
+    session_id = service.launched("signalled", metadata=notes)
+    service.reach(session_id, "active")
+    worker = service.worker(session_id)
+    os.kill(worker, signal.SIGSTOP)
+    os.kill(worker, signal.SIGUSR1)
+    for number in range(30):
+        assert service.launched("signalled", token=f"{FRESH}{number}", metadata=notes) == session_id
+    os.kill(worker, signal.SIGCONT)
+    until(lambda: len(diary.read_text().split()) == 2)
+    assert diary.read_text().split() == [TOKEN, f"{FRESH}29"]
+    session = service.reach(session_id, "active")
+    assert session["attempts"] == 1
 
 
 def test_a_face_that_goes_just_when_it_is_asked_for_comes_back(service: Dispatcher) -> None:

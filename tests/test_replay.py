@@ -218,7 +218,7 @@ def test_a_recording_does_not_choose_code(ada, tmp_path, capsys):
     assert (status, out) == (2, "")
     assert "if you trust it" in err
     trusted = Settings(renderer="os:system")
-    assert settings_of(Reader(other).header, trusted).renderer == "os:system"
+    assert settings_of(Reader(other).header, trusted, tmp_path).renderer == "os:system"
 
 
 class FailsLater(CountingRenderer):

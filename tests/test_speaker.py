@@ -25,6 +25,7 @@ from agent_side.speaker import (
     RESEND_GAP_S,
     RESEND_MAX_S,
     RESEND_S,
+    REST_S,
     STOCK_PATIENCE_S,
     STRAY_S,
     WINDOW_S,
@@ -1113,6 +1114,16 @@ def test_the_rest_of_a_turn_that_was_given_up_is_no_new_turn(closed_by: str) -> 
         line.interrupt()
     line.speaker.end(line.now)
     assert line.speaker.current_turn == 1
+    line.say(RATE)
+    assert line.speaker.current_turn == 2
+
+
+def test_a_turn_that_was_given_up_and_never_ended_does_not_take_the_next_with_it() -> None:
+    """Its synthesizer failed, and the framework sends no end then."""
+    line = Line()
+    line.speaker.attached(line.now)
+    line.say(RATE, end=False)
+    line.wait(WORKER_PATIENCE_S + 1 + REST_S)
     line.say(RATE)
     assert line.speaker.current_turn == 2
 

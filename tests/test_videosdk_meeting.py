@@ -30,7 +30,8 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
 from worker import logs, parking, sdk
-from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
+from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
+from worker.logs import hash_of
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meetings import videosdk as adapter
@@ -443,6 +444,38 @@ def test_whatever_refuses_the_worker_is_named_without_the_token(
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize(("changes", "final"), [
+    ({"status": 400}, True),
+    ({"status": 401}, True),
+    ({"status": 404}, True),
+    ({"status": 408}, False),
+    ({"status": 429}, False),
+    ({"status": 500}, False),
+    ({"status": 503}, False),
+    ({"refuse_socket": 404}, True),
+    ({"refuse_socket": 429}, False),
+    ({"refuse_socket": 502}, False),
+    ({"refuse": {"join"}}, False),
+])  # fmt: skip
+def test_what_the_meeting_refuses_for_good_is_not_tried_again(
+    changes: dict[str, Any], final: bool, certificate: Certificate
+) -> None:
+    """A worker that ends with Refused has no successor, and its reason is the session's."""
+
+    async def scene() -> None:
+        room = Signalling()
+        for name, value in changes.items():
+            setattr(room, name, value)
+        async with room.running(certificate):
+            meeting = worker_in(room)
+            with pytest.raises(JoinError) as failure:
+                await join(meeting)
+            assert isinstance(failure.value, Refused) == final
+            await meeting.leave()
+
+    asyncio.run(scene())
+
+
 @asynchronous
 async def test_a_server_that_is_not_there_is_named(unused_port: int) -> None:
     info = JoinInfo("room", TOKEN, "face", f"127.0.0.1:{unused_port}")
@@ -793,6 +826,7 @@ async def test_neither_token_nor_payload_is_logged(
     async with joined(certificate) as (_, meeting):
         await meeting.send(StreamEnded(1.5, interrupted=False))
     text = caplog.text + "".join(record.getMessage() for record in caplog.records)
-    assert "joined room as face" in text
+    assert f"joined meeting {hash_of('room')} as face" in text
+    assert f"left meeting {hash_of('room')};" in text
     assert TOKEN not in text
     assert "stream_ended" not in text

@@ -71,7 +71,7 @@ class Worker:
 
     def says(self) -> dict[str, Any]:
         """What it says next of its state."""
-        while (said := self.says_anything())["state"] == "counters":
+        while (said := self.says_anything())["state"] in ("counters", "heard"):
             pass
         return said
 
@@ -98,9 +98,9 @@ def line() -> Iterator[Line]:
 
 
 IDLE = {"state": "idle"}
-JOINING = {"state": "joining"}
+JOINING = {"state": "joining", "within_s": 20.0}
 ACTIVE = {"state": "active"}
-ASKING = {"state": "asking"}
+ASKING = {"state": "asking", "serial": 1}
 LOST = {"state": "rejoining", "reason": "The room was gone for a while."}
 
 
@@ -159,11 +159,12 @@ def test_a_worker_comes_back_with_the_newest_join_request(line: Line, tmp_path: 
     fresh = replace(request, token="fresh")
     worker = line.fork(1)
     assert worker.says() == IDLE
-    lines = [request.to_json(), "nonsense", fresh.to_json(), ""]
+    renewal = json.dumps({**json.loads(fresh.to_json()), "renewal": 1})
+    lines = [request.to_json(), "nonsense", renewal, ""]
     worker.leash.sendall("\n".join(lines).encode())
     assert [worker.says() for _ in range(4)] == [JOINING, ACTIVE, LOST, ASKING]
     assert diary.read_text().split() == [TOKEN]
-    worker.leash.sendall(b'\n{"may": "join"}\n')
+    worker.leash.sendall(b'\n{"permission": 1}\n')
     assert worker.says() == ACTIVE
     assert diary.read_text().split() == [TOKEN, "fresh"]
     worker.close()

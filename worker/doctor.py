@@ -12,15 +12,16 @@ import os
 import platform
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from avatar_runtime.cpus import cpus
+from avatar_runtime.texts import tidied
 from avatar_runtime.variables import doubts
 from worker.arguments import Parser
 from worker.errors import AvatarError
@@ -64,17 +65,25 @@ COMPARE: Final[dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]]] = 
 }
 
 
+PROBE: Final = bytes(4096)
+"""What is written to find out whether a folder takes a file: some bytes, as a disk may be full."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found: a fact and, where something is missing, what to do about it."""
+    """What one check found: a fact and, where something is missing, what to do about it.
+
+    What a face does not need is `auxiliary`: without it the service is degraded and works.
+    """
 
     fact: str
     remedy: str = ""
+    auxiliary: bool = False
 
     def __str__(self) -> str:
-        if self.remedy:
-            return f"missing  {self.fact}; {self.remedy}"
-        return f"ok       {self.fact}"
+        if not self.remedy:
+            return f"ok       {self.fact}"
+        return f"{'degraded' if self.auxiliary else 'missing '} {self.fact}; {self.remedy}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     missing = 0
     for finding in findings():
-        missing += bool(finding.remedy)
+        missing += bool(finding.remedy) and not finding.auxiliary
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
     if missing:
@@ -105,6 +114,9 @@ def findings() -> Iterator[Finding]:
     yield from _characters()
     yield from _environment()
     yield from _settings_and_face()
+    yield _temporary_folder()
+    yield _shared_memory()
+    yield from _recordings()
     usable = cpus()
     yield Finding(f"{usable}, so {usable.slots} slots where AVATAR_SLOTS does not say")
 
@@ -234,22 +246,26 @@ def _face(settings: Settings) -> Finding:
 
 def _characters() -> Iterator[Finding]:
     """The faces that ship with the character renderer, and an operator's own."""
-    folders = files("worker.characters").iterdir()
-    names = sorted(each.name for each in folders if each.joinpath("manifest.json").is_file())
-    if names:
-        yield Finding(f"characters: {', '.join(names)}")
+    own = tidied(os.environ).get("AVATAR_CHARACTERS", "")
+    try:
+        from worker.characters.folder import characters_in, names
+        from worker.characters.source import expanded
+
+        shipped = names()
+        place = expanded(own)
+    except (ImportError, AvatarError) as error:
+        yield Finding(f"characters cannot be looked for ({_line(error)})", "see above")
+        return
+    if shipped:
+        yield Finding(f"characters: {', '.join(shipped)}")
     else:
         yield Finding("no character came with the package", "install it anew")
-    own = os.environ.get("AVATAR_CHARACTERS")
     if not own:
         return
-    place = Path(own)
     if not place.is_dir():
         yield Finding(f"AVATAR_CHARACTERS is {own!r}, no folder", "make it or unset that variable")
         return
-    found = {each.parent.name for each in place.glob("*/manifest.json")}
-    found |= {each.stem for each in place.glob("*.zip")}
-    told = ", ".join(sorted(found)) or "none; put folders or .zip files there"
+    told = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
     yield Finding(f"characters in {own}: {told}")
 
 
@@ -308,6 +324,51 @@ def _settings_and_face() -> Iterator[Finding]:
         f"{settings.width}x{settings.height}"
     )
     yield _face(settings)
+
+
+def _temporary_folder() -> Finding:
+    try:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(PROBE)
+    except OSError as error:
+        return Finding(
+            f"no temporary folder takes a file ({error.strerror or error})",
+            "name one in TMPDIR; only `avatar serve --local` uses it, for its certificate",
+            auxiliary=True,
+        )
+    return Finding(f"temporary folder {tempfile.gettempdir()}")
+
+
+def _shared_memory() -> Finding:
+    """What workers count their metrics in; see dispatcher/shared_numbers.py."""
+    try:
+        descriptor = os.memfd_create("avatar-doctor")
+    except (OSError, AttributeError) as error:
+        return Finding(
+            f"no shared memory for the workers' metrics ({_line(error)})",
+            "run a Linux and a Python with memfd_create; faces work without metrics",
+            auxiliary=True,
+        )
+    os.close(descriptor)
+    return Finding("shared memory for the workers' metrics")
+
+
+def _recordings() -> Iterator[Finding]:
+    folder = os.environ.get("AVATAR_RECORD")
+    if not folder:
+        return
+    try:
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(PROBE)
+    except OSError as error:
+        yield Finding(
+            f"AVATAR_RECORD is {folder!r}, which takes no file ({error.strerror or error})",
+            "name a folder that can be written, or unset it; sessions are not recorded until then",
+            auxiliary=True,
+        )
+        return
+    yield Finding(f"recordings go to {folder}")
 
 
 def _line(error: BaseException) -> str:

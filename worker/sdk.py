@@ -56,6 +56,9 @@ transports are closed after that."""
 TOKEN_REFUSED: Final = (401, 403)
 """HTTP's words for a token that will not do."""
 
+PASSING: Final = (408, 425, 429)
+"""Answers that blame the client and that change when it waits."""
+
 DEAD: Final = frozenset({"closing", "closed", "failed"})
 """States from which neither a transport nor a data channel comes back."""
 
@@ -89,6 +92,8 @@ class Inside:
         self._paths = {"send": Path(), "recv": Path()}
         self.refusal: str | None = None
         """Why the signalling connection could not be opened, if that was it."""
+        self.refused = False
+        """Trying to open it again is of no use."""
 
     async def join(self, config: object) -> None:
         """The SDK's own join, with `config` instead of its blocking request for one.
@@ -110,6 +115,9 @@ class Inside:
                 return await connect(url, **{**options, **keepalive})
             except (OSError, ImportError, WebSocketException) as error:
                 self.refusal = _why_not_connected(error)
+                self.refused = isinstance(error, InvalidStatus) and is_final(
+                    error.response.status_code
+                )
                 raise
 
         names = {"get_server_config": lambda *_: config, "connect": watched_connect}
@@ -291,9 +299,12 @@ def _no_config(error: Exception, host: str) -> JoinError:
                 f"{host} refused the token (HTTP {code}); "
                 "send a fresh one that allows to join this meeting."
             )
-        return JoinError(
-            f"{host} answered HTTP {code} to the join; check the meeting's id, or try later."
-        )
+        if is_final(code):
+            return Refused(
+                f"{host} refused to let anybody join this meeting (HTTP {code}); "
+                "check that the room exists and that the token is for it."
+            )
+        return JoinError(f"{host} answered HTTP {code} to the join; try again later.")
     if isinstance(cause, RequestException) and not isinstance(cause, InvalidJSONError):
         return JoinError(
             f"{host} cannot be reached ({type(cause).__name__}); "
@@ -327,6 +338,11 @@ def _on_the_way(cause: object) -> str:
     return (
         "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file that is not there; correct or unset it"
     )
+
+
+def is_final(code: int) -> bool:
+    """Whether an HTTP status says that the same request will never be granted."""
+    return 400 <= code < 500 and code not in PASSING
 
 
 def _why_not_connected(error: Exception) -> str:

@@ -73,6 +73,7 @@ class Session:
         self._renderer = renderer
         self._settings = settings
         self._agent_id = agent_id
+        self._attendance: Attendance | None = None
         self._measures = measures or Measures(Metrics())
         self._speech = Speech()
         self._playout = Playout(renderer.idle())
@@ -144,6 +145,17 @@ class Session:
         else:
             self._leave_by = clock.now()
 
+    def name_agent(self, agent_id: str) -> None:
+        """A renewed join request names the agent: from now on, only that participant is obeyed."""
+        now = clock.now()
+        self._agent_id = agent_id
+        self._conversation.name(agent_id, now)
+        if self._attendance is not None:
+            self._attendance.name(agent_id, now)
+        self._cut_the_dead(now)
+        self._collect(now)
+        self._work_changed.set()
+
     async def _join(self) -> bool:
         """False where `finish` was called first."""
         if self._leave_by is not None:
@@ -161,6 +173,7 @@ class Session:
     async def _converse(self, thread: ThreadPoolExecutor) -> None:
         failure: BaseException | None = None
         attendance = Attendance(self._settings, self._agent_id, clock.now())
+        self._attendance = attendance
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [

@@ -80,6 +80,15 @@ class Program:
         with self.log_path.open("ab") as log:
             self._process = self.host.start(log, *self._command, **self._environment)
 
+    def runs_from(self, tree: Path | None) -> None:
+        """From the next start on, its code is that of this `tree`; None stands for our own."""
+        ours = self._environment["PYTHONPATH"].split(os.pathsep)[-2:]
+        places = ours if tree is None else [str(tree), *ours]
+        self._environment["PYTHONPATH"] = os.pathsep.join(places)
+
+    def stop(self) -> None:
+        self.signal(signal.SIGTERM)
+
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
@@ -121,7 +130,7 @@ class Cluster:
 
     def __init__(self, machines: list[Host], room: LocalRoom, folder: Path) -> None:
         self.hosts = machines
-        self._folder = folder
+        self.folder = folder
         first, second, third = machines
         self._settings = environ(
             AVATAR_AUTH="none",
@@ -147,9 +156,11 @@ class Cluster:
     def programs(self) -> list[Program]:
         return [self.redis, *self.dispatchers, *self.nodes]
 
-    def succeed(self, old: Node) -> None:
-        """Start a node on the same host, which has the other's place here from now on."""
+    def succeed(self, old: Node, tree: Path | None = None) -> None:
+        """Start a node on the same host, which has the other's place here from now on; of the
+        version in that `tree`, if one is given."""
         new = self._node(old.host)
+        new.runs_from(tree)
         self.nodes[self.nodes.index(old)] = new
         new.start()
 
@@ -158,11 +169,11 @@ class Cluster:
         command = (sys.executable, "-P", "-m", "dispatcher.node")
         name = f"node-{number}"
         settings = {**self._settings, "AVATAR_NODE_NAME": name}
-        return Node(host, name, self._folder, *command, **settings)
+        return Node(host, name, self.folder, *command, **settings)
 
     def _dispatcher(self, host: Host, name: str) -> Dispatcher:
         command = (sys.executable, "-P", "-m", "dispatcher")
-        return Dispatcher(host, f"dispatcher-{name}", self._folder, *command, **self._settings)
+        return Dispatcher(host, f"dispatcher-{name}", self.folder, *command, **self._settings)
 
     def start(self) -> None:
         """Start what does not run."""

@@ -5,8 +5,8 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,12 +129,23 @@ class Dispatcher:
         return self.process.wait(PATIENCE_S)
 
 
-@contextmanager
-def dispatcher(log: Path, *arguments: str, **settings: str) -> Iterator[Dispatcher]:
+def dispatcher(log: Path, *arguments: str, **settings: str) -> AbstractContextManager[Dispatcher]:
     """One that is ready; whatever the test leaves of it ends."""
+    return _started(log, [], arguments, settings)
+
+
+def dispatcher_of_few_files(log: Path, most: int) -> AbstractContextManager[Dispatcher]:
+    """One that can open so many files at most, as under ``ulimit -n``."""
+    return _started(log, ["prlimit", f"--nofile={most}"], (), {})
+
+
+@contextmanager
+def _started(
+    log: Path, before: Sequence[str], arguments: Sequence[str], settings: Mapping[str, str]
+) -> Iterator[Dispatcher]:
     with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            command("dispatcher", *arguments),
+            [*before, *command("dispatcher", *arguments)],
             env=environ(**settings),
             stderr=file,
             stdout=printed,
