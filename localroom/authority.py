@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-logger = logging.getLogger("localroom")
+logger = logging.getLogger("avatar.localroom.authority")
 
 NAME: Final = "ca.pem"
 

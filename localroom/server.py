@@ -31,7 +31,7 @@ from localroom.relay import needed, relay
 from localroom.room import Room, empty
 from localroom.web import Web
 
-logger = logging.getLogger("localroom")
+logger = logging.getLogger("avatar.localroom.server")
 
 PORT: Final = 8092
 CONTROL_PORT: Final = 8093

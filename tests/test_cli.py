@@ -18,7 +18,7 @@ def avatar(*arguments: object, **environ: str) -> subprocess.CompletedProcess[st
         env=os.environ | PLACES | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 
