@@ -24,6 +24,7 @@ def make_admin(
     drain: Callable[[], None],
     metrics: Callable[[], Awaitable[bytes]],
     hosts: Sequence[str] = ("*",),
+    degraded: Callable[[], Sequence[str]] = tuple,
 ) -> Front:
     """The admin's routes, for those who ask under one of the names `hosts`.
 
@@ -31,6 +32,7 @@ def make_admin(
       hears it: who is not ready gets no new work, and Kubernetes removes him first.
     - `drain` begins what a first SIGTERM begins; calling it again changes nothing.
     - `metrics` are those of the whole machine, as Prometheus reads them.
+    - `degraded` says what fails beside the faces, a sentence each; who is ready stays so.
     """
     started = False
 
@@ -39,7 +41,7 @@ def make_admin(
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        return _state("ready", readiness())
+        return _state("ready", readiness(), degraded())
 
     async def startupz(_: Request) -> Response:
         """Whether it has been ready once."""
@@ -71,5 +73,7 @@ def make_admin(
     return Front(app, hosts)
 
 
-def _state(state: str, missing: str) -> Response:
-    return error(503, missing, RETRY_AFTER) if missing else JSONResponse({"status": state})
+def _state(state: str, missing: str, degraded: Sequence[str] = ()) -> Response:
+    if missing:
+        return error(503, missing, RETRY_AFTER)
+    return JSONResponse({"status": state, **({"degraded": [*degraded]} if degraded else {})})

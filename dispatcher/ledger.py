@@ -411,6 +411,13 @@ class Ledger:
         counted = _mapping(await self._store.call("slots"))
         return {state: whole(number, state) for state, number in counted.items()}
 
+    async def nodes(self) -> Mapping[str, int]:
+        """How many nodes live by what they can do: ``able`` to serve, as they have slots that are
+        idle or in use; ``unable``, with none of either; ``draining``. ``none`` is 1 where no node
+        lives."""
+        counted = _mapping(await self._store.call("nodes"))
+        return {fact: whole(number, fact) for fact, number in counted.items()}
+
     async def reap(self) -> list[Reaped]:
         """Move what has lost its node, each 0.5 s, by every dispatcher; each is moved by one.
 

@@ -1,7 +1,9 @@
 """Listening: a socket, and uvicorn on it, for the routes and for the admin's."""
 
 import contextlib
+import errno
 import gc
+import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -11,6 +13,8 @@ from starlette.types import ASGIApp
 
 from dispatcher.connections import Impatient
 from dispatcher.errors import SettingsError
+
+logger = logging.getLogger("avatar.dispatcher")
 
 CLOSE_S: Final = 5
 """How long answers that were begun may take when the server is told to stop."""
@@ -58,11 +62,17 @@ def settle() -> None:
 
 
 def listen(
-    host: str, port: int, advice: str, may: Callable[[str], None] = lambda _: None
+    host: str,
+    port: int,
+    advice: str,
+    may: Callable[[str], None] = lambda _: None,
+    *,
+    or_free: bool = False,
 ) -> socket.socket:
     """A socket that listens. Raises SettingsError, with the `advice` what to choose instead.
 
     `may` is asked about the resolved address before anybody can reach it, and raises its own.
+    With `or_free`, a port that is taken is no error: another one is used, and that is said.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -78,6 +88,9 @@ def listen(
             listener.close()
             raise
     except OSError as error:
+        if or_free and error.errno == errno.EADDRINUSE:
+            logger.warning("port %d is taken; using another one, see below", port)
+            return listen(host, 0, advice, may)
         raise SettingsError(
             f"Nothing can listen on {host}, port {port}: {error.strerror}; {advice}."
         ) from error

@@ -6,12 +6,12 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple, Self
 
+from avatar_runtime.programs import command
 from dispatcher.errors import NodeError, SettingsError
 from dispatcher.outbox import AGAIN_S, Outbox
 from dispatcher.settings import without_secrets
@@ -45,7 +45,8 @@ logger = logging.getLogger("avatar.dispatcher.workers")
 class Report(NamedTuple):
     """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
     has lost its meeting and joins it anew, ``asking`` whether it may, ``counters`` with all that
-    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out.
+    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out; ``degraded``
+    with the `part` that has failed beside the face, and ``restored`` when that works again.
 
     The last is ``gone``, which is said for it, with the `status` it has exited with; None
     where nobody knows. `serial` counts the questions of ``asking``. `within_s` is how long the
@@ -60,6 +61,7 @@ class Report(NamedTuple):
     serial: int = 0
     within_s: float | None = None
     heard: tuple[int, int] = NOTHING_HEARD
+    part: str = ""
 
 
 class Zygote:
@@ -87,7 +89,7 @@ class Zygote:
             try:
                 # In a session of its own, Ctrl-C reaches the dispatcher alone, which ends it all.
                 process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-P", "-m", PROGRAM, str(memory_mb)),
+                    *command(PROGRAM, str(memory_mb)),
                     stdin=theirs.fileno(),
                     stdout=asyncio.subprocess.DEVNULL,
                     env={**without_secrets(os.environ), **environment},
@@ -128,9 +130,11 @@ class Zygote:
         finally:
             ending.cancel()
 
-    def fork(self, number: int, channel: socket.socket) -> None:
-        """Ask for a worker at the other end of `channel`. Raises OSError."""
-        socket.send_fds(self._line, [f"fork {number}".encode()], [channel.fileno()])
+    def fork(self, number: int, channel: socket.socket, block: int | None) -> None:
+        """Ask for a worker at the other end of `channel`, which counts in the shared memory of
+        `block` where there is one. Raises OSError."""
+        descriptors = [channel.fileno(), *([] if block is None else [block])]
+        socket.send_fds(self._line, [f"fork {number}".encode()], descriptors)
 
     def signal(self, number: int, what: signal.Signals) -> None:
         """SIGTERM or SIGKILL for a worker; nothing happens where it is gone already."""
@@ -310,6 +314,7 @@ def _parse(line: bytes) -> Report | None:
             serial=int(said.get("serial", 0)),
             within_s=_within(said.get("within_s")),
             heard=(int(heard.get("renewal", -1)), int(heard.get("permission", -1))),
+            part=str(said.get("part", "")),
         )
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None

@@ -1,7 +1,10 @@
 """All of it together: certificates, the entry, the signalling, the rooms, the control."""
 
 import asyncio
+import errno
 import ipaddress
+import logging
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,17 +18,23 @@ from vsaiortc.rtcdtlstransport import RTCCertificate
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from localroom import control
+from localroom import authority, control
 from localroom.audience import Audience, gathered
 from localroom.control import Control
 from localroom.entry import Entry
 from localroom.faults import Chaos, Faults
-from localroom.http import endpoint
+from localroom.http import Answer, endpoint
 from localroom.peer import Ground, Peer
 from localroom.protoo import SUBPROTOCOL, Channel
 from localroom.relay import needed, relay
 from localroom.room import Room, empty
 from localroom.web import Web
+
+logger = logging.getLogger("localroom")
+
+PORT: Final = 8092
+CONTROL_PORT: Final = 8093
+"""The usual ports, beside those of the dispatcher and the node."""
 
 CLOSE_S: Final = 1.0
 """How long a socket's closing waits for the other side's goodbye."""
@@ -35,12 +44,12 @@ CLOSE_S: Final = 1.0
 class Config:
     """Where the room is: an IPv4 address, and the port that participants are given.
 
-    A port of 0 is any that is free.
+    A port of 0 is any that is free; None is the usual one, or any where that is taken.
     """
 
     host: str = "127.0.0.1"
-    port: int = 0
-    control_port: int = 0
+    port: int | None = None
+    control_port: int | None = None
     relay: bool = False
     """Offer a TURN relay even where it is not needed."""
     faults: Faults = field(default_factory=Faults)
@@ -56,8 +65,11 @@ class Address:
 
 
 @asynccontextmanager
-async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
-    """The room's servers, on this event loop; `folder` gets the certificate to trust.
+async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]:
+    """The room's servers, on this event loop.
+
+    The certificate to trust is in the file where a room on this port has it each time, and in
+    `folder` where the port is any or that file cannot be written.
 
     Raises OSError and ValueError where there is no such address to listen on.
     """
@@ -66,8 +78,6 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
         raise ValueError("a room has one address, so that its peers know where to send; name it")
     host = str(address)
     ca = trustme.CA()
-    ca_path = folder / "ca.pem"
-    ca.cert_pem.write_to_path(str(ca_path))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(host).configure_cert(tls)
 
@@ -94,12 +104,39 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
         )
         signalling_port = next(iter(signalling.sockets)).getsockname()[1]
         entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
-        port = await stack.enter_async_context(endpoint(host, config.port, entry.answer, tls))
-        control_port = await stack.enter_async_context(
-            endpoint(control.HOST, config.control_port, web.answer)
+        port = await _open(stack, host, config.port, PORT, entry.answer, tls)
+        control_port = await _open(
+            stack, control.HOST, config.control_port, CONTROL_PORT, web.answer
         )
         stack.push_async_callback(empty, rooms)
-        yield Address(f"{host}:{port}", ca_path, f"http://{control.HOST}:{control_port}")
+        is_usual = port == (PORT if config.port is None else config.port)
+        usual = authority.usual_file(os.environ, f"{host}-{port}") if is_usual else None
+        pem = ca.cert_pem.bytes().decode()
+        yield Address(
+            f"{host}:{port}",
+            stack.enter_context(authority.published(pem, usual, folder, os.environ)),
+            f"http://{control.HOST}:{control_port}",
+        )
+
+
+async def _open(
+    stack: AsyncExitStack,
+    host: str,
+    wanted: int | None,
+    usual: int,
+    answer: Answer,
+    tls: ssl.SSLContext | None = None,
+) -> int:
+    """The port on which requests are answered until the stack ends. Raises OSError."""
+    port = usual if wanted is None else wanted
+    try:
+        return await stack.enter_async_context(endpoint(host, port, answer, tls))
+    except OSError as error:
+        if wanted is not None or error.errno != errno.EADDRINUSE:
+            raise
+    port = await stack.enter_async_context(endpoint(host, 0, answer, tls))
+    logger.warning("port %d is taken, perhaps by another room; this one uses %d", usual, port)
+    return port
 
 
 class Lobby:

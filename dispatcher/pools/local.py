@@ -74,11 +74,13 @@ class LocalPool:
     ) -> Session:
         live = self._live.get((join.room_name, join.participant_id or ""))
         with tracing.step("claim", backend=NAME), metrics.CLAIM[NAME].time():
+            known = live is not None
             not_applied: tuple[str, ...] = ()
             if live is None:
                 live = self._begin(join, owner, traceparent)
             else:
                 not_applied = live.serving.renew(join)
+        logs.about(live.session)
         live.waiting += 1
         try:
             with tracing.step("ack", session_id=live.session.session_id):
@@ -91,6 +93,13 @@ class LocalPool:
         finally:
             live.waiting -= 1
         if live.serving.taken:
+            logs.about(live.session)
+            logger.info(
+                "session %s was %s, in slot %s",
+                live.session.session_id,
+                "renewed" if known else "launched",
+                live.session.slot,
+            )
             return replace(live.session, not_applied=not_applied)
         if live.serving.refused:
             raise Refused(

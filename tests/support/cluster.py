@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from dispatching import environ
 from hosts import Host, hosts
 from hosts import why_not as hosts_why_not
 from processes import until
+from redis_server import program as redis_program
 
 from localroom.launch import LocalRoom
 
@@ -48,8 +48,6 @@ EMPTY_REDIS: Final = ("--save", "", "--appendonly", "no", "--protected-mode", "n
 
 def why_not() -> str:
     """Why there can be no cluster on this machine; nothing where there can."""
-    if shutil.which("redis-server") is None:
-        return "redis-server is not installed (Debian: redis-server)"
     return hosts_why_not()
 
 
@@ -139,7 +137,7 @@ class Cluster:
         )
         where = ("--bind", first.address, "--port", str(REDIS_PORT), "--dir", str(folder))
         self.redis = Program(
-            first, "redis", folder, "redis-server", *where, *EMPTY_REDIS, PATH=os.environ["PATH"]
+            first, "redis", folder, redis_program(), *where, *EMPTY_REDIS, PATH=os.environ["PATH"]
         )
         self.dispatchers = [self._dispatcher(first, "A"), self._dispatcher(second, "B")]
         self._numbers = count(1)

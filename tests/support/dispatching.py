@@ -5,7 +5,6 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 import httpx
 from processes import alive, descendants, parent, shown, until
 
+from avatar_runtime.programs import command
+
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 QUICK = {
     "AVATAR_RENDERER": "plain_renderer:create",
@@ -50,7 +51,7 @@ class Dispatcher:
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
         alone = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=found[1], timeout=10.0, limits=alone)
+        self.http = httpx.Client(base_url=found[1], timeout=30.0, limits=alone)
 
     def admin(self) -> str:
         """Where its admin's port is."""
@@ -133,7 +134,7 @@ def dispatcher(log: Path, *arguments: str, **settings: str) -> Iterator[Dispatch
     """One that is ready; whatever the test leaves of it ends."""
     with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dispatcher", *arguments],
+            command("dispatcher", *arguments),
             env=environ(**settings),
             stderr=file,
             stdout=printed,

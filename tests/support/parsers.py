@@ -18,12 +18,12 @@ from typing import Any, Final, NamedTuple
 
 from recorded import CountingRenderer
 
-from agent_side.join import JoinInfo
+from agent_side.join import LENGTHS, JoinInfo
 from agent_side.wire import MAX_PAYLOAD, decode, encode
 from dispatcher.auth import Gate
 from dispatcher.errors import BadRequest, Forbidden, Unauthorized
 from dispatcher.ledger import End, Handed, NodeLedger, Renew, Serve, expiry_of
-from dispatcher.request import LENGTHS, participant_of, read_launch
+from dispatcher.request import participant_of, read_launch
 from dispatcher.seal import Seal
 from dispatcher.settings import Settings as DispatcherSettings
 from dispatcher.workers import _parse as parse_report
