@@ -14,7 +14,7 @@ from agent_side.join import JoinInfo
 from dispatcher.errors import Conflict, Full, Refused, TooMany
 
 JOIN = JoinInfo("room", "token", "face")
-FRESH = JoinInfo("room", "fresh token", "face")
+FRESH = JoinInfo("room", "fresh-token", "face")
 
 
 @pytest.fixture(scope="module", params=["local", "redis"])
@@ -71,7 +71,7 @@ def test_the_same_face_again_is_the_same_session_and_its_worker_hears(
             again = await scene.pool.launch(FRESH, PATIENCE_S)
             assert again.session_id == session.session_id
             told = await hand.line()
-            assert told["token"] == "fresh token"
+            assert told["token"] == "fresh-token"
             assert told["assignment"]["session_id"] == session.session_id
             assert scene.troupe.hired.empty()
 
@@ -87,7 +87,7 @@ def test_a_newer_token_reaches_the_worker_that_follows(server: RedisServer | Non
             hand.exits(-9)
             second = await scene.hand()
             told = await second.take()
-            assert told["token"] == "fresh token"
+            assert told["token"] == "fresh-token"
             session = await scene.reach(session.session_id, lambda each: each.attempts == 2)
             assert session.epoch == 1
 
@@ -125,7 +125,7 @@ def test_a_renewal_says_what_it_does_not_apply_and_the_face_stays_the_same(
             again = await scene.pool.launch(newer, PATIENCE_S)
             assert again.not_applied == ("character", "metadata")
             told = await hand.line()
-            assert told["token"] == "fresh token"
+            assert told["token"] == "fresh-token"
             assert not {"character", "metadata"} & set(told)
             hand.exits(-9)
             told = await (await scene.hand()).take()
@@ -380,7 +380,7 @@ def test_a_worker_that_joins_anew_says_why_and_waits_for_leave_to(
             session = await scene.reach(session.session_id, lambda each: each.reason is not None)
             assert (session.state, session.reason) == ("joining", "The room was gone.")
             hand.says("asking")
-            assert await hand.line() == {"may": "join"}
+            assert await hand.line() == {"permission": 0}
             hand.says("active")
             session = await scene.reach(session.session_id, lambda each: each.state == "active")
             assert (session.reason, session.attempts) == (None, 1)
