@@ -631,7 +631,7 @@ def server() -> Iterator[RedisServer]:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy for a second is no Redis that does not answer."""
-    monkeypatch.setattr(store, "STORE_S", 60.0)
+    monkeypatch.setattr(store, "STORE_S", 5.0)
 
 
 def explore(world: type[World], server: RedisServer, examples: int) -> None:
