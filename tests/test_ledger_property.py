@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 HOSTS, SLOTS = 3, 2
 ROOMS = st.sampled_from(["kitchen", "cellar", "attic"])
-PARTICIPANTS = st.sampled_from(["face", "other face"])
+PARTICIPANTS = st.sampled_from(["face", "other-face"])
 OWNERS = st.sampled_from(["", "thrifty"])
 CAP = 2
 """Of the thrifty owner."""
