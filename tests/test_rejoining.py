@@ -229,8 +229,7 @@ class Scene:
         self.running = asyncio.create_task(self.session.run())
 
     async def end(self) -> str:
-        self.session.finish()
-        self.session.finish()
+        self.session.leave()
         return await self.running
 
 
