@@ -1,12 +1,16 @@
 # Each target sets up what it needs: a virtual environment in .venv, from pyproject.toml.
 
+# What a folder of somebody else's has in it, such as a worker.py, is nothing for what is made here.
+unexport PYTHONPATH
+
 PYTHON ?= python3
 BIN := .venv/bin
 BENCH := PYTHONPATH=tests/support:benchmarks:. $(BIN)/python
 INTEROP := .venv-interop
 AUDIT := .venv-audit
+# One more than there are CPUs for us: many tests wait.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)' 2>/dev/null || echo auto)
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
-REDIS := $(shell command -v redis-server)
 
 .PHONY: demo test lint bench bench-lipsync bench-claims interop matrix chaos soak sizing fuzz audit
 .PHONY: lock browser services clean
@@ -14,15 +18,16 @@ REDIS := $(shell command -v redis-server)
 demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
 
-test: lint  ## everything that has to hold; without Chromium or Redis, all but what needs them
-	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) $(if $(REDIS),,AVATAR_NO_REDIS=1) \
-		$(BIN)/python -m pytest -n auto --dist worksteal
+test: lint  ## everything that has to hold; SCRATCH=folder for what tests write, else in TMPDIR
+	$(if $(SCRATCH),mkdir -p $(SCRATCH))
+	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) \
+		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(SCRATCH),--basetemp=$(SCRATCH)/tests)
 
 browser:  ## Chromium for the tests, on Debian and as root
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends chromium
 
-services:  ## Redis, promtool and iptables for the tests, on Debian and as root; starts none of them
+services:  ## promtool, iptables and the Redis of Debian, as root; starts none of them
 	apt-get update -qq
 	apt-get install -y -qq --no-install-recommends redis-server prometheus iptables iproute2 openssl
 
@@ -33,8 +38,10 @@ lint: .venv/installed
 	$(BIN)/mypy --config-file= --strict --warn-unreachable --ignore-missing-imports --no-warn-unused-ignores \
 		--no-warn-return-any --allow-untyped-decorators --explicit-package-bases benchmarks/art benchmarks/lipsync
 
-bench: .venv/installed  ## drawing; latencies of the design, of a launch, at a viewer; five minutes
+bench: .venv/installed  ## all that is speed: drawing, latencies, a flood; five minutes
 	$(BENCH) benchmarks/drawing.py
+	$(BENCH) benchmarks/overhead.py out
+	$(BENCH) benchmarks/flood.py out
 	$(BENCH) benchmarks/latency.py out
 	$(BENCH) benchmarks/launch.py out
 	$(BENCH) benchmarks/at_viewer.py out

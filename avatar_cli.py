@@ -5,6 +5,10 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final, NamedTuple
 
+from avatar_runtime.console import guarded
+from avatar_runtime.programs import command
+from avatar_runtime.variables import doubts
+
 
 class Command(NamedTuple):
     """A subcommand: the module that is its program, and one line about it."""
@@ -16,6 +20,8 @@ class Command(NamedTuple):
 COMMANDS: Final = {
     "serve": Command("dispatcher", "take join requests over HTTP and keep a face in each meeting"),
     "node": Command("dispatcher.node", "serve this machine's share of many machines' sessions"),
+    "worker": Command("worker", "be one face in one meeting, asked for on standard input"),
+    "room": Command("localroom", "stand in for VideoSDK's servers on this machine"),
     "speak": Command("worker.speak", "film a face that speaks what a sound file says"),
     "replay": Command("worker.replay", "film a recorded session anew, or say what happened in it"),
     "character": Command(
@@ -24,10 +30,20 @@ COMMANDS: Final = {
     "doctor": Command("worker.doctor", "say what is installed, what is missing and what to do"),
 }
 
+LOGGING: Final = frozenset({"serve", "node", "worker", "doctor"})
+"""Those that say by themselves which variables of the environment have no effect."""
+
+LOCAL: Final = "starting a room, the dispatcher and its workers; this takes some seconds"
+
 REFUSED: Final = 2
 
 
 def main() -> int:
+    """The command, in the common runner; returns its exit status."""
+    return guarded("avatar", _main)
+
+
+def _main() -> int:
     """Start the program that the first argument names; does not return when there is one.
 
     Signals and the exit status are the program's, because it runs in this very process.
@@ -40,11 +56,22 @@ def main() -> int:
         sys.stdout.write(f"avatar {_version()}\n")
         return 0
     if name in COMMANDS:
-        start = [sys.executable, "-P", "-m", COMMANDS[name].module, *arguments]
+        _say_first(name, arguments)
+        start = command(COMMANDS[name].module, *arguments, program=f"avatar {name}")
         os.execv(sys.executable, start)  # noqa: S606 - our own interpreter and module, no shell
     known = ", ".join(COMMANDS)
     sys.stderr.write(f"avatar: there is no command {name!r}; choose one of: {known}.\n")
     return REFUSED
+
+
+def _say_first(name: str, arguments: list[str]) -> None:
+    """What a person is told before the program has loaded all that it needs."""
+    lines = [] if name in LOGGING else doubts(os.environ)
+    if name == "serve" and "--local" in arguments and not {"-h", "--help"} & {*arguments}:
+        lines.append(LOCAL)
+    for line in lines:
+        sys.stderr.write(f"avatar {name}: {line}\n")
+    sys.stderr.flush()
 
 
 def _help() -> str:

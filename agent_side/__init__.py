@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent_side.gestures import Gestures
     from agent_side.join import JoinInfo
     from agent_side.launch import AvatarError
+    from agent_side.speaker import TurnOver
 
 __all__ = [
     "AvatarAudioOut",
@@ -20,6 +21,7 @@ __all__ = [
     "AvatarError",
     "Gestures",
     "JoinInfo",
+    "TurnOver",
     "UnknownActError",
 ]
 
@@ -29,6 +31,7 @@ _HOMES = {
     "AvatarError": "agent_side.launch",
     "Gestures": "agent_side.gestures",
     "JoinInfo": "agent_side.join",
+    "TurnOver": "agent_side.speaker",
     "UnknownActError": "agent_side.acts",
 }
 

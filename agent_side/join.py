@@ -14,6 +14,27 @@ SECRET: Final = re.compile(
 )
 """A secret in an address's query, a password in an address, a JSON web token (RFC 7519)."""
 
+ADDRESSABLE: Final = re.compile(r"[A-Za-z0-9._~!$'()*,;:@/-]+")
+"""A room, a participant or a token that reaches a meeting as it is: VideoSDK's SDK puts all three
+into the query of an address without quoting, where ``&``, ``#``, ``%`` and ``+`` change them and
+a space breaks the request."""
+
+CHARACTER: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""A character's name, once it is in small letters: never a path."""
+
+LENGTHS: Final = {
+    "room_name": 256,
+    "token": 8192,
+    "participant_id": 256,
+    "signaling_base_url": 256,
+    "agent_participant_id": 256,
+    "character": 64,
+}
+"""The longest value of each field (characters)."""
+
+SCHEME: Final = "bearer "
+"""What stands before a token in a header, and in no token."""
+
 
 def redact(text: str) -> str:
     """`text` with stars for all in it that looks like a secret, for logs."""
@@ -31,8 +52,8 @@ class JoinInfo:
     - `token`: a VideoSDK token that allows to join it. Never shown by ``repr``.
     - `participant_id`: the id under which the worker joins; None leaves it to the dispatcher.
     - `signaling_base_url`: host[:port] of the signalling service; None for the platform's.
-    - `agent_participant_id`: the only participant that the face obeys; None binds it to the
-      first agent that speaks.
+    - `agent_participant_id`: the only participant that the face obeys; `AvatarAudioOut` fills it
+      in as soon as it knows it. None binds the face to the agent that was in the room first.
     - `character`: which face; None for the worker's own choice.
     - `metadata`: anything, handed through unread.
     """
@@ -45,6 +66,27 @@ class JoinInfo:
     character: str | None = None
     metadata: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        """A character's name means the same in capital letters."""
+        if self.character is not None and self.character.isascii():
+            object.__setattr__(self, "character", self.character.lower())
+
+    @property
+    def fault(self) -> str | None:
+        """Why no meeting can take this, in one sentence without its content; None if one can.
+
+        The one rule for agents, dispatchers and workers. What only the meeting knows, such as
+        whether the room exists, is not looked at.
+        """
+        faults = (fault_of(name, getattr(self, name)) for name in LENGTHS)
+        found = next(filter(None, faults), None)
+        if not found and self.participant_id and self.participant_id == self.agent_participant_id:
+            return (
+                "`participant_id` is the agent's own `agent_participant_id`; give the face another "
+                "one, as a meeting removes the first of two with the same id."
+            )
+        return found
+
     def to_json(self) -> str:
         """One line of JSON; it contains the token, so it belongs on a pipe or in a body only."""
         return json.dumps({key: value for key, value in asdict(self).items() if value is not None})
@@ -53,7 +95,8 @@ class JoinInfo:
     def from_json(cls, text: str | bytes) -> "JoinInfo":
         """The join request in `text`; fields that are not ours are ignored.
 
-        Raises ValueError with one sentence that names the field, never its content.
+        Raises ValueError with one sentence that names the field, never its content: where the
+        text is no join request, and where it has a `fault`.
         """
         try:
             body = json.loads(text)
@@ -73,4 +116,28 @@ class JoinInfo:
                     raise ValueError("`metadata` in the join request has to be an object.")
             elif not isinstance(value, str):
                 raise ValueError(f"`{name}` in the join request has to be a string.")
-        return cls(**known)
+        join = cls(**known)
+        if join.fault is not None:
+            raise ValueError(join.fault)
+        return join
+
+
+def fault_of(name: str, value: str | None) -> str | None:
+    """What is wrong with one field, in a sentence without its content."""
+    if value is None or (not value and name != "character"):
+        # The dispatcher gives what is left out; `from_json` asks for what has to be there.
+        return None
+    if len(value) > LENGTHS[name]:
+        return f"`{name}` is longer than {LENGTHS[name]} characters."
+    if not value.isprintable():
+        return f"`{name}` contains characters that cannot be printed."
+    if name == "token" and value.lower().startswith(SCHEME):
+        return "`token` begins with the word Bearer and a space; give the token alone."
+    if name in ("room_name", "token", "participant_id") and not ADDRESSABLE.fullmatch(value):
+        return (
+            f"`{name}` contains characters that VideoSDK's SDK cannot put into an address; "
+            "use letters from a to z, digits and -._~ only."
+        )
+    if name == "character" and not CHARACTER.fullmatch(value):
+        return "`character` has to be a name of letters from a to z, digits, - and _."
+    return None

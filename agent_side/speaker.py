@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from agent_side.acts import Acts, ActUnknown, GestureDropped
 from agent_side.wire import (
@@ -30,6 +30,7 @@ from agent_side.wire import (
     AvatarReady,
     Interrupt,
     Message,
+    NotObeyed,
     Packet,
     Pcm,
     PlaybackStarted,
@@ -76,28 +77,48 @@ RESEND_GAP_S: Final = 0.25
 
 HELLO_FIRST_S: Final = 0.1
 HELLO_SLOWEST_S: Final = 2.0
-HELLO_PATIENCE_S: Final = 1.5
-"""A worker that has been in the room for so long without an answer speaks version 1.
+HELLO_PATIENCE_S: Final = 10.0
+"""A worker that was greeted for so long and said nothing of version 2 is taken for a stock one.
 
-Also how long new turns wait for its answer once it has announced version 2 after all.
+On a machine that is overrun a worker of ours may take seconds to answer. One that was greeted
+ignores version 1, so speech that is sent to it in version 1 too early is lost.
 """
 
-SUCCESSOR_PATIENCE_S: Final = 10.0
-"""The same for one that follows a worker of version 2, and is most likely another of its kind: on
-a machine that is overrun it may take its time. Once greeted it takes bare speech for noise, so
-that a long turn that was begun in version 1 would be lost on it."""
+STOCK_PATIENCE_S: Final = 1.5
+"""The same where something says that it is a stock worker: the dispatcher's answer, or the acks
+of the worker before it."""
 
 ACK_PATIENCE_S: Final = 3.0
-"""A version-1 turn has ended when its ack is so late: stock workers swallow some."""
+"""A version-1 turn whose ack is so late ends unconfirmed: stock workers swallow some."""
+
+NEXT_TURN_S: Final = 0.5
+"""A version-1 turn waits so long for the ack of the one before: an ack does not name its turn."""
+
+SLOWNESS: Final = 0.1
+"""Stock workers play slower than real time, by a twentieth: acks are awaited longer by this."""
+
+STRAY_S: Final = 5.0
+"""Speech of version 1 that is late may be counted so much later, in an ack that seems another
+turn's: it may be a second under way, a worker of ours waits two seconds for more of it, and the
+ack may be a second under way too."""
 
 DEAF_S: Final = 0.35
 """A stock worker drops what it hears for 0.3 s after an interrupt, the next turn's begin too."""
 
-MAX_KEPT_S: Final = 120
-"""Speech kept for a worker that is not there yet; the oldest turn goes when it is more."""
+KEPT_S: Final = 30.0
+"""Speech that was sent in version 1 is kept so long, in case the worker speaks version 2."""
+
+HANDED_S: Final = 0.04
+"""A worker reports what it has handed to its sound track. One that dies takes so much with it."""
 
 WORKER_PATIENCE_S: Final = 60
 """Turns end unheard when no worker has been there for so long."""
+
+REST_S: Final = 5.0
+"""A synthesizer whose turn was given up may pause for so long; one that failed says no end."""
+
+Outcome = Literal["heard", "interrupted", "unconfirmed"]
+"""How a turn ended: heard to its end; not further than its position; or nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +134,13 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Disobeyed:
+    """The worker obeys another participant; `named` says that the join request names that one."""
+
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TurnStarted:
     """The turn begins to be heard. Only version 2 knows."""
 
@@ -121,14 +149,26 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class TurnOver:
-    """The turn will not be heard any further; `position` seconds of it were."""
+    """The turn will not be heard any further.
+
+    `position` seconds of it were heard. Where this is not `confirmed`, at least so much was
+    heard, perhaps more: the worker has not said. It counts as interrupted then.
+    """
 
     turn: int
     position: float
     interrupted: bool
+    confirmed: bool = True
+
+    @property
+    def outcome(self) -> Outcome:
+        """Heard to its end, interrupted, or unconfirmed."""
+        if not self.confirmed:
+            return "unconfirmed"
+        return "interrupted" if self.interrupted else "heard"
 
 
-Event = WorkerReady | WorkerLost | TurnStarted | TurnOver | ActUnknown | GestureDropped
+Event = WorkerReady | WorkerLost | Disobeyed | TurnStarted | TurnOver | ActUnknown | GestureDropped
 
 
 @dataclass(slots=True)
@@ -142,18 +182,30 @@ class _Sent:
 
 @dataclass(slots=True)
 class _Turn:
+    """A turn that has not ended; all places are samples from its first one.
+
+    `pcm` begins at `kept`. The present worker began at `place`, was sent all up to `sent` and
+    has played all up to `heard`; any worker was sent all up to `furthest`. Of the samples up to
+    `heard`, nobody has confirmed `unproven`.
+    """
+
     number: int
     began: float
     pcm: bytearray = field(default_factory=bytearray)
     kept: int = 0
+    place: int = 0
     sent: int = 0
+    furthest: int = 0
     heard: int = 0
+    unproven: int = 0
     heard_at: float | None = None
     started: bool = False
     closed: bool = False
     end_sent: bool = False
     killed: bool = False
     ended: TurnEnded | None = None
+    due: float = 0.0
+    """When a version-1 worker should have heard all that it was sent."""
     outstanding: dict[int, _Sent] = field(default_factory=dict)
     words: list[Word] = field(default_factory=list)
     words_sent: int = 0
@@ -165,15 +217,53 @@ class _Turn:
     @property
     def begun(self) -> bool:
         """A version-1 worker was sent some of it, or its end."""
-        return self.sent > self.kept or self.end_sent
+        return self.sent > self.place or self.end_sent
+
+    @property
+    def proven(self) -> int:
+        """Samples that were heard for certain."""
+        return max(0, self.heard - self.unproven)
 
     def piece(self, first: int, end: int) -> bytes:
         return bytes(self.pcm[2 * (first - self.kept) : 2 * (end - self.kept)])
+
+    def sent_to(self, sample: int) -> None:
+        self.sent = sample
+        self.furthest = max(self.furthest, sample)
 
     def forget_before(self, sample: int) -> None:
         if sample > self.kept:
             del self.pcm[: 2 * (sample - self.kept)]
             self.kept = sample
+
+    def go_on_at(self, sample: int) -> None:
+        """Another worker goes on there; what is skipped of it counts as not heard."""
+        sample = max(sample, self.kept)
+        self.unproven += max(0, sample - self.heard)
+        self.place = self.sent = self.heard = sample
+        self.forget_before(sample)
+        self.outstanding.clear()
+        self.end_sent = False
+        self.words_sent = 0
+        self.heard_at = None
+
+
+@dataclass(slots=True)
+class _Account:
+    """What a version-1 worker was sent of a turn, less what acks have counted of it.
+
+    Acks do not name their turn. While no ack has `settled` the account, any later ack may count
+    its samples; then only those that were late.
+    """
+
+    first_at: float
+    last_at: float
+    samples: int = 0
+    settled: bool = False
+
+    def may_be_counted_with(self, other: "_Account") -> bool:
+        """An ack for `other` may count samples of this one."""
+        return not self.settled or other.first_at <= self.last_at + STRAY_S
 
 
 class Speaker:
@@ -194,12 +284,15 @@ class Speaker:
         self.acts = Acts(self.events.append)
         self._stream = stream
         self._rate = rate
+        self._handed = math.ceil(HANDED_S * rate)
         self._piece = min(int(CHUNK_S * rate), MAX_CHUNK_PCM // 2)
         self._turns: dict[int, _Turn] = {}
         self._newest = 0
         self._odd = b""
         self._early_words: list[Word] = []
         self._swallow_end = False
+        self._swallow_rest = False
+        self._written_at = 0.0
         self._attached = False
         self._has_met = False
         self._present_since: float | None = None
@@ -208,9 +301,14 @@ class Speaker:
         self._postponed_ready: AvatarReady | None = None
         self._hello_due: float | None = None
         self._hello_interval_s = HELLO_FIRST_S
-        self._hello_until = 0.0
-        self._follows_2 = False
-        """The last worker spoke version 2."""
+        self._hello_sent_at: float | None = None
+        self._launched_version: int | None = None
+        self._announced_at: float | None = None
+        """When this worker said that it speaks version 2, in whatever way."""
+        self._acked = False
+        """This worker has acked in version 1."""
+        self._follows_stock = False
+        """The last worker had acked in version 1."""
         self._repeater = Repeater()
         self._acks: deque[Message] = deque()
         self._sequence = 0
@@ -219,6 +317,7 @@ class Speaker:
         self._lag_s = 0.0
         self._heard_by = 0.0
         self._deaf_until = 0.0
+        self._accounts: dict[int, _Account] = {}
         self._when_sent: Callable[[float], None] | None = None
 
     # The agent ------------------------------------------------------------------------------
@@ -234,37 +333,43 @@ class Speaker:
         return self._newest
 
     @property
-    def backlog_s(self) -> float:
-        """Speech that has not been sent, in seconds."""
+    def backlog(self) -> int:
+        """Speech that has not been sent, in bytes."""
         live = [turn for turn in self._turns.values() if not turn.killed]
-        return sum(turn.written - turn.sent for turn in live) / self._rate
+        return 2 * sum(turn.written - turn.sent for turn in live)
 
     def write(self, data: bytes, now: float) -> None:
-        """More speech of the current turn, s16le; an odd byte waits for the next call."""
+        """More speech of the current turn, s16le; an odd byte waits for the next call.
+
+        The rest of a turn that was given up before it was complete is nobody's; after a pause
+        of `REST_S` it is taken for another turn.
+        """
+        written_at, self._written_at = self._written_at, now
+        if self._swallow_rest and now < written_at + REST_S:
+            return
+        self._swallow_rest = False
         data = self._odd + data
         whole = len(data) // 2 * 2
         self._odd = data[whole:]
         if not whole:
             return
         turn = self._turns.get(self._newest)
-        if turn is None or turn.closed or turn.killed:
+        if turn is None or not self._is_open(turn):
             turn = self._begin_turn(now)
         turn.pcm += data[:whole]
         self._swallow_end = False
-        if self.version == 0 and self.backlog_s > MAX_KEPT_S:
-            self._kill(min(number for number, turn in self._turns.items() if not turn.killed), now)
 
     def end(self, now: float) -> None:
         """The current turn is complete. Without speech it is an empty turn, which ends too.
 
-        Straight after an interrupt it only closes the turn that died.
+        Where the current turn died before it was complete, this only closes that one.
         """
         self._odd = b""
-        if self._swallow_end:
-            self._swallow_end = False
+        if self._swallow_end or self._swallow_rest:
+            self._swallow_end = self._swallow_rest = False
             return
         turn = self._turns.get(self._newest)
-        if turn is None or turn.closed or turn.killed:
+        if turn is None or not self._is_open(turn):
             turn = self._begin_turn(now)
         turn.closed = True
 
@@ -272,7 +377,9 @@ class Speaker:
         """Every turn so far is dead. Nothing happens when none is alive."""
         self._odd = b""
         self._early_words = []
-        self._swallow_end = True
+        if self._swallow_rest or self._is_open(self._turns.get(self._newest)):
+            self._swallow_end = True
+        self._swallow_rest = False
         if any(not turn.killed for turn in self._turns.values()):
             self._kill(self._newest, now)
 
@@ -290,17 +397,29 @@ class Speaker:
                 )
             if text:
                 fitting.append(Word(text[:MAX_WORD], float(start_s), float(end_s)))
+        if self._swallow_rest:
+            return
         turn = self._turns.get(self._newest)
-        waits = turn is None or turn.closed or turn.killed
-        known = self._early_words if turn is None or waits else turn.words
+        known = turn.words if turn is not None and self._is_open(turn) else self._early_words
         known += fitting[: MAX_TURN_WORDS - len(known)]
 
     def give_up(self) -> None:
-        """Nobody will hear the turns that are alive."""
+        """Nobody will hear the turns that are alive; what is written next is another turn."""
         for turn in list(self._turns.values()):
-            self._over(turn, turn.heard / self._rate, interrupted=True)
+            self._over_as_known(turn)
+        self._accounts.clear()
+        self._swallow_end = self._swallow_rest = False
 
     # The room -------------------------------------------------------------------------------
+
+    def launched(self, version: int | None) -> None:
+        """The worker was asked of somebody whose workers speak `version`, if that is known."""
+        self._launched_version = version
+
+    @property
+    def is_present(self) -> bool:
+        """The worker's participant is in the room."""
+        return self._present_since is not None
 
     def attached(self, now: float) -> None:
         """There is a meeting to send to.
@@ -325,6 +444,7 @@ class Speaker:
         """The worker's participant is in the room."""
         if self._present_since is None:
             self._present_since = now
+            self._hello_sent_at = None
             if self.version != 2:
                 self._say_hello(now)
 
@@ -338,6 +458,8 @@ class Speaker:
         match message:
             case AvatarReady():
                 self._ready(message, now)
+            case NotObeyed(stream, named) if stream == self._stream:
+                self._disobeyed(named, now)
             case StreamEnded(position, interrupted) if self.version == 1:
                 self._stream_ended(position, interrupted)
             case PlaybackStarted(stream, turn) if stream == self._stream:
@@ -394,8 +516,8 @@ class Speaker:
             due.append(self.acts.next_due)
         if self.version and self._turns:
             due.append(now + CHUNK_S)
-        if self.version == 0 and self._present_since is not None:
-            due.append(self._present_since + self._hello_patience_s)
+        if self.version == 0 and self._hello_sent_at is not None:
+            due.append(self._hello_sent_at + self._hello_patience_s)
         return max(now, min(due))
 
     def _next_control(self, now: float) -> Message | None:
@@ -410,6 +532,7 @@ class Speaker:
         if self._hello_due is not None and now >= self._hello_due:
             self._hello_due = now + self._hello_interval_s
             self._hello_interval_s = min(2 * self._hello_interval_s, HELLO_SLOWEST_S)
+            self._when_sent = self._hello_sent
             turn, sample = self._first_unheard()
             return AgentHello(self._stream, turn, sample, self._rate)
         return None
@@ -434,7 +557,7 @@ class Speaker:
                 if ahead >= (WINDOW_S + self._lag_s) * self._rate:
                     return None
                 first = turn.sent
-                turn.sent = min(turn.written, first + self._piece)
+                turn.sent_to(min(turn.written, first + self._piece))
                 turn.outstanding[first] = _Sent(turn.sent, now, now, RESEND_S)
                 return self._chunk(turn, first, turn.sent)
             if not turn.closed:
@@ -457,7 +580,9 @@ class Speaker:
         for turn in self._turns.values():
             if turn.killed or turn.end_sent:
                 continue
-            if self._changes_version and not turn.begun:
+            if not turn.begun and (self._changes_version or self._awaits_ack(now)):
+                return None
+            if self._changes_version and not self._acked:
                 return None
             if turn.sent < turn.written:
                 if self._heard_by - now > WINDOW_S:
@@ -471,16 +596,38 @@ class Speaker:
             return SegmentEnd()
         return None
 
+    def _awaits_ack(self, now: float) -> bool:
+        """An ack is due that is sure to be that turn's as long as the next has not begun."""
+        return any(
+            turn.end_sent and not turn.killed and now < turn.due + NEXT_TURN_S + self._slack_s(turn)
+            for turn in self._turns.values()
+        )
+
+    def _slack_s(self, turn: _Turn) -> float:
+        return SLOWNESS * (turn.sent - turn.place) / self._rate
+
+    def _hello_sent(self, now: float) -> None:
+        if self._hello_sent_at is None and self._present_since is not None:
+            self._hello_sent_at = now
+
     def _interrupt_sent(self, now: float) -> None:
         self._interrupt_is_due = False
         self._deaf_until = now + DEAF_S
 
     def _speech_sent(self, turn: _Turn, end: int, now: float) -> None:
-        self._heard_by = max(now, self._heard_by) + (end - turn.sent) / self._rate
-        turn.sent = end
+        samples = end - turn.sent
+        self._heard_by = max(now, self._heard_by) + samples / self._rate
+        self._close_accounts()
+        account = self._accounts.setdefault(turn.number, _Account(now, now))
+        account.samples += samples
+        account.last_at = now
+        turn.due = self._heard_by
+        turn.sent_to(end)
+        turn.forget_before(end - int(KEPT_S * self._rate))
 
     def _end_sent(self, turn: _Turn, now: float) -> None:
         turn.end_sent = True
+        turn.due = max(now, self._heard_by)
 
     # Turns ----------------------------------------------------------------------------------
 
@@ -490,12 +637,17 @@ class Speaker:
         self._early_words = []
         return turn
 
+    @staticmethod
+    def _is_open(turn: _Turn | None) -> bool:
+        """More speech is to come of it."""
+        return turn is not None and not (turn.closed or turn.killed)
+
     def _kill(self, newest: int, now: float) -> None:
         dead = [turn for turn in self._turns.values() if turn.number <= newest]
-        if self.version == 1:
-            self._suppose_heard(now)
         for turn in dead:
             turn.killed = True
+            turn.due = now
+            turn.kept = turn.written
             turn.pcm.clear()
             turn.outstanding.clear()
             self._repeater.done((TURN_END, turn.number))
@@ -508,12 +660,32 @@ class Speaker:
             self._heard_by = now
         else:
             for turn in dead:
-                self._over(turn, turn.heard / self._rate, interrupted=True)
+                self._over_as_known(turn)
 
-    def _over(self, turn: _Turn, position: float, *, interrupted: bool) -> None:
-        self._turns.pop(turn.number, None)
+    def _over(
+        self, turn: _Turn, position_s: float, *, interrupted: bool, confirmed: bool = True
+    ) -> None:
+        if self._turns.pop(turn.number, None) is not None and self._is_open(turn):
+            self._swallow_rest = True
         self._repeater.done((TURN_END, turn.number))
-        self.events.append(TurnOver(turn.number, position, interrupted))
+        self.events.append(TurnOver(turn.number, position_s, interrupted, confirmed))
+
+    def _over_as_known(self, turn: _Turn) -> None:
+        """No worker will say any more how the turn ended: what is known for certain is told."""
+        whole = turn.closed and not turn.killed and turn.proven == turn.written
+        exact = turn.proven == turn.furthest
+        position_s = turn.proven / self._rate
+        self._over(turn, position_s, interrupted=not whole, confirmed=whole or exact)
+
+    def _over_as_told(self, turn: _Turn, ended: TurnEnded) -> None:
+        sure = not turn.unproven
+        position_s = min(ended.position, turn.written / self._rate) - turn.unproven / self._rate
+        self._over(
+            turn,
+            max(0.0, position_s),
+            interrupted=ended.interrupted or not sure,
+            confirmed=sure,
+        )
 
     def _started(self, number: int, now: float) -> None:
         turn = self._turns.get(number)
@@ -533,32 +705,87 @@ class Speaker:
         for turn in list(self._turns.values()):
             if turn.ended is None:
                 break
-            self._over(turn, turn.ended.position, interrupted=turn.ended.interrupted)
+            self._over_as_told(turn, turn.ended)
 
     def _stream_ended(self, position: float, interrupted: bool) -> None:
-        """Version 1 does not say whose end it is, and stock workers swallow some.
+        """Version 1 does not say whose end it is, and stock workers swallow some."""
+        self._acked = True
+        played = math.floor(position * self._rate + 1e-6)
+        if interrupted:
+            self._interrupt_acked(played)
+        elif played:
+            self._end_acked(played)
 
-        An interrupt ends all that is dead. Anything else ends the first turn whose end was
-        sent, or else the one that is being sent; those before it had died.
+    def _interrupt_acked(self, played: int) -> None:
+        """All that is dead has ended."""
+        dead = [turn for turn in self._turns.values() if turn.killed]
+        alone = self._count(dead, played)
+        for turn in dead:
+            if turn in alone and not turn.unproven:
+                self._over(turn, turn.proven / self._rate, interrupted=True)
+            else:
+                self._over_as_known(turn)
+
+    def _end_acked(self, played: int) -> None:
+        """The first turn whose end was sent has ended; those before it had died.
+
+        Where no end was sent, the worker has stopped waiting for the rest of the turn that is
+        being sent, and this is how far it was heard.
         """
         turns = list(self._turns.values())
-        if interrupted:
-            for turn in turns:
-                if turn.killed:
-                    self._over(turn, self._place_s(turn, position), interrupted=True)
-                    position = 0.0
+        ended = next((turn for turn in turns if turn.end_sent), None)
+        told = ended or next((turn for turn in turns if turn.begun and not turn.killed), None)
+        if told is None:
             return
-        begun = [turn for turn in turns if turn.begun and not turn.killed]
-        ended = next((turn for turn in turns if turn.end_sent), begun[0] if begun else None)
+        before = told.heard
+        self._count([told], played)
         if ended is None:
             return
         for turn in turns[: turns.index(ended)]:
-            self._over(turn, turn.heard / self._rate, interrupted=True)
-        self._over(ended, self._place_s(ended, position), interrupted=False)
+            self._over_as_known(turn)
+        if ended.heard > before and not ended.unproven:
+            self._over(ended, ended.proven / self._rate, interrupted=False)
+        else:
+            self._over_as_known(ended)
 
-    def _place_s(self, turn: _Turn, position: float) -> float:
-        """Where in the turn a version-1 worker is that has played `position` seconds of it."""
-        return min(turn.kept / self._rate + position, turn.sent / self._rate)
+    def _count(self, told: list[_Turn], played: int) -> list[_Turn]:
+        """An ack for `told` counts `played` samples.
+
+        At least those are a turn's own that no other turn can account for. Returns the turns
+        of which the ack says all: no other can account for any.
+        """
+        shares = {}
+        for number, account in self._accounts.items():
+            others = [a for n, a in self._accounts.items() if n != number]
+            shares[number] = sum(a.samples for a in others if a.may_be_counted_with(account))
+        for number, others_samples in shares.items():
+            account, turn = self._accounts[number], self._turns.get(number)
+            surely = max(0, min(account.samples, played - others_samples))
+            if turn is not None:
+                turn.heard = min(turn.sent, turn.heard + surely)
+                account.samples -= surely
+        counted = [self._accounts[turn.number] for turn in told if turn.number in shares]
+        newest = max((account.first_at for account in counted), default=0.0)
+        for account in self._accounts.values():
+            account.settled = account.settled or account.first_at <= newest
+        return [turn for turn in told if not shares.get(turn.number, turn.furthest)]
+
+    def _close_accounts(self) -> None:
+        """Those of turns that are over are kept as long as an ack may count them, as one."""
+        live = [account for number, account in self._accounts.items() if number in self._turns]
+        oldest = min((account.first_at for account in live), default=math.inf)
+        rest = None
+        for number in [number for number in self._accounts if number not in self._turns]:
+            account = self._accounts.pop(number)
+            if account.settled and account.last_at + STRAY_S < min(oldest, self._heard_by):
+                continue
+            rest = rest or _Account(account.first_at, account.last_at, 0, settled=True)
+            rest.first_at = min(rest.first_at, account.first_at)
+            rest.last_at = max(rest.last_at, account.last_at)
+            rest.samples += account.samples
+            rest.settled = rest.settled and account.settled
+        if rest is not None:
+            self._accounts[0] = rest
 
     def _progress(self, progress: Progress, now: float) -> None:
         turn = self._turns.get(progress.turn)
@@ -567,7 +794,7 @@ class Speaker:
         if progress.heard > turn.heard:
             turn.heard = min(progress.heard, turn.sent)
             turn.heard_at = now
-            turn.forget_before(min(turn.heard, progress.received))
+            turn.forget_before(min(turn.heard - self._handed, progress.received))
         oldest = now
         for first, sent in list(turn.outstanding.items()):
             if sent.end <= progress.received or _between(progress.missing, first, sent.end):
@@ -583,18 +810,21 @@ class Speaker:
         since_s = min(now - turn.heard_at, EXTRAPOLATE_S)
         return min(turn.sent, turn.heard + int(since_s * self._rate))
 
-    def _suppose_heard(self, now: float) -> None:
+    def _supposed(self, now: float) -> dict[int, int]:
         """A version-1 worker does not tell what it has played: all but what is still ahead."""
         ahead = int(max(0.0, self._heard_by - now) * self._rate)
+        supposed = {}
         for turn in reversed(self._turns.values()):
             if not turn.killed:
-                turn.heard = max(turn.kept, turn.sent - ahead)
-                ahead -= turn.sent - turn.heard
+                supposed[turn.number] = max(turn.heard, turn.sent - ahead)
+                ahead = max(0, ahead - (turn.sent - turn.place))
+        return supposed
 
     def _first_unheard(self) -> tuple[int, int]:
-        """Where version 2 goes on; a turn that was begun in version 1 ends there."""
+        """Where version 2 goes on; a turn that is surely heard in version 1 ends there."""
+        in_version1 = self.version == 1 and self._acked
         for turn in self._turns.values():
-            if not turn.killed and not (self.version == 1 and turn.begun):
+            if not turn.killed and not (in_version1 and turn.begun):
                 return turn.number, turn.heard
         return self._newest + 1, 0
 
@@ -603,38 +833,42 @@ class Speaker:
     def _say_hello(self, now: float) -> None:
         self._hello_due = self._greeted_at = now
         self._hello_interval_s = HELLO_FIRST_S
-        self._hello_until = now + HELLO_PATIENCE_S
 
     @property
     def _hello_patience_s(self) -> float:
-        return max(HELLO_PATIENCE_S, SUCCESSOR_PATIENCE_S if self._follows_2 else 0.0)
+        """How long a greeting may stay unanswered before the worker is spoken to in version 1."""
+        if self._announced_at is not None or self._launched_version == 2:
+            return math.inf
+        stock = self._launched_version == 1 or self._follows_stock
+        return STOCK_PATIENCE_S if stock else HELLO_PATIENCE_S
 
     @property
     def _changes_version(self) -> bool:
-        """A worker that was greeted takes no new turn in version 1."""
-        return self._hello_due is not None or self._postponed_ready is not None
+        """A worker that has announced version 2 takes no new turn in version 1."""
+        return self._announced_at is not None
 
     def _ready(self, ready: AvatarReady, now: float) -> None:
         if self._present_since is None:
             self._present_since = now
-        if ready.stream != self._stream:
-            if ready.worker != self._worker or self.version != 2:
-                self._say_hello(now)
+        if self.version == 2 and ready.worker != self._worker:
+            self._worker_lost(now)
+        if self._announced_at is None:
+            self._announced_at = now
+        if self.version == 2:
             return
-        if self.version == 2 and ready.worker == self._worker:
+        if ready.stream != self._stream:
+            self._say_hello(now)
             return
         self._hello_due = None
-        if self.version == 1 and any(turn.begun for turn in self._turns.values()):
+        if self.version == 1 and self._acked and any(t.begun for t in self._turns.values()):
             self._postponed_ready = ready
             return
         self._postponed_ready = None
-        if self.version == 2:
-            self.events.append(WorkerLost())
         self._worker = ready.worker
         self._lag_s = _lag_s(now - self._greeted_at)
-        self._resume_unheard()
+        self._resume({})
+        self._accounts.clear()
         self.version = 2
-        self._follows_2 = True
         self.events.append(WorkerReady(2))
         self.acts.found(self._stream, ready.face, now)
         over = self._first_unheard()[0] - 1
@@ -642,70 +876,93 @@ class Speaker:
             message = TurnInterrupt(self._stream, over)
             self._repeater.add((TURN_INTERRUPT, over), message, now)
 
+    def _disobeyed(self, named: bool, now: float) -> None:
+        """The greeting goes on: it is answered as soon as that changes."""
+        if self._present_since is None:
+            self._present_since = now
+        if self._announced_at is None:
+            self._announced_at = now
+        if self.version != 2:
+            if self._hello_due is None:
+                self._say_hello(now)
+            self.events.append(Disobeyed(named))
+
     def _worker_lost(self, now: float) -> None:
+        reached: dict[int, int] = {}
         if self.version == 1:
-            self._suppose_heard(now)
+            reached = self._supposed(now)
+            self._follows_stock = self._acked
+        elif self.version == 2:
+            places = self._turns.values()
+            reached = {t.number: max(t.place, t.heard - self._handed) for t in places}
+            self._follows_stock = False
         self._heard_by = now
         self._absent_since = now
         if self.version:
             self.events.append(WorkerLost())
         self.version = 0
+        self._acked = False
+        self._announced_at = self._hello_sent_at = None
         self._postponed_ready = None
         self._interrupt_is_due = False
-        self._repeater.clear()
         self._acks.clear()
+        self._accounts.clear()
         self.acts.lost()
-        self._resume_unheard()
+        self._resume(reached)
         self._say_hello(now)
 
-    def _resume_unheard(self) -> None:
-        """What the last worker was sent and nobody heard is sent to the next one."""
+    def _resume(self, reached: dict[int, int]) -> None:
+        """What the last worker was sent and did not reach is sent to the next one.
+
+        Of a turn that is not in `reached` that is all that it has not confirmed.
+        """
         self._repeater.clear()
         self._when_sent = None
         over = [turn.number for turn in self._turns.values() if turn.ended or turn.killed]
         for turn in list(self._turns.values()):
-            if turn.number <= max(over, default=0):
-                self._over_unheard_of(turn)
-            turn.outstanding.clear()
-            turn.end_sent = False
-            turn.words_sent = 0
-            turn.heard_at = None
-            turn.forget_before(turn.heard)
-            turn.sent = turn.kept
-
-    def _over_unheard_of(self, turn: _Turn) -> None:
-        """Its worker cannot tell any more how it ended; turns end in order."""
-        if turn.ended is not None:
-            self._over(turn, turn.ended.position, interrupted=turn.ended.interrupted)
-        elif turn.killed:
-            self._over(turn, turn.heard / self._rate, interrupted=True)
-        else:
-            self._over(turn, turn.written / self._rate, interrupted=False)
+            place = reached.get(turn.number, turn.heard)
+            if turn.number > max(over, default=0):
+                turn.go_on_at(place)
+            elif turn.ended is not None:
+                self._over_as_told(turn, turn.ended)
+            else:
+                turn.heard = min(turn.heard, place)
+                self._over_as_known(turn)
 
     def _advance(self, now: float) -> None:
         self.acts.expire(now)
-        since = self._present_since
-        if self.version == 0 and self._attached:
-            if since is not None and now >= since + self._hello_patience_s:
-                self.version = 1
-                self._follows_2 = False
-                self._hello_due = None
-                self.events.append(WorkerReady(1))
-            waiting_since = max(
-                self._absent_since, next((t.began for t in self._turns.values()), now)
-            )
-            if now - waiting_since > WORKER_PATIENCE_S:
-                self.give_up()
+        greeted_at = self._hello_sent_at
+        waits = self.version == 0 and self._attached
+        if waits and greeted_at is not None and now >= greeted_at + self._hello_patience_s:
+            self.version = 1
+            self._hello_due = None
+            self.events.append(WorkerReady(1))
+        self._lose_patience(now)
         if self.version == 1:
-            if now >= self._hello_until:
-                self._hello_due = None
-            for turn in list(self._turns.values()):
-                late = now > self._heard_by + ACK_PATIENCE_S
-                if late and (turn.end_sent or turn.killed):
-                    position = turn.heard if turn.killed else turn.written
-                    self._over(turn, position / self._rate, interrupted=turn.killed)
+            self._end_turns_of_version1(now)
             if self._postponed_ready is not None:
                 self._ready(self._postponed_ready, now)
+
+    def _lose_patience(self, now: float) -> None:
+        """Turns end where no worker has taken them for too long, each as a whole."""
+        waits = self.version == 0 or (self.version == 1 and self._changes_version)
+        if not (self._attached and waits and self._turns):
+            return
+        began = next(iter(self._turns.values())).began
+        since = max(self._absent_since, self._announced_at or 0.0, began)
+        if now - since > WORKER_PATIENCE_S:
+            self._written_at = now
+            for turn in list(self._turns.values()):
+                self._over_as_known(turn)
+
+    def _end_turns_of_version1(self, now: float) -> None:
+        for turn in list(self._turns.values()):
+            empty = turn.closed and not turn.written
+            known = turn.end_sent and turn.proven == turn.written
+            late = now > turn.due + ACK_PATIENCE_S + self._slack_s(turn)
+            if not (empty or known or (late and (turn.end_sent or turn.killed))):
+                break
+            self._over_as_known(turn)
 
 
 def _lag_s(late_s: float) -> float:

@@ -20,7 +20,7 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
@@ -137,6 +137,19 @@ class AgentHello:
     turn: int
     sample: int
     sample_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotObeyed:
+    """Worker to agent, reliable: the answer to an `AgentHello` of somebody who is not obeyed.
+
+    Sent in place of `AvatarReady`, once a second at most. `named` says that the join request
+    names another participant as the agent; otherwise another one has the face until it leaves,
+    or was in the room first. The agent may go on greeting: it is answered once that changes.
+    """
+
+    stream: str
+    named: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +305,7 @@ Message = (
     | StreamEnded
     | AvatarReady
     | AgentHello
+    | NotObeyed
     | AudioChunk
     | TurnEnd
     | TurnInterrupt
@@ -500,6 +514,8 @@ def _fields(message: Message) -> dict[str, Any]:
         case AgentHello(stream, turn, sample, sample_rate):
             fields: dict[str, Any] = {"turn": turn, "sample": sample, "sample_rate": sample_rate}
             kind = "agent_hello"
+        case NotObeyed(stream, named):
+            kind, fields = "not_obeyed", {"named": named}
         case TurnEnd(stream, turn, samples):
             kind, fields = TURN_END, {"turn": turn, "samples": samples}
         case TurnInterrupt(stream, turn):
@@ -700,6 +716,7 @@ _READERS: Final[dict[str, Callable[[dict[str, Any]], Message]]] = {
     "agent_hello": lambda f: AgentHello(
         _stream(f), _turn(f), _whole(f["sample"]), _rate(f["sample_rate"])
     ),
+    "not_obeyed": lambda f: NotObeyed(_stream(f), _flag(f["named"])),
     TURN_END: lambda f: TurnEnd(_stream(f), _turn(f), _whole(f["samples"])),
     TURN_INTERRUPT: lambda f: TurnInterrupt(_stream(f), _turn(f)),
     PLAYBACK_STARTED: lambda f: PlaybackStarted(_stream(f), _turn(f)),
@@ -736,13 +753,22 @@ class Repeater:
 
     FIRST_S: Final = 0.1
 
-    def __init__(self, slowest_s: float = 1.0) -> None:
+    def __init__(self, slowest_s: float = 1.0, most: int | None = None) -> None:
+        self.given_up = 0
+        """Messages that were never acknowledged and had to make room."""
         self._slowest_s = slowest_s
+        self._most = most
         self._waiting: dict[Hashable, _Waiting] = {}
 
     def add(self, key: Hashable, message: Message, now: float) -> None:
-        """Repeat `message` from now on, in place of what `key` stood for."""
+        """Repeat `message` from now on, in place of what `key` stood for.
+
+        With more than `most` that wait, the oldest is given up.
+        """
         self._waiting[key] = _Waiting(message, now, self.FIRST_S)
+        if self._most is not None and len(self._waiting) > self._most:
+            del self._waiting[next(iter(self._waiting))]
+            self.given_up += 1
 
     def done(self, key: Hashable) -> None:
         """`key` needs no repetition any more, if it ever did."""
@@ -754,16 +780,18 @@ class Repeater:
 
     def due(self, now: float) -> list[Message]:
         """What has to be sent now, in the order in which it was added."""
-        return list(iter(lambda: self.pop_due(now), None))
+        return list(self._due(now))
 
     def pop_due(self, now: float) -> Message | None:
         """The first message that has to be sent now; None when there is none."""
+        return next(self._due(now), None)
+
+    def _due(self, now: float) -> Iterator[Message]:
         for waiting in self._waiting.values():
             if waiting.due <= now:
                 waiting.due = now + waiting.interval
                 waiting.interval = min(2 * waiting.interval, self._slowest_s)
-                return waiting.message
-        return None
+                yield waiting.message
 
     @property
     def messages(self) -> tuple[Message, ...]:

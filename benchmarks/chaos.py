@@ -30,6 +30,7 @@ from ear import ear
 from failing import FAILURES, HOLD_S, Failure, Hit, Scene
 from hosts import HUB
 from onlooker import Onlooker, onlooker
+from poisoning import POISONED, VERSIONS
 from room_stage import room_process
 from talking import (
     OVER,
@@ -341,7 +342,7 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
 async def run(local: LocalRoom, running: Cluster, chosen: Sequence[str]) -> list[Row]:
     """Everything, one after the other, or what has one of the words `chosen` in its name."""
     rows: list[Row] = []
-    everything: tuple[Failure | Chore, ...] = (*FAILURES, *CHORES)
+    everything: tuple[Failure | Chore, ...] = (*FAILURES, *POISONED, *CHORES, *VERSIONS)
     async with ear() as listening:
         house = House(local, running, listening)
         for number, each in enumerate(everything):

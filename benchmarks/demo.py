@@ -11,6 +11,7 @@ import ast
 import asyncio
 import json
 import math
+import os
 import re
 import sys
 import tempfile
@@ -225,21 +226,30 @@ def _rests(picture: Picture) -> bool:
 def _wrong_acks(view: Seen, told: Told) -> int:
     """Turns whose ack is missing, doubled, out of order or not where the viewer heard its end."""
     wrong = abs(len(told.acks) - len(told.turns))
+    following = [*(turn.said_s for turn in told.turns[1:]), math.inf]
     for number, (turn, ack) in enumerate(zip(told.turns, told.acks, strict=False), 1):
         position_s, interrupted, ended = ack
         if turn.was_interrupted:
-            sound = seen.heard(view, turn.said_s, turn.interrupted_s + CUT_S)
-            right = _is_end(position_s, seen.reach_s(sound, turn.said), turn.said)
+            until_s = following[number - 1]
+            reached_s = account(seen.heard(view, turn.said_s, until_s), turn.said).until / 1000
+            place_s = PLACE_S + _late_s(view, turn.said_s, until_s)
+            right = _is_end(position_s, reached_s, turn.said, place_s)
         else:
             right = position_s == len(turn.said) / SAMPLE_RATE
         wrong += not (ended == number and right and interrupted == turn.was_interrupted)
     return wrong
 
 
-def _is_end(position_s: float, reach_s: float, said: Pcm) -> bool:
+def _late_s(view: Seen, since_s: float, until_s: float) -> float:
+    """How long the viewer got no sound then, at most: so much may have come after it looked."""
+    times = [each.time_s for each in view.sound if since_s <= each.time_s < until_s]
+    return max(np.diff(times), default=0.0) - seen.PACKET / SOUND_RATE
+
+
+def _is_end(position_s: float, reach_s: float, said: Pcm, place_s: float) -> bool:
     """Whether the sound was heard to that place: no further, and what is between is a pause."""
-    between = said[round((reach_s + PLACE_S) * SAMPLE_RATE) : round(position_s * SAMPLE_RATE)]
-    return position_s > reach_s - PLACE_S and not (np.abs(between) > seen.LOUD).any()
+    between = said[round((reach_s + place_s) * SAMPLE_RATE) : round(position_s * SAMPLE_RATE)]
+    return position_s > reach_s - place_s and not (np.abs(between) > seen.LOUD).any()
 
 
 def whole_begin_s(view: Seen, told: Told, heard: Account) -> float:
@@ -283,14 +293,16 @@ def _counters(log: str) -> dict[str, int]:
     return {name: count for name, count in counters.items() if count}
 
 
+FAULTS: Final = ("samples_lost", "samples_repeated", "acks_wrong")
+"""What is never right, on however slow a machine; samples_repeated are all that nobody said."""
+
 LIMITS: Final = {
-    "samples_lost": 0,
-    "samples_repeated": 0,
     "samples_inserted": 0,
-    "acks_wrong": 0,
     "av_offset_ms_p95": 40,
     "mouth_open_in_pauses": measure.OPEN_MOUTH,
 }
+"""Silence is inserted where a packet is due and the worker has not had the time to make it: the
+speech after it is whole, and later. Pictures are then late, or left out, too."""
 
 LEAST_CORRELATION: Final = 0.75
 MOST_OFFSET_MS: Final = 20
@@ -298,8 +310,13 @@ LEAST_SHUT: Final = 0.95
 """Of the bilabials."""
 
 
-def wrong_in(figures: Mapping[str, Any]) -> list[str]:
-    """The figures that are not as they should be."""
+def faults_in(figures: Mapping[str, Any]) -> list[str]:
+    """The figures that show a fault."""
+    return [name for name in FAULTS if figures[name]]
+
+
+def slow_in(figures: Mapping[str, Any]) -> list[str]:
+    """The figures that a machine makes worse on which too much else runs."""
     wrong = [name for name, most in LIMITS.items() if figures[name] > most]
     kept = {
         "fps": abs(figures["fps"] - FPS) < 0.5,
@@ -310,24 +327,43 @@ def wrong_in(figures: Mapping[str, Any]) -> list[str]:
     return [*wrong, *(name for name, right in kept.items() if not right)]
 
 
+def load_in_words(before: Sequence[float], after: Sequence[float]) -> str:
+    """How busy the CPUs were between two readings of `cpu_s`."""
+    busy, idle = (late - early for early, late in zip(before, after, strict=True))
+    share = busy / max(busy + idle, 1e-9)
+    return f"its {os.cpu_count()} CPUs were {share:.0%} busy, load average {os.getloadavg()[0]:.1f}"
+
+
+def cpu_s() -> tuple[float, float]:
+    """How long this machine's CPUs were busy and idle since it started."""
+    first = Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
+    ticks = [int(each) / os.sysconf("SC_CLK_TCK") for each in first]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, idle
+
+
 def main(out: Path) -> int:
-    """Write demo.mp4 and demo.json; returns 0 when sound, sync and acks are right."""
+    """Write demo.mp4 and demo.json; returns 1 when speech or acks are wrong, 0 otherwise."""
     out.mkdir(parents=True, exist_ok=True)
     speech, _, rate = read_sound(HERE / "speech.wav")
     assert rate == SAMPLE_RATE
-    with tempfile.TemporaryDirectory() as name:
+    before = cpu_s()
+    with tempfile.TemporaryDirectory(dir=out, prefix=".demo-") as name:
         view, told, launches, log = asyncio.run(play(Path(name), speech))
+    load = load_in_words(before, cpu_s())
     print("writing the film ...")
     write_film(out / "demo.mp4", view, told.film_until_s)
     figures = figures_of(read_film(out / "demo.mp4"), view, told, launches, log)
     (out / "demo.json").write_text(json.dumps(figures, indent=2) + "\n")
     for name, value in figures.items():
         print(f"{name:32} {value}")
-    print(f"wrote {out / 'demo.mp4'} and {out / 'demo.json'}")
-    wrong = wrong_in(figures)
-    if wrong:
-        print(f"NOT AS IT SHOULD BE: {', '.join(wrong)}")
-    return bool(wrong)
+    if slow := slow_in(figures):
+        print(f"Slower than it should be: {', '.join(slow)}.")
+        print(f"No speech is lost by that. During the conversation {load}.")
+    if faults := faults_in(figures):
+        print(f"NOT AS IT SHOULD BE: {', '.join(faults)}. During the conversation {load}.")
+    print(f"The film: {out / 'demo.mp4'}; the figures: {out / 'demo.json'}")
+    return bool(faults)
 
 
 if __name__ == "__main__":

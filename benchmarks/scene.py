@@ -18,6 +18,7 @@ import seen
 from videosdk import VideoSDK
 
 from agent_side import AvatarAudioOut, AvatarCredentials
+from avatar_runtime.programs import command
 from localroom.launch import LocalRoom, local_room
 from worker import logs
 from worker.media import SAMPLE_RATE, Pcm
@@ -44,7 +45,7 @@ def running(log: Path, **settings: str) -> Iterator[tuple[LocalRoom, httpx.URL]]
     with local_room() as room, log.open("wb") as file:
         os.environ.update(room.environment)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dispatcher", "--port", "0"],
+            command("dispatcher", "--port", "0"),
             stderr=file,
             env={
                 **os.environ,
@@ -185,6 +186,6 @@ async def play(
 
 async def end_sessions(address: httpx.URL) -> None:
     """End all sessions of the dispatcher, and wait until their workers have left."""
-    async with httpx.AsyncClient(base_url=address) as client:
+    async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
         for session in (await client.get("/v1/sessions")).json()["sessions"]:
             await client.delete(f"/v1/sessions/{session['session_id']}")

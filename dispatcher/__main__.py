@@ -5,7 +5,8 @@ AVATAR_REDIS_URL they are on all machines that run ``avatar node`` with the same
 without it. On SIGTERM or SIGINT it takes no more requests, lets the sessions of this machine speak
 out what they have begun, and exits with status 0; on a second one they leave at once. With
 ``--local`` a room of our own runs beside it, and what to do with both is printed as lines that a
-shell can evaluate.
+shell can evaluate; with ``--env-file`` it is in a file, too. With ``--background`` the command ends
+when it has printed them, and the service goes on.
 """
 
 import argparse
@@ -15,35 +16,47 @@ import logging
 import os
 import shlex
 import signal
-import socket
+import stat
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.variables import own
 from dispatcher import logs, metrics, tracing
-from dispatcher.admin import make_admin
+from dispatcher.admin import gate_of, make_admin
 from dispatcher.app import make_app
 from dispatcher.auth import may_listen
+from dispatcher.background import detach
 from dispatcher.crew import Crew
+from dispatcher.degraded import Degraded
+from dispatcher.descriptors import shares_of_this_process
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
 from dispatcher.front import hosts_of
 from dispatcher.ledger import Ledger
+from dispatcher.listener import Listener
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
 from dispatcher.quota import Quota
-from dispatcher.room import Room, local_room
+from dispatcher.room import Room, local_room, write_env_file
 from dispatcher.seal import Seal
 from dispatcher.server import listen, make_server, settle, url_of
 from dispatcher.settings import HELP, Settings
+from dispatcher.shared_numbers import SharedNumbers
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 REFUSED: Final = 2
+
+PIPED: Final = (
+    "avatar serve: a shell that evaluates what this prints waits for its end; with --background it "
+    "does not, and with --env-file FILE any shell has the variables\n"
+)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 PUBLIC: Final = "choose others with --host and --port"
@@ -78,7 +91,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="run a room of our own beside it: no account and no internet is needed",
     )
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="with --local: write the variables for your agent there, too, one NAME=value a line",
+    )
+    parser.add_argument(
+        "--background",
+        action="store_true",
+        help="with --local: return when it is ready; for a shell's eval",
+    )
     options = parser.parse_args(arguments)
+    if not options.local and (options.env_file or options.background):
+        parser.error("--env-file and --background are for --local")
+    if options.background:
+        status = detach()
+        if status is not None:
+            return status
+    elif options.local and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+        sys.stderr.write(PIPED)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
     given = {
         "AVATAR_HOST": options.host,
@@ -87,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "AVATAR_FORWARDED_ALLOW_IPS": options.forwarded_allow_ips,
     }
     chosen = {name: value for name, value in given.items() if value is not None}
+    os.environ.update(direct_loopback(os.environ))
+    logs.begin(os.environ)
     try:
         settings = Settings.from_env({**os.environ, **chosen})
         if options.local and settings.redis_url:
@@ -94,13 +128,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "--local is for one machine; unset AVATAR_REDIS_URL, or leave --local out."
             )
         logs.set_up(settings.log_level, settings.log_format)
+        free = {
+            name: options.local and name not in own({**os.environ, **chosen})
+            for name in ("AVATAR_PORT", "AVATAR_ADMIN_PORT")
+        }
+        workers = 0 if settings.redis_url else settings.slots + settings.warm
+        most = shares_of_this_process(workers)
+        allowed = partial(may_listen, settings)
         with (
-            listen(settings.host, settings.port, PUBLIC, partial(may_listen, settings)) as public,
-            listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
-            metrics.folder() as folder,
+            listen(
+                settings.host,
+                settings.port,
+                PUBLIC,
+                most.public,
+                allowed,
+                or_free=free["AVATAR_PORT"],
+            ) as public,
+            listen(
+                settings.admin_host,
+                settings.admin_port,
+                ADMIN,
+                most.admin,
+                allowed,
+                or_free=free["AVATAR_ADMIN_PORT"],
+            ) as admin,
             tracing.sent(settings.tracing),
         ):
-            asyncio.run(run(settings, public, admin, folder, local=options.local))
+            beside = Beside(settings.port == 0, options.env_file) if options.local else None
+            asyncio.run(run(settings, public, admin, beside))
     except DispatcherError as error:
         logs.last_words("avatar serve", str(error))
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
@@ -109,36 +164,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-async def run(
-    settings: Settings, public: socket.socket, admin: socket.socket, folder: Path, *, local: bool
-) -> None:
-    """The service, and the `local` room beside it if that is wanted, until a signal.
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The room that runs beside the service: whether its ports are any, and where its variables
+    are written; None for nowhere."""
 
-    Raises NodeError and RoomError.
+    any_port: bool
+    env_file: Path | None
+
+
+async def run(
+    settings: Settings,
+    public: Listener,
+    admin: Listener,
+    beside: Beside | None,
+) -> None:
+    """The service, and the room `beside` it if one is wanted, until a signal.
+
+    Raises NodeError, RoomError and SettingsError.
     """
-    if local:
-        async with local_room() as room:
+    if beside:
+        async with local_room(any_port=beside.any_port) as room:
+            variables = {**room.exported, "AVATAR_DISPATCHER_URL": f"{url_of(public)}/launch"}
+            if beside.env_file:
+                write_env_file(beside.env_file, variables)
             hosts = (room.signaling_host, *settings.signaling_hosts)
-            await serve(replace(settings, signaling_hosts=hosts), public, admin, folder, room)
+            local = replace(settings, signaling_hosts=hosts)
+            await serve(local, public, admin, room, _what_to_do(variables))
     else:
-        await serve(settings, public, admin, folder, None)
+        await serve(settings, public, admin, None, "")
 
 
 async def serve(
     settings: Settings,
-    public: socket.socket,
-    admin: socket.socket,
-    folder: Path,
+    public: Listener,
+    admin: Listener,
     room: Room | None,
+    advice: str,
 ) -> None:
     """The service on `public` until a signal, or until the `room` is lost; all the while, and
-    while it drains, the admin's port. The workers count in the `folder`.
+    while it drains, the admin's port. Prints the `advice` when it is ready.
 
     Raises NodeError where no worker can be had, and RoomError where the room is lost.
     """
-    async with _pool(settings, folder, room) as pool, asyncio.TaskGroup() as tasks:
+    degraded = Degraded()
+    numbers = SharedNumbers(degraded)
+    pooling = _pool(settings, room, numbers, degraded)
+    async with pooling as pool, asyncio.TaskGroup() as tasks:
         quota = Quota(settings)
-        server = make_server(make_app(pool, settings, quota), settings.forwarded_allow_ips)
+        app = make_app(pool, settings, quota, lambda: degraded.sentences)
+        server = make_server(app, settings.forwarded_allow_ips)
         hurry = asyncio.Event()
         told = asyncio.Event()
 
@@ -156,11 +231,13 @@ async def serve(
             make_admin(
                 lambda: pool.why_not_ready,
                 drain,
-                partial(metrics.exposition, folder, pool.slots),
+                partial(metrics.exposition, numbers, pool.slots),
                 hosts_of(settings.admin_host),
+                gate_of(settings, admin),
+                lambda: degraded.sentences,
             )
         )
-        admitting = tasks.create_task(private.serve(sockets=[admin]), name="admin")
+        admitting = tasks.create_task(private.answer(admin), name="admin")
 
         async def watch(room: Room) -> RoomError:
             lost = await room.lost()
@@ -172,12 +249,12 @@ async def serve(
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stop)
         settle()
-        if room:
-            _say(_what_to_do(room, url_of(public)))
+        if advice:
+            _say(advice)
         logger.info("the admin's port is on %s", url_of(admin))
         where = "the slots are the nodes'" if settings.redis_url else f"{settings.slots} slots"
         logger.info("listening on %s, %s", url_of(public), where)
-        await server.serve(sockets=[public])
+        await server.answer(public)
         logger.info("stopping; sessions may speak out for %g s", settings.drain_s)
         await _drain(pool, settings.drain_s, hurry)
         await quota.aclose()
@@ -190,7 +267,9 @@ async def serve(
 
 
 @asynccontextmanager
-async def _pool(settings: Settings, folder: Path, room: Room | None) -> AsyncIterator[Pool]:
+async def _pool(
+    settings: Settings, room: Room | None, numbers: SharedNumbers, degraded: Degraded
+) -> AsyncIterator[Pool]:
     """The pool that `settings` ask for, while the block lasts. Raises NodeError."""
     policy, cap = settings.room_policy, settings.sessions_per_key
     if settings.redis_url:
@@ -209,9 +288,10 @@ async def _pool(settings: Settings, folder: Path, room: Room | None) -> AsyncIte
     crew = Crew(
         settings.slots,
         settings.warm,
-        {**(room.trust if room else {}), metrics.FOLDER: str(folder)},
+        room.trust if room else {},
         settings.worker_memory_mb,
-        partial(metrics.bury, folder),
+        numbers,
+        degraded,
     )
     await crew.start()
     async with asyncio.TaskGroup() as tasks:
@@ -232,24 +312,26 @@ async def _drain(pool: Pool, patience_s: float, enough: asyncio.Event) -> None:
         await pool.drain(0.0)
 
 
-def _what_to_do(room: Room, address: str) -> str:
+def _what_to_do(variables: Mapping[str, str]) -> str:
     """All of it may be evaluated by a shell; only one line does something there."""
-    variables = {**room.exported, "AVATAR_DISPATCHER_URL": f"{address}/launch"}
     line = " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
     return (
         "# The room and the dispatcher are ready. In the shell in which your agent runs:\n"
         f"export {line}\n"
         "# There, join any meeting with signaling_base_url=$SIGNALING_BASE_URL, and give\n"
         "# AvatarAudioOut avatar_dispatcher_url=$AVATAR_DISPATCHER_URL. Any token will do.\n"
-        f"# See the face in a browser: {room.exported['LOCALROOM_CONTROL']}/watch\n"
+        f"# See the face in a browser: {variables['LOCALROOM_CONTROL']}/watch\n"
     )
 
 
 def _say(text: str) -> None:
-    """On stdout, which may be read by nobody."""
+    """On stdout, which may be read by nobody; a reader who waits for its end has it then."""
     with contextlib.suppress(OSError):
         sys.stdout.write(text)
         sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 if __name__ == "__main__":

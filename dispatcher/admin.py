@@ -1,7 +1,8 @@
 """The admin's port: metrics, probes and drain, apart from what agents can reach.
 
-It asks nobody who he is: it listens on loopback unless it is told, and where a cluster reaches
-it, a NetworkPolicy says who does.
+It listens on loopback unless it is told otherwise. Where other machines reach it, it starts only
+with the gate of the public port, and whoever drains needs an operator's key. Probes and metrics,
+which change nothing and name nobody, ask nobody who he is; a NetworkPolicy says who reaches them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +15,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from dispatcher.auth import Gate, is_loopback, peer_of
+from dispatcher.errors import Forbidden, Unauthorized
 from dispatcher.front import Front, error, http_error
+from dispatcher.listener import Listener
+from dispatcher.settings import Settings
 
 RETRY_AFTER: Final = {"Retry-After": "1"}
 
@@ -24,13 +29,17 @@ def make_admin(
     drain: Callable[[], None],
     metrics: Callable[[], Awaitable[bytes]],
     hosts: Sequence[str] = ("*",),
+    gate: Gate | None = None,
+    degraded: Callable[[], Sequence[str]] = tuple,
 ) -> Front:
     """The admin's routes, for those who ask under one of the names `hosts`.
 
     - `readiness` is one sentence about what is missing, and empty where nothing is. A probe
       hears it: who is not ready gets no new work, and Kubernetes removes him first.
     - `drain` begins what a first SIGTERM begins; calling it again changes nothing.
+    - `gate` says who may drain; without one, whoever reaches the port may.
     - `metrics` are those of the whole machine, as Prometheus reads them.
+    - `degraded` says what fails beside the faces, a sentence each; who is ready stays so.
     """
     started = False
 
@@ -39,7 +48,7 @@ def make_admin(
         return JSONResponse({"status": "alive"})
 
     async def readyz(_: Request) -> Response:
-        return _state("ready", readiness())
+        return _state("ready", readiness(), degraded())
 
     async def startupz(_: Request) -> Response:
         """Whether it has been ready once."""
@@ -48,12 +57,22 @@ def make_admin(
         started = not missing
         return _state("started", missing)
 
-    async def drained(_: Request) -> Response:
+    async def drained(request: Request) -> Response:
+        if gate is not None:
+            host = request.client.host if request.client else None
+            gate.operator(request.headers.get("authorization", ""), peer_of(host))
         drain()
         return JSONResponse({"status": "draining"}, 202)
 
     async def measured(_: Request) -> Response:
         return Response(await metrics(), media_type=CONTENT_TYPE_LATEST)
+
+    async def unauthorized(_: Request, refusal: Exception) -> Response:
+        challenge = "" if gate is None else gate.challenge
+        return error(401, str(refusal), {"WWW-Authenticate": challenge})
+
+    async def forbidden(_: Request, refusal: Exception) -> Response:
+        return error(403, str(refusal))
 
     async def failed(_: Request, __: Exception) -> Response:
         return error(500, "The admin's port failed; the log says why.")
@@ -65,11 +84,23 @@ def make_admin(
         Route("/metrics", measured),
         Route("/drain", drained, methods=["POST"]),
     ]
-    handlers = {HTTPException: http_error, Exception: failed}
+    handlers = {
+        HTTPException: http_error,
+        Unauthorized: unauthorized,
+        Forbidden: forbidden,
+        Exception: failed,
+    }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
     return Front(app, hosts)
 
 
-def _state(state: str, missing: str) -> Response:
-    return error(503, missing, RETRY_AFTER) if missing else JSONResponse({"status": state})
+def gate_of(settings: Settings, listener: Listener) -> Gate | None:
+    """The gate of an admin's port that other machines can reach."""
+    return None if is_loopback(str(listener.getsockname()[0])) else Gate(settings)
+
+
+def _state(state: str, missing: str, degraded: Sequence[str] = ()) -> Response:
+    if missing:
+        return error(503, missing, RETRY_AFTER)
+    return JSONResponse({"status": state, **({"degraded": [*degraded]} if degraded else {})})

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fastapi import FastAPI, Request
@@ -56,8 +56,15 @@ ours are in dispatcher/tracing.py."""
 logger = logging.getLogger("avatar.dispatcher.app")
 
 
-def make_app(pool: Pool, settings: Settings, quota: Quota) -> Front:
+def make_app(
+    pool: Pool,
+    settings: Settings,
+    quota: Quota,
+    degraded: Callable[[], Sequence[str]] = tuple,
+) -> Front:
     """The service in front of `pool`, for those whom `settings` lets in.
+
+    `degraded` says what fails beside the faces, a sentence each; a probe that is ready shows it.
 
     Errors are ``{"error": sentence, "request_id": name}``, and repeat nothing of a request.
     Bodies are read here and not by FastAPI, whose own errors quote them.
@@ -72,7 +79,7 @@ def make_app(pool: Pool, settings: Settings, quota: Quota) -> Front:
     )
     _launching(app, pool, gate, quota, settings.signaling_hosts)
     _operating(app, pool, gate, quota)
-    _probes(app, pool)
+    _probes(app, pool, degraded)
     _refusing(app, gate)
     describe(app, gate)
     return Front(app, hosts_of(settings.host, settings.allowed_hosts))
@@ -97,7 +104,11 @@ def _launching(app: FastAPI, pool: Pool, gate: Gate, quota: Quota, hosts: Sequen
         openapi_extra={"requestBody": launch_body()},
     )
     async def launch(request: Request) -> Response:
-        """What an agent POSTs: the session, once a worker has taken it."""
+        """What an agent POSTs: the session, once a worker has taken it.
+
+        For a session that lives it is a renewal: `agent_participant_id` counts at once, `token`
+        and `signaling_base_url` when a worker joins anew; `not_applied` names what stays as it is.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + ANSWER_S
         peer = _peer(request)
@@ -110,9 +121,14 @@ def _launching(app: FastAPI, pool: Pool, gate: Gate, quota: Quota, hosts: Sequen
                 raise
             await quota.launch(caller.owner)
             session = await pool.launch(join, deadline - loop.time(), caller.owner, traceparent)
-        return JSONResponse(
-            {"status": "success", "room": session.room, "session_id": session.session_id}
-        )
+        answer: dict[str, object] = {
+            "status": "success",
+            "room": session.room,
+            "session_id": session.session_id,
+        }
+        if session.not_applied:
+            answer["not_applied"] = list(session.not_applied)
+        return JSONResponse(answer)
 
 
 def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: Quota) -> None:
@@ -147,7 +163,7 @@ def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: Quota) -> None:
         return _unknown() if found is None else JSONResponse(found.to_dict())
 
 
-def _probes(app: FastAPI, pool: Pool) -> None:
+def _probes(app: FastAPI, pool: Pool, degraded: Callable[[], Sequence[str]]) -> None:
     @app.get("/livez", response_model=Health)
     async def livez() -> Response:
         """Whether this process answers."""
@@ -157,7 +173,8 @@ def _probes(app: FastAPI, pool: Pool) -> None:
     async def readyz() -> Response:
         """Whether a session that is launched now may be served."""
         if pool.ready:
-            return JSONResponse({"status": "ready"})
+            failing = [*degraded()]
+            return JSONResponse({"status": "ready", **({"degraded": failing} if failing else {})})
         return _later(503, pool.why_not_ready)
 
 
@@ -176,6 +193,7 @@ def _refusing(app: FastAPI, gate: Gate) -> None:
 
     @app.exception_handler(Refused)
     async def refused(_: Request, refusal: Refused) -> Response:
+        logger.info("a launch was refused: %s", refusal)
         return error(422, str(refusal))
 
     @app.exception_handler(Conflict)

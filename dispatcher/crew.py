@@ -4,13 +4,15 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Final
 
+from dispatcher.degraded import Degraded
 from dispatcher.errors import Full, NodeError, SettingsError
 from dispatcher.pool import to_start
+from dispatcher.shared_numbers import SharedNumbers
 from dispatcher.workers import Worker, Zygote
 
 PAUSES_S: Final = (0.1, 5.0)
@@ -28,8 +30,8 @@ class Crew:
     A session takes a seat, hires one worker after the other while it needs one, and frees
     the seat when the last is gone. `environment` is added to that of the workers, each of which
     may have `memory_mb` of its own, or any amount where that is 0. Seats count from 1, and so do
-    workers, each of which has the smallest number that no process has. `buried` is told of each
-    number whose process is gone, before another gets it.
+    workers, each of which has the smallest number that no process has. What they count is in
+    `numbers`, what fails beside their faces in `degraded`.
     """
 
     def __init__(
@@ -38,9 +40,11 @@ class Crew:
         warm: int,
         environment: Mapping[str, str],
         memory_mb: int = 0,
-        buried: Callable[[int], None] = lambda _: None,
+        numbers: SharedNumbers | None = None,
+        degraded: Degraded | None = None,
     ) -> None:
-        self._buried = buried
+        self._degraded = degraded or Degraded()
+        self._numbers = numbers or SharedNumbers(self._degraded)
         self._memory_mb = memory_mb
         self._environment = environment
         self.slots = slots
@@ -56,8 +60,13 @@ class Crew:
 
     @property
     def ready(self) -> bool:
-        """Whether workers can be had."""
-        return self._zygote is not None
+        """Whether workers can be had, however many."""
+        return self._zygote is not None and self._zygote.answers
+
+    @property
+    def can_hire(self) -> bool:
+        """Whether a worker can be had now: one that waits, if none can be forked."""
+        return self.ready or bool(self._idle)
 
     @property
     def free_seats(self) -> list[int]:
@@ -181,7 +190,7 @@ class Crew:
             number = next(each for each in count(1) if each not in self._alive)
             worker = Worker(number, zygote, reader, writer)
             try:
-                zygote.fork(number, theirs)
+                zygote.fork(number, theirs, self._numbers.block(number))
             except OSError:
                 writer.close()
                 raise
@@ -196,7 +205,7 @@ class Crew:
             await worker.status
         finally:
             worker.close()
-        self._buried(worker.number)
+        self._numbers.buried(worker.number)
         del self._alive[worker.number]
 
     async def _hear(self, worker: Worker) -> None:
@@ -207,6 +216,10 @@ class Crew:
                 self._starting.remove(worker)
                 self._pause_s = 0.0
                 self._be_idle(worker)
+            elif report.state == "degraded":
+                self._degraded.failed(report.part, report.reason or "no reason was given")
+            elif report.state == "restored":
+                self._degraded.restored(report.part)
             else:
                 worker.reports.put_nowait(report)
         watchdog.cancel()

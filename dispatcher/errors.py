@@ -3,6 +3,7 @@
 DispatcherError
  ├─ SettingsError   a setting that cannot be used
  ├─ NodeError       no worker can be had on this machine
+ ├─ Unreadable      an item of Redis or of a worker's pipe that nobody here can read
  ├─ RoomError       the local room did not open, or has ended
  ├─ BadRequest      a join request that cannot be used; has the HTTP status
  ├─ Unauthorized    nobody knows who asks
@@ -12,6 +13,7 @@ DispatcherError
  ├─ TooMany         one owner has asked too often, or has too many sessions
  └─ Full            there is no room for a session now
      └─ StoreDown   the ledger cannot be reached, so nobody knows what room there is
+         └─ NotDone Redis answers, and cannot do this one thing; others it may
 
 The text of each says what failed and what to do next, and repeats nothing of a request.
 """
@@ -23,6 +25,10 @@ class DispatcherError(Exception):
 
 class SettingsError(DispatcherError):
     """A setting that cannot be used."""
+
+
+class Unreadable(DispatcherError):  # noqa: N818 - what it is, not who failed
+    """An item from outside that this version cannot read; repeats nothing of it."""
 
 
 class NodeError(DispatcherError):
@@ -51,6 +57,10 @@ class Full(DispatcherError):  # noqa: N818 - a state of the pool, not a fault of
 
 class StoreDown(Full):
     """The ledger cannot be reached: sessions that live go on, and new ones have to wait."""
+
+
+class NotDone(StoreDown):
+    """Redis answers and has not done what it was asked, which may be about one session alone."""
 
 
 class Unauthorized(DispatcherError):  # noqa: N818 - it is HTTP's name

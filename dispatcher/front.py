@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import socket
 from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Final
@@ -23,6 +24,9 @@ REQUEST_ID: Final = ContextVar("request id", default="")
 NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A name that a client may give its request: nothing that could pass for a token."""
 
+NUMERIC: Final = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
+"""An IPv4 address in any of its forms: 127.0.0.1, 127.1, 0x7f.1."""
+
 LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 
 SAFE: Final = {
@@ -32,7 +36,10 @@ SAFE: Final = {
 }
 """Headers of every answer: nobody keeps it, frames it, or takes it for anything but JSON."""
 
-NOT_BY_NAME: Final = "This is not asked for under that name; see AVATAR_ALLOWED_HOSTS."
+NOT_BY_NAME: Final = (
+    "The host in the address is none under which this may be asked for; ask under one of "
+    "AVATAR_ALLOWED_HOSTS (on loopback: localhost and its addresses), or add it there."
+)
 NOT_A_PAGE: Final = "This is not for pages in browsers; a proxy may drop the Origin header."
 
 SENTENCES: Final = {
@@ -77,6 +84,7 @@ class Front:
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:
         self._app = app
+        self._on_loopback = {*LOOPBACK} <= {*hosts}
         self._doorman = TrustedHostMiddleware(_admit, hosts, www_redirect=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,15 +105,44 @@ class Front:
                 answer: ASGIApp = error(403, NOT_BY_NAME)
             elif "origin" in Headers(scope=scope):
                 answer = error(403, NOT_A_PAGE)
+            elif not _is_spelled_out(scope):
+                answer = error(404, SENTENCES[404])
             else:
                 answer = self._app
             await answer(scope, receive, send_with_headers)
 
     async def _is_asked_by_name(self, scope: Scope, receive: Receive) -> bool:
-        """The library decides; what it would say is not in our words."""
+        """The library decides; what it would say is not in our words.
+
+        Where loopback may be asked by name, so may it by all its addresses, such as 127.1: no name
+        that somebody else owns leads there, which is what the names are looked at for.
+        """
+        if self._on_loopback and _is_here(Headers(scope=scope).get("host", "")):
+            return True
         asked = {**scope, ADMITTED: False}
         await self._doorman(asked, receive, _nowhere)
         return bool(asked[ADMITTED])
+
+
+def _is_spelled_out(scope: Scope) -> bool:
+    """Whether the path is written as the routes are. One that stands for a route only once it is
+    decoded (``/v1%2Fsessions``) may have passed a proxy that was to keep it out."""
+    raw_path = scope.get("raw_path")
+    return raw_path is None or raw_path == scope["path"].encode()
+
+
+def _is_here(host: str) -> bool:
+    """Whether a Host header has an address of this machine itself: 127.*, 0.0.0.0 or [::]."""
+    if host.startswith("["):
+        address = host[1:].partition("]")[0]
+        return is_loopback(address) or address == "::"
+    name = host.partition(":")[0]
+    try:
+        # What inet_aton takes for an address may be followed by anything.
+        address = socket.inet_ntoa(socket.inet_aton(name if NUMERIC.fullmatch(name) else ""))
+    except OSError:
+        return False
+    return is_loopback(address) or address == "0.0.0.0"  # noqa: S104 - asked for, not listened on
 
 
 ADMITTED: Final = "avatar.admitted"

@@ -13,6 +13,10 @@ from dispatcher.serving import ATTEMPTS, Serving
 UNACKED_S: Final = 1.5
 """The lease of a session that no worker has taken yet."""
 
+CLAIM_S: Final = 1.2
+"""How long a claim waits for a worker here: shorter than its lease, so that another node may take
+it within the same POST."""
+
 SILENT_S: Final = 3.0
 """Half a lease, but at least so long, a worker may say nothing; it counts aloud each second."""
 
@@ -38,6 +42,7 @@ class Hold:
             sure_until=asked_at + min(UNACKED_S, lease_s),
             silent_s=max(SILENT_S, lease_s / 2),
             failures=ATTEMPTS - 1 if held.record.attempts else 0,
+            claim_s=CLAIM_S,
         )
 
     def is_no_older_than(self, held: Held) -> bool:

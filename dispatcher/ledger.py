@@ -27,16 +27,29 @@ import json
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from hashlib import sha256
-from typing import Final, Literal, NamedTuple, Self, cast
+from typing import Final, Literal, NamedTuple, Self, cast, get_args
 
 from agent_side.join import JoinInfo
-from dispatcher.errors import StoreDown
+from dispatcher.errors import NotDone, StoreDown, Unreadable
 from dispatcher.pool import MAX_LIFE, State
+from dispatcher.records import (
+    Record,
+    Step,
+    digest,
+    fields_of,
+    key_of,
+    life_of,
+    milliseconds,
+    new_record,
+    read_record,
+)
+from dispatcher.refusals import moment, refuse, text, whole
+from dispatcher.renewal import Renewed, renewed
 from dispatcher.request import claims_of
-from dispatcher.seal import Seal
+from dispatcher.seal import Holder, Seal
 from dispatcher.settings import RoomPolicy
 from dispatcher.store import Reply, Store
 
@@ -48,70 +61,20 @@ MAX_EXPIRY_S: Final = 1e11
 
 UNSEALED: Final = "its join request was sealed with a key that is not in AVATAR_SEAL_KEYS here."
 
-UNREADABLE: Final = (
-    AttributeError,
-    LookupError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""What a letter raises that another version has written, or a hand."""
+ILLEGIBLE: Final = "What was claimed for it cannot be read; the log of its node says why."
+"""Why a session has failed that a node was given and cannot read."""
 
 TELLINGS: Final = 3
 """How often something is said to a Redis that has just lost what it is about."""
+
+SEALINGS: Final = 5
+"""How often a join request is sealed for one claim: for a new session, and for what there is, as
+long as others change that meanwhile."""
 
 PAUSE_S: Final = 0.2
 """How long after a failure the replies are asked for again."""
 
 logger = logging.getLogger("avatar.dispatcher.ledger")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One state of a session's life; `since_s` is Unix time."""
-
-    state: State
-    since_s: float
-    reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What the ledger holds of one session, without its join request.
-
-    - `key`: the digest of room and participant, under which at most one session lives.
-    - `epoch`: rises with every claim of that key, from 1; a higher one fences a lower one.
-    - `slot`: ``<node>/<n>``, or None while it waits for one. Slots are named by `NodeLedger`.
-    - `acked`: a worker has taken it; until then POSTs wait.
-    - `expires_s`: when its token expires, Unix time; a day after the claim where it does not say.
-    - `renewals`: how often its join request was replaced by a newer one.
-    - `attempts`: workers that it has had, on all nodes.
-    - `counters`: the session's own, summed over its workers.
-    - `life`: its states, the oldest first, the last MAX_LIFE.
-    """
-
-    key: str
-    session_id: str
-    room: str
-    participant_id: str
-    owner: str
-    state: State
-    since_s: float
-    reason: str | None
-    epoch: int
-    slot: str | None
-    acked: bool
-    attempts: int
-    expires_s: float
-    renewals: int
-    traceparent: str | None
-    counters: Mapping[str, int]
-    life: tuple[Step, ...]
-
-    @property
-    def over(self) -> bool:
-        return self.state in ("ended", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,16 +197,20 @@ class Claim:
       already, which makes room.
     - ``expiring``: the token expires in less than 30 s: 422.
 
-    `record` is None in the last four.
+    `record` is None in the last four. `not_applied` are the fields of the join request that a
+    session that lives does not take.
     """
 
     outcome: Outcome
     record: Record | None
+    not_applied: tuple[str, ...] = ()
 
 
 Settlement = Literal["acked", "refused", "failed", "ended"]
 """How a claim was settled: a worker has taken it; one has refused it (422); all failed (503); it
 was ended or replaced meanwhile (503)."""
+
+SETTLEMENTS: Final = frozenset(get_args(Settlement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,12 +255,11 @@ class Ledger:
             for reply in replies:
                 try:
                     self._hear(reply)
-                except UNREADABLE as error:  # another version's, or a hand's
-                    logger.error("a reply cannot be read (%s)", type(error).__name__)
+                except Unreadable as error:
+                    refuse("reply", name, str(error))
 
     def _hear(self, reply: str) -> None:
-        session_id, epoch, settlement = reply.split()
-        heard = _Heard(int(epoch), cast(Settlement, settlement))
+        session_id, heard = _read_reply(reply)
         self._heard[session_id] = heard
         if len(self._heard) > MAX_HEARD:
             del self._heard[next(iter(self._heard))]
@@ -327,28 +293,56 @@ class Ledger:
         expires_s = expiry_of(join.token)
         key, session_id = key_of(join.room_name, participant), secrets.token_hex(8)
         owner = _word(owner)
-        answer = await self._store.call(
-            "claim",
-            key,
-            _digest(join.room_name),
-            owner,
-            session_id,
-            join.room_name,
-            participant,
-            self._seal.close(join.to_json()),
-            "" if expires_s is None else round(expires_s * 1000),
-            traceparent or "",
-            policy,
-            cap,
-            self._replies,
-        )
-        outcome, *seen = _list(answer)
-        record: Record | None
-        if outcome == "new":
-            record = _new(key, join, session_id, owner, traceparent, _mapping(seen[0]))
-        else:
-            record = _record(_mapping(seen[0])) if seen else None
-        return Claim(cast(Outcome, outcome), record)
+        holder, merged_with = Holder(key, session_id, 1), ""
+        sent = Renewed(join, (), renames=False)
+        for _ in range(SEALINGS):
+            answer = await self._store.call(
+                "claim",
+                key,
+                digest(join.room_name),
+                owner,
+                session_id,
+                join.room_name,
+                participant,
+                self._seal.close_join(sent.join, holder),
+                "" if expires_s is None else milliseconds(expires_s),
+                traceparent or "",
+                policy,
+                cap,
+                self._replies,
+                holder.session_id,
+                holder.epoch,
+                merged_with,
+                secrets.token_hex(4) if sent.renames else "",
+            )
+            outcome, *seen = _list(answer)
+            if outcome == "seal":
+                holder = Holder(key, str(seen[0]), whole(seen[1], "epoch"))
+                merged_with = str(seen[2])
+                sent = self._merged(join, seen[3], holder)
+            elif outcome == "newer":
+                raise NotDone("A newer version serves that room; ask a dispatcher of that one.")
+            elif outcome == "new":
+                fields = _mapping(seen[0])
+                record = new_record(key, join, session_id, owner, traceparent, fields)
+                return Claim("new", record)
+            else:
+                place = f"sess:{key}"
+                return Claim(
+                    cast(Outcome, outcome),
+                    await self._legible(place, seen[0]) if seen else None,
+                    sent.not_applied,
+                )
+        raise NotDone("Others launch and end that session all the time; try again.")
+
+    def _merged(self, join: JoinInfo, sealed: Reply, holder: Holder) -> Renewed:
+        """The join request for a session whose own, if it lives and can be read, is `sealed`."""
+        try:
+            own = self._seal.open_join(str(sealed), holder) if sealed else None
+        except Unreadable as error:
+            refuse("join request", f"sess:{holder.key}", str(error))
+            own = None
+        return Renewed(join, (), renames=True) if own is None else renewed(own, join)
 
     async def settled(self, record: Record, patience_s: float) -> Settlement | None:
         """Wait until the claim of that record is settled; None where `patience_s` runs out (claim
@@ -387,7 +381,23 @@ class Ledger:
 
     async def _find(self, *session_ids: str) -> list[Record]:
         answer = await self._store.call("find", *session_ids)
-        return [_record(_mapping(each)) for each in _list(answer)]
+        found = []
+        for place, fields in map(_list, _list(answer)):
+            with suppress(NotDone):
+                found.append(await self._legible(str(place), fields))
+        return found
+
+    async def _legible(self, place: str, answer: Reply) -> Record:
+        """The record that stands at `place` in Redis. One that cannot be read is set aside, and
+        whoever serves its session writes it anew. Raises NotDone."""
+        fields = _mapping(answer)
+        try:
+            return read_record(fields)
+        except Unreadable as error:
+            refuse("record", place, str(error))
+            epoch = fields.get("epoch")
+            await self._store.call("aside", place, str(error), str(epoch))
+            raise NotDone("What Redis has of that session cannot be read; try again.") from None
 
     async def end(self, session_id: str, reason: str) -> Record | None:
         """Have it end: its node gets an `End` letter, and it is ``ending`` until that is done
@@ -398,7 +408,15 @@ class Ledger:
     async def slots(self) -> Mapping[str, int]:
         """How many slots there are by state: idle, claimed, busy, draining (what a draining node
         still serves)."""
-        return {state: int(n) for state, n in _mapping(await self._store.call("slots")).items()}
+        counted = _mapping(await self._store.call("slots"))
+        return {state: whole(number, state) for state, number in counted.items()}
+
+    async def nodes(self) -> Mapping[str, int]:
+        """How many nodes live by what they can do: ``able`` to serve, as they have slots that are
+        idle or in use; ``unable``, with none of either; ``draining``. ``none`` is 1 where no node
+        lives."""
+        counted = _mapping(await self._store.call("nodes"))
+        return {fact: whole(number, fact) for fact, number in counted.items()}
 
     async def reap(self) -> list[Reaped]:
         """Move what has lost its node, each 0.5 s, by every dispatcher; each is moved by one.
@@ -407,7 +425,7 @@ class Ledger:
         three tries in a row, or where its token is about to expire, it fails. Nothing is moved
         for one lease after Redis was restarted, emptied or out of reach of all dispatchers."""
         answer = await self._store.call("reap", self._lease_ms)
-        return [Reaped(*map(_text, _list(each))) for each in _list(answer)]  # type: ignore[arg-type]
+        return [Reaped(*map(str, _list(each))) for each in _list(answer)]  # type: ignore[arg-type]
 
 
 class NodeLedger:
@@ -451,7 +469,7 @@ class NodeLedger:
         await self._store.move(f"mbox:{self.node}", f"read:{self.node}", patience_s)
         asked_at = asyncio.get_running_loop().time()
         answer = await self._store.call("take", self.node)
-        letters = [await self._read(_list(each), asked_at) for each in _list(answer)]
+        letters = [await self._read(each, asked_at) for each in _list(answer)]
         return [letter for letter in letters if letter is not None]
 
     async def ack(self, held: Held) -> Verdict:
@@ -472,11 +490,11 @@ class NodeLedger:
             "enter",
             held,
             record.state,
-            _ms(record.since_s),
+            milliseconds(record.since_s),
             record.reason or "",
             record.attempts,
             json.dumps(dict(record.counters)),
-            _life(record.life),
+            life_of(record.life),
         )
 
     async def renew(self, holds: Sequence[Held]) -> Mapping[str, Verdict]:
@@ -484,16 +502,20 @@ class NodeLedger:
         prolong the leases, write anew what Redis has lost, and say what was not said while it
         was away. Returns a verdict for each key."""
         for owed in list(self._owed.values()):
-            await self._pay(owed)
+            try:
+                await self._pay(owed)
+            except NotDone as error:  # the others are renewed all the same
+                logger.warning("session %s: %s", owed.held.record.session_id, error)
         if not holds:
             return {}
         arguments: list[str | int] = []
         for held in holds:
             record = held.record
-            arguments += [*_place(record), int(record.acked), _ms(record.since_s), record.renewals]
+            since_ms = milliseconds(record.since_s)
+            arguments += [*_place(record), int(record.acked), since_ms, record.renewals]
         answers = _list(await self._store.call("renew", self._lease_ms, *arguments))
         return {
-            held.key: await self._mend(held, _text(answer))
+            held.key: await self._mend(held, str(answer))
             for held, answer in zip(holds, answers, strict=True)
         }
 
@@ -534,7 +556,7 @@ class NodeLedger:
     async def _say(self, script: str, held: Held, *arguments: str | int) -> Verdict:
         place = _place(held.record)
         for _ in range(TELLINGS):
-            answer = _text(await self._store.call(script, *place, *arguments))
+            answer = str(await self._store.call(script, *place, *arguments))
             if answer == "missing":
                 await self._create(held)
             elif answer == "back":  # its lease ran out, and nobody else has it yet
@@ -550,14 +572,19 @@ class NodeLedger:
         if answer == "missing":
             logger.warning("session %s is written anew", held.record.session_id)
         if answer in ("missing", "behind"):
-            return await self.enter(held)
+            try:
+                return await self.enter(held)
+            except NotDone as error:  # the others are renewed all the same
+                logger.warning("session %s: %s", held.record.session_id, error)
+                return Verdict.OK
         return _verdict(answer)
 
     async def _create(self, held: Held) -> None:
         """Write it anew, unless somebody has done so: what is said next, is told which."""
         record = held.record
-        sealed = self._seal.close(held.join.to_json())
-        fields = [part for pair in _fields(record).items() for part in pair]
+        holder = Holder(record.key, record.session_id, record.epoch)
+        sealed = self._seal.close_join(held.join, holder)
+        fields = [part for pair in fields_of(record).items() for part in pair]
         await self._store.call(
             "create", record.key, record.epoch, self._lease_ms, "join", sealed, *fields
         )
@@ -580,42 +607,54 @@ class NodeLedger:
             await self._store.call(owed.script, *arguments)
         self._owed.pop((record.key, record.epoch), None)
 
-    async def _read(self, parts: list[Reply], asked_at: float) -> Letter | None:
+    async def _read(self, letter: Reply, asked_at: float) -> Letter | None:
         """The letter, or None for one that this version cannot read: what is said of one session
         cannot end the others that the node serves."""
+        parts = _list(letter)
         try:
             return await self._letter(parts, asked_at)
-        except UNREADABLE as error:
-            logger.error("a letter cannot be read and is left out (%s)", type(error).__name__)
+        except Unreadable as error:
+            refuse("letter", f"mbox:{self.node}", str(error))
+            if parts[:1] == ["serve"]:
+                await self._give_up(parts)
             return None
 
     async def _letter(self, parts: list[Reply], asked_at: float) -> Letter | None:
-        kind, key = map(_text, parts[:2])
-        match kind:
-            case "serve":
-                record, join = _record(_mapping(parts[2])), self._open(_text(parts[3]))
+        match parts:
+            case ["serve", _, dict(fields), sealed]:
+                record = read_record(fields)
+                holder = Holder(record.key, record.session_id, record.epoch)
+                join = self._seal.open_join(text(sealed, "join request"), holder)
                 if join is not None:
                     return Serve(Held(record, join), asked_at)
                 logger.error("session %s cannot be read: %s", record.session_id, UNSEALED)
-                await self._store.call("nack", *_place(record), UNSEALED)
+                with suppress(StoreDown):  # then its lease runs out soon
+                    await self._store.call("nack", *_place(record), UNSEALED)
                 return None
-            case "renew":
-                session_id, sealed, expires, renewals = map(_text, parts[2:])
-                join = self._open(sealed)
+            case ["renew", key, session_id, epoch, sealed, expires, renewals]:
+                holder = Holder(text(key, "key"), text(session_id, "id"), whole(epoch, "epoch"))
+                join = self._seal.open_join(text(sealed, "join request"), holder)
                 if join is None:
-                    logger.error("session %s cannot be renewed: %s", session_id, UNSEALED)
+                    logger.error("session %s cannot be renewed: %s", holder.session_id, UNSEALED)
                     return None
-                return Renew(key, session_id, join, int(expires) / 1000, int(renewals))
-            case "end":
-                return End(key, *map(_text, parts[2:]))
-            case "handed":
-                return Handed(key, *map(_text, parts[2:]))
+                expires_s, count = moment(expires, "exp"), whole(renewals, "renewals")
+                return Renew(holder.key, holder.session_id, join, expires_s, count)
+            case ["end", key, session_id, reason]:
+                return End(text(key, "key"), text(session_id, "id"), text(reason, "reason"))
+            case ["handed", key, session_id]:
+                return Handed(text(key, "key"), text(session_id, "id"))
             case _:
-                raise ValueError("It is of no kind that this version knows.")
+                raise Unreadable("It is of no kind that this version knows.")
 
-    def _open(self, sealed: str) -> JoinInfo | None:
-        text = self._seal.open(sealed)
-        return None if text is None else JoinInfo.from_json(text)
+    async def _give_up(self, parts: list[Reply]) -> None:
+        """A session that was given to this node, and that nobody can read: it has failed, so that
+        its POSTs are answered, and the next one begins another."""
+        fields = _mapping(parts[2]) if len(parts) > 2 else {}
+        place = [fields.get(name) for name in ("key", "id", "epoch", "slot")]
+        if all(isinstance(each, str) for each in place):
+            told = ("failed", ILLEGIBLE, "failed", 0, "{}")
+            with suppress(StoreDown):  # then its lease runs out soon
+                await self._store.call("finish", *map(str, place), *told)
 
 
 class _Owed(NamedTuple):
@@ -644,21 +683,12 @@ class _Wait(NamedTuple):
     settlement: asyncio.Future[Settlement]
 
 
-def key_of(room: str, participant: str) -> str:
-    """Under which at most one session of that participant in that room lives."""
-    return _digest(f"{room}\0{participant}")
-
-
 def expiry_of(token: str) -> float | None:
     """When a token says that it expires, Unix time, not verified; None where it does not."""
     value = claims_of(token).get("exp")
     if isinstance(value, int | float) and 0 < value < MAX_EXPIRY_S:
         return float(value)
     return None
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
 
 
 def _word(text: str) -> str:
@@ -672,106 +702,21 @@ def _place(record: Record) -> tuple[str, str, int, str]:
 
 
 def _verdict(answer: str) -> Verdict:
-    return Verdict.OK if answer == "handing" else Verdict(answer)
+    return Verdict.OK if answer in ("handing", "newer") else Verdict(answer)
 
 
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
-def _life(life: Sequence[Step]) -> str:
-    return json.dumps([[step.state, _ms(step.since_s), step.reason] for step in life])
-
-
-def _fields(record: Record) -> dict[str, str | int]:
-    """The record as Redis has it; what only Redis knows is missing."""
-    return {
-        "id": record.session_id,
-        "room": record.room,
-        "roomhash": _digest(record.room),
-        "participant": record.participant_id,
-        "owner": record.owner,
-        "state": record.state,
-        "since": _ms(record.since_s),
-        "reason": record.reason or "",
-        "epoch": record.epoch,
-        "slot": record.slot or "",
-        "acked": int(record.acked),
-        "attempts": record.attempts,
-        "exp": _ms(record.expires_s),
-        "renewals": record.renewals,
-        "trace": record.traceparent or "",
-        "counters": json.dumps(dict(record.counters)),
-        "life": _life(record.life),
-    }
-
-
-def _record(fields: Mapping[str, str]) -> Record:
-    """The record that Redis has as `fields`."""
-    waits = fields["waiting"] == "1" or not fields["slot"]
-    return Record(
-        key=fields["key"],
-        session_id=fields["id"],
-        room=fields["room"],
-        participant_id=fields["participant"],
-        owner=fields["owner"],
-        state=cast(State, fields["state"]),
-        since_s=int(fields["since"]) / 1000,
-        reason=fields["reason"] or None,
-        epoch=int(fields["epoch"]),
-        slot=None if waits else fields["slot"],
-        acked=fields["acked"] == "1",
-        attempts=int(fields["attempts"]),
-        expires_s=float(fields["exp"]) / 1000,
-        renewals=int(fields["renewals"]),
-        traceparent=fields["trace"] or None,
-        counters=json.loads(fields["counters"]),
-        life=tuple(
-            Step(state, since / 1000, reason) for state, since, reason in json.loads(fields["life"])
-        ),
-    )
-
-
-def _new(
-    key: str,
-    join: JoinInfo,
-    session_id: str,
-    owner: str,
-    traceparent: str | None,
-    seen: Mapping[str, str],
-) -> Record:
-    """The record that a claim has just made."""
-    since_s = int(seen["since"]) / 1000
-    return Record(
-        key=key,
-        session_id=session_id,
-        room=join.room_name,
-        participant_id=join.participant_id or "",
-        owner=owner,
-        state="claimed",
-        since_s=since_s,
-        reason=None,
-        epoch=int(seen["epoch"]),
-        slot=seen["slot"],
-        acked=False,
-        attempts=0,
-        expires_s=float(seen["exp"]) / 1000,
-        renewals=0,
-        traceparent=traceparent,
-        counters={},
-        life=(Step("claimed", since_s, None),),
-    )
+def _read_reply(reply: str) -> tuple[str, _Heard]:
+    """What a node, or a script, has said of a claim. Raises Unreadable."""
+    match text(reply, "text").split():
+        case [session_id, epoch, settlement] if settlement in SETTLEMENTS:
+            return session_id, _Heard(whole(epoch, "epoch"), cast(Settlement, settlement))
+        case _:
+            raise Unreadable("It is no answer to a claim.")
 
 
 def _list(answer: Reply) -> list[Reply]:
     return answer if isinstance(answer, list) else []
 
 
-def _mapping(answer: Reply) -> Mapping[str, str]:
-    return (
-        {name: _text(value) for name, value in answer.items()} if isinstance(answer, dict) else {}
-    )
-
-
-def _text(answer: Reply) -> str:
-    return answer if isinstance(answer, str) else str(answer)
+def _mapping(answer: Reply) -> Mapping[str, Reply]:
+    return answer if isinstance(answer, dict) else {}

@@ -4,16 +4,21 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
 from opentelemetry.trace import get_current_span
 
 from agent_side.join import redact
+from avatar_runtime.variables import doubts
 from dispatcher.pool import Session
 
-TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+TEXT: Final = "%(asctime)s %(levelname)s %(name)s%(about)s: %(message)s"
+
+IN_TEXT: Final = ("session_id", "request_id")
+"""What a line of text says of whom it is about; an object says all that is known."""
 
 TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """A traceparent (W3C Trace Context); the first group is the trace's id."""
@@ -24,13 +29,12 @@ _for_machines = False
 def set_up(level: str, form: str = "text") -> None:
     """Log to stderr, our own loggers from `level` on, others' warnings only.
 
-    `form` is text, or json: one object a line, which says too whose request or session it is
-    about.
+    `form` is text, or json: one object a line. Either says whose request or session it is about.
     """
     global _for_machines
     _for_machines = form == "json"
     handler = logging.StreamHandler()
-    handler.setFormatter(Redacted(as_json() if _for_machines else logging.Formatter(TEXT)))
+    handler.setFormatter(Redacted(as_json() if _for_machines else Text(TEXT)))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     logging.getLogger("avatar").setLevel(level)
@@ -53,17 +57,39 @@ def about(session: Session, traceparent: str | None = None) -> None:
     structlog.contextvars.bind_contextvars(**facts)
 
 
+def begin(environ: Mapping[str, str]) -> None:
+    """Before the settings are read: log as far as `environ` says how, and say which of its
+    variables have no effect, as one may be what the settings then lack."""
+    level = environ.get("AVATAR_LOG_LEVEL", "INFO")
+    known = level if level in logging.getLevelNamesMapping() else "INFO"
+    set_up(known, environ.get("AVATAR_LOG_FORMAT", "text"))
+    for doubt in doubts(environ):
+        logging.getLogger("avatar.dispatcher").warning("%s", doubt)
+
+
 def last_words(program: str, reason: str) -> None:
     """Why the program gives up: a line for whoever has started it, or an object like all others."""
     if _for_machines:
         logging.getLogger("avatar.dispatcher").critical("%s: %s", program, reason)
     else:
-        sys.stderr.write(f"{program}: {redact(reason)}\n")
+        # Nobody reads it, its disk is full, or it was closed.
+        with suppress(OSError, AttributeError):
+            sys.stderr.write(f"{program}: {redact(reason)}\n")
 
 
 def hash_of(room: str) -> str:
     """What stands for a room where its name says too much, or is too long."""
     return hashlib.sha256(room.encode()).hexdigest()[:12]
+
+
+class Text(logging.Formatter):
+    """A line for people: ``... avatar.dispatcher.app [session_id=1f request_id=5b]: message``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = structlog.contextvars.get_contextvars()
+        known = " ".join(f"{name}={facts[name]}" for name in IN_TEXT if name in facts)
+        record.about = f" [{known}]" if known else ""
+        return super().format(record)
 
 
 class Redacted(logging.Formatter):

@@ -2,19 +2,17 @@
 
 The names and labels are a contract with dashboards and alert rules. No label has more values
 than are written here, and each is there from the begin. A process has one set of them, as it
-has one log; the workers count in files of a folder that is shared with them (worker/metrics.py).
+has one log; the workers count in memory that is shared with them (dispatcher/shared_numbers.py).
 """
 
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 from dispatcher.errors import (
     BadRequest,
@@ -26,9 +24,6 @@ from dispatcher.errors import (
     TooMany,
     Unauthorized,
 )
-
-FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable in which workers find the folder; the library's name for it."""
 
 RESULT_OF: Final[Mapping[type[Exception], str]] = {
     BadRequest: "bad_request",
@@ -49,6 +44,9 @@ RESULTS: Final = ("launched", *RESULT_OF.values(), "failed")
 BACKENDS: Final = ("local", "redis")
 SLOTS: Final = ("idle", "claimed", "busy", "draining")
 REASONS: Final = ("worker_lost", "lease_expired", "handoff")
+PARTS: Final = ("metrics", "recording")
+"""What may fail beside the faces; see dispatcher/degraded.py."""
+KINDS: Final = ("letter", "number", "record", "reply", "report", "slot", "type", "version")
 
 DISPATCH_S: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 1.5, 2, 3, 4, 4.5, 5)
 CLAIM_S: Final = (0.0001, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 2)
@@ -95,6 +93,12 @@ FENCED: Final = Counter(
     "Sessions that this node has left because another one has them",
     registry=REGISTRY,
 )
+UNREADABLE: Final = _counters(
+    "avatar_unreadable_items_total",
+    "Items of Redis or of a worker's pipe that were left out, as nobody here can read them",
+    "kind",
+    KINDS,
+)
 STORE_UP: Final = Gauge(
     "avatar_store_up", "Whether Redis answers; 1 where there is none", registry=REGISTRY
 )
@@ -102,6 +106,16 @@ STORE_UP.set(1)
 DRAINING: Final = Gauge(
     "avatar_draining", "Whether this process takes no more sessions", registry=REGISTRY
 )
+AUXILIARY_FAILURES: Final = _counters(
+    "avatar_auxiliary_failures_total",
+    "Failures of what a face does not need: sessions go on",
+    "part",
+    PARTS,
+)
+_DEGRADED: Final = Gauge(
+    "avatar_degraded", "Whether a part that a face does not need fails", ["part"], registry=REGISTRY
+)
+DEGRADED: Final = {part: _DEGRADED.labels(part) for part in PARTS}
 
 
 @contextmanager
@@ -121,20 +135,10 @@ def launching() -> Iterator[None]:
             DISPATCH.observe(time.perf_counter() - began)
 
 
-@contextmanager
-def folder() -> Iterator[Path]:
-    """Where the workers count; it is gone after the block."""
-    with tempfile.TemporaryDirectory(prefix="avatar-metrics-") as path:
-        yield Path(path)
-
-
-def bury(path: Path, number: int) -> None:
-    """The worker of that number is gone: what it had going on is over, what it counted stays."""
-    mark_process_dead(f"seat{number}", str(path))  # type: ignore[no-untyped-call]
-
-
-async def exposition(path: Path, slots: Callable[[], Awaitable[Mapping[str, int]]]) -> bytes:
-    """All metrics of this process and its workers, as Prometheus reads them.
+async def exposition(
+    numbers: Collector, slots: Callable[[], Awaitable[Mapping[str, int]]]
+) -> bytes:
+    """All metrics of this process and those that its workers count, as Prometheus reads them.
 
     While the store is down, the slots stay as they were last known.
     """
@@ -142,5 +146,5 @@ async def exposition(path: Path, slots: Callable[[], Awaitable[Mapping[str, int]
         for state, count in (await slots()).items():
             POOL_SLOTS[state].set(count)
     workers = CollectorRegistry()
-    MultiProcessCollector(workers, str(path))  # type: ignore[no-untyped-call]
+    workers.register(numbers)
     return generate_latest(REGISTRY) + generate_latest(workers)

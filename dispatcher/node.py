@@ -12,28 +12,32 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain, repeat
-from pathlib import Path
 from typing import Final, assert_never
 
+from avatar_runtime.proxies import direct_loopback
 from dispatcher import logs, metrics
-from dispatcher.admin import make_admin
+from dispatcher.admin import gate_of, make_admin
+from dispatcher.auth import may_listen
 from dispatcher.crew import Crew
+from dispatcher.degraded import Degraded
+from dispatcher.descriptors import shares_of_this_process
 from dispatcher.errors import DispatcherError, Full, SettingsError, StoreDown
 from dispatcher.front import hosts_of
 from dispatcher.hold import Hold
 from dispatcher.ledger import End, Handed, Held, NodeLedger, Renew, Serve, Verdict
+from dispatcher.listener import Listener
 from dispatcher.pod import Guard
 from dispatcher.seal import Seal
 from dispatcher.server import listen, make_server, settle, url_of
 from dispatcher.serving import LEAVE_S
 from dispatcher.serving import End as Over
-from dispatcher.settings import HELP, Settings
+from dispatcher.settings import NODE_HELP, Settings
+from dispatcher.shared_numbers import SharedNumbers
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -258,6 +262,8 @@ class Node:
         """Raises Full."""
         if self._draining:
             raise Full("The node is about to stop.")
+        if not self._crew.can_hire:
+            raise Full("No worker can be had on the node now.")
         _, _, number = (held.record.slot or "").rpartition("/")
         return self._crew.take_seat(int(number))
 
@@ -278,6 +284,9 @@ class Node:
 
     async def _settle(self, hold: Hold, over: Over) -> None:
         """Tell the ledger how it ended here; of one that is elsewhere by now, only a slot."""
+        if over.kind == "lost" and not hold.serving.hired:
+            await self._ledger.nack(hold.held, over.reason or "No worker was ready in time.")
+            return
         if over.kind == "lost" or hold.given_back:
             metrics.REDISPATCHED["worker_lost" if over.kind == "lost" else "handoff"].inc()
             await self._ledger.lost(hold.held, over.reason or "The worker is gone.")
@@ -361,12 +370,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "avatar node",
         description="Serves sessions on this machine that dispatchers put into Redis.",
-        epilog=f"{HELP}\n{STATUSES}",
+        epilog=f"{NODE_HELP}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
+    os.environ.update(direct_loopback(os.environ))
+    logs.begin(os.environ)
     try:
         settings = Settings.from_env(os.environ, node=True)
         if not settings.redis_url:
@@ -374,11 +385,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "AVATAR_REDIS_URL is not set; a node needs the Redis of its dispatchers."
             )
         logs.set_up(settings.log_level, settings.log_format)
-        with (
-            listen(settings.admin_host, settings.admin_port, ADMIN) as admin,
-            metrics.folder() as folder,
-        ):
-            asyncio.run(run(settings, admin, folder))
+        most = shares_of_this_process(settings.slots + settings.warm)
+        allowed = partial(may_listen, settings)
+        with listen(settings.admin_host, settings.admin_port, ADMIN, most.admin, allowed) as admin:
+            asyncio.run(run(settings, admin))
     except DispatcherError as error:
         logs.last_words("avatar node", str(error))
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
@@ -387,10 +397,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-async def run(settings: Settings, admin: socket.socket, folder: Path) -> None:
+async def run(settings: Settings, admin: Listener) -> None:
     """Be a node until a signal, and then until no session is left; with its port for the `admin`.
 
-    Its workers count in the `folder`. Raises NodeError.
+    Raises NodeError.
     """
     ledger = NodeLedger(
         settings.redis_url,
@@ -398,12 +408,15 @@ async def run(settings: Settings, admin: socket.socket, folder: Path) -> None:
         name=settings.node_name,
         lease_s=settings.lease_s,
     )
+    degraded = Degraded()
+    numbers = SharedNumbers(degraded)
     crew = Crew(
         settings.slots,
         settings.warm,
-        {metrics.FOLDER: str(folder)},
+        {},
         settings.worker_memory_mb,
-        partial(metrics.bury, folder),
+        numbers,
+        degraded,
     )
     await crew.start()
     guard = Guard(settings.protect) if settings.protect else None
@@ -420,11 +433,13 @@ async def run(settings: Settings, admin: socket.socket, folder: Path) -> None:
             make_admin(
                 lambda: node.why_not_ready,
                 draining.set,
-                partial(metrics.exposition, folder, node.slots),
+                partial(metrics.exposition, numbers, node.slots),
                 hosts_of(settings.admin_host),
+                gate_of(settings, admin),
+                lambda: degraded.sentences,
             )
         )
-        answering = tasks.create_task(asked.serve(sockets=[admin]), name="admin")
+        answering = tasks.create_task(asked.answer(admin), name="admin")
         running = {"crew": crew.run(), "node": node.run()}
         if guard:
             running["guard"] = guard.run()

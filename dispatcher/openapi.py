@@ -9,9 +9,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from agent_side.join import ADDRESSABLE, LENGTHS
 from dispatcher.auth import Gate
 from dispatcher.pool import State
-from dispatcher.request import LENGTHS
 
 PRINTABLE: Final = "printable"
 SIGNALING_HOST: Final = "signaling-host"
@@ -32,6 +32,11 @@ class Launched(BaseModel):
     status: str = Field(pattern="^success$")
     room: str
     session_id: str
+    not_applied: list[str] | None = Field(
+        default=None,
+        description="Only where the session lived already: the fields of this request that it "
+        "does not take. They stay as they were; end it and launch anew to change them.",
+    )
 
 
 class Life(BaseModel):
@@ -62,12 +67,15 @@ class Faces(BaseModel):
 
 
 class Health(BaseModel):
-    """It is as was asked."""
+    """It is as was asked; what fails beside the faces is in `degraded`, a sentence each."""
 
     status: str
+    degraded: list[str] | None = None
 
 
 Described = dict[str, Any]
+
+IN_ADDRESS: Final = f"^{ADDRESSABLE.pattern}$"
 
 
 def launch_body() -> Described:
@@ -84,12 +92,12 @@ def launch_body() -> Described:
         "type": "object",
         "required": ["room_name", "token"],
         "properties": {
-            "room_name": text("room_name", minLength=1, format=PRINTABLE),
-            "token": text("token", minLength=1, pattern="^[ -~]+$", writeOnly=True),
-            "participant_id": or_null(text("participant_id", format=PRINTABLE)),
+            "room_name": text("room_name", minLength=1, pattern=IN_ADDRESS),
+            "token": text("token", minLength=1, pattern=IN_ADDRESS, writeOnly=True),
+            "participant_id": or_null(text("participant_id", pattern=f"{IN_ADDRESS}|^$")),
             "signaling_base_url": or_null(text("signaling_base_url", format=SIGNALING_HOST)),
             "agent_participant_id": or_null(text("agent_participant_id", format=PRINTABLE)),
-            "character": or_null(text("character", pattern="^[a-z0-9_-]{1,64}$")),
+            "character": or_null(text("character", pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")),
             "metadata": or_null({"type": "object"}),
         },
     }

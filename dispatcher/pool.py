@@ -37,6 +37,7 @@ class Session:
     meeting no more and is about to come back. `attempts` counts the workers that it has had,
     `epoch` the machines that it was given to, from 1; `slot` is where it is now, or was last.
     `life` are its latest steps, oldest first, and `counters` what all its workers have counted.
+    In the answer to a launch, `not_applied` are the fields that it did not take from that.
     """
 
     session_id: str
@@ -50,6 +51,7 @@ class Session:
     slot: str | None = None
     life: tuple[Step, ...] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
+    not_applied: tuple[str, ...] = ()
 
     @classmethod
     def claimed(cls, session_id: str, join: JoinInfo, now: datetime) -> Self:
@@ -108,9 +110,11 @@ class Pool(Protocol):
     ) -> Session:
         """The session for that room and participant, once a worker has taken it.
 
-        While one is live, it is the answer, and its join request is renewed: for its worker,
-        should that have to join anew, and for the workers that may follow. `owner` is who asks,
-        of whom only so many sessions may be live; `traceparent` is for the worker's traces.
+        While one is live, it is the answer, and its join request is renewed (see
+        ``dispatcher/renewal.py``): for its worker, which obeys the agent that is named now, and
+        for the workers that may follow; `not_applied` says what the session did not take.
+        `owner` is who asks, of whom only so many sessions may be live; `traceparent` is for the
+        worker's traces.
 
         Raises within `patience_s`: Full where there is no room and StoreDown where nobody can
         know, Refused by a worker, Conflict with another face, TooMany sessions of this owner.

@@ -20,8 +20,10 @@ from limits.errors import StorageError
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
 from dispatcher.errors import TooMany
+from dispatcher.refusals import refuse
 from dispatcher.settings import Settings
 
 PREFIX: Final = "{av}:rate"
@@ -41,17 +43,34 @@ class Quota:
         self._refusals = parse_many(settings.refusals) if settings.refusals else []
         self._here = Limiter(MemoryStorage())
         self._redis = _redis(settings.redis_url) if settings.redis_url else None
-        self._everywhere = None if self._redis is None else Limiter(_storage(self._redis))
+        self._counts = None if self._redis is None else _storage(self._redis)
+        self._everywhere = None if self._counts is None else Limiter(self._counts)
 
     async def launch(self, owner: str) -> None:
         """One more of this owner. Raises TooMany."""
         if self._everywhere is not None:
             try:
-                await _hit(self._everywhere, self._launches, owner, "launches")
+                try:
+                    await _hit(self._everywhere, self._launches, owner, "launches")
+                except (StorageError, TooMany, ValueError):
+                    if not await self._mended(owner):
+                        raise
+                    await _hit(self._everywhere, self._launches, owner, "launches")
                 return
-            except StorageError as error:
+            except (StorageError, ValueError) as error:
                 logger.debug("counting launches here, as Redis did not: %s", type(error).__name__)
         await _hit(self._here, self._launches, owner, "launches")
+
+    async def _mended(self, owner: str) -> bool:
+        """Whether a count of this owner was none, and is forgotten now: nobody would let him in
+        until somebody deletes it. Raises StorageError."""
+        assert self._counts is not None
+        broken = [each for each in self._launches if not await _is_sound(self._counts, each, owner)]
+        for limit in broken:
+            key = limit.key_for(owner)
+            refuse("number", f"{PREFIX}/{key}", "It is no count of launches.")
+            await self._counts.clear_sliding_window(key, limit.get_expiry())
+        return bool(broken)
 
     async def refusal(self, peer: str) -> None:
         """One more of this address. Raises TooMany."""
@@ -61,6 +80,24 @@ class Quota:
         """Leave Redis."""
         if self._redis is not None:
             await self._redis.aclose()
+
+
+async def _is_sound(storage: RedisStorage, limit: RateLimitItem, owner: str) -> bool:
+    """Whether what Redis has of an owner's launches is what is written here: numbers up to the
+    limit that are forgotten after its time. Raises StorageError."""
+    expiry_s = limit.get_expiry()
+    try:
+        window = await storage.get_sliding_window(limit.key_for(owner), expiry_s)
+    except ValueError:
+        return False
+    except StorageError as error:
+        if isinstance(error.storage_error, ResponseError):  # a key of another type
+            return False
+        raise
+    return all(
+        0 <= count <= limit.amount and (not count or 0 < left_s <= 2 * expiry_s)
+        for count, left_s in (window[:2], window[2:])
+    )
 
 
 async def _hit(limiter: Limiter, limits: list[RateLimitItem], name: str, what: str) -> None:

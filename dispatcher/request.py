@@ -1,27 +1,17 @@
 """The body of POST /launch: what may be in it, and one clear sentence about what may not."""
 
 import json
-import re
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from agent_side.join import JoinInfo
+from agent_side.join import JoinInfo, fault_of
 from dispatcher.errors import BadRequest
 
 MAX_BODY: Final = 16_384
 """The longest join request (bytes)."""
 
-LENGTHS: Final = {
-    "room_name": 256,
-    "token": 8192,
-    "participant_id": 256,
-    "signaling_base_url": 256,
-    "agent_participant_id": 256,
-    "character": 64,
-}
-CHARACTER: Final = re.compile(r"[a-z0-9_-]{1,64}")
 MAX_DEPTH: Final = 32
 """How deep `metadata` may be nested: enough for anybody, and far from what recursion can do."""
 
@@ -35,25 +25,16 @@ def read_launch(body: bytes, hosts: Sequence[str]) -> JoinInfo:
     Raises BadRequest, whose text repeats nothing of the body.
     """
     join = _parse(body)
-    for name, longest in LENGTHS.items():
-        value = getattr(join, name)
-        if value is None:
-            continue
-        if len(value) > longest:
-            raise BadRequest(422, f"`{name}` is longer than {longest} characters.")
-        if not value.isprintable():
-            raise BadRequest(422, f"`{name}` contains characters that cannot be printed.")
-    if not join.token.isascii():
-        raise BadRequest(422, "`token` contains characters that no token has.")
-    if join.character is not None and not CHARACTER.fullmatch(join.character):
-        raise BadRequest(422, "`character` has to be a name in small letters, digits, - and _.")
     host = (join.signaling_base_url or hosts[0]).lower()
     if host not in hosts:
         raise BadRequest(
             422, "`signaling_base_url` is not a host that AVATAR_SIGNALING_HOSTS allows."
         )
     participant = join.participant_id or participant_of(join.token) or NAMELESS
-    return replace(join, signaling_base_url=host, participant_id=participant)
+    complete = replace(join, signaling_base_url=host, participant_id=participant)
+    if complete.fault is not None:
+        raise BadRequest(422, complete.fault)
+    return complete
 
 
 def claims_of(token: str) -> dict[str, object]:
@@ -72,8 +53,7 @@ def participant_of(token: str) -> str | None:
     The token itself stays what admits to the meeting; this only says under which name.
     """
     value = claims_of(token).get("participantId")
-    longest = LENGTHS["participant_id"]
-    if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable():
+    if isinstance(value, str) and value and fault_of("participant_id", value) is None:
         return value
     return None
 

@@ -4,21 +4,27 @@ It stands in for VideoSDK's servers, so that a face can be tried without an acco
 """
 
 import asyncio
+import os
 import shlex
-import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Final
 
-from dispatcher.errors import RoomError
+from avatar_runtime.programs import command
+from dispatcher.errors import RoomError, SettingsError
 
 PROGRAM: Final = "localroom"
 
-EXPORTED: Final = frozenset({"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL", "LOCALROOM_CONTROL"})
+EXPORTED: Final = frozenset(
+    {"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL", "LOCALROOM_CONTROL", "NO_PROXY", "no_proxy"}
+)
 """What the room's line has to have."""
 
-READY_S: Final = 30.0
+ANY_PORT: Final = ("--port", "0", "--control-port", "0")
+
+READY_S: Final = 60.0
 """How long the room may take to open."""
 
 CLOSE_S: Final = 5.0
@@ -39,8 +45,9 @@ class Room:
 
     @property
     def trust(self) -> dict[str, str]:
-        """What makes workers trust it."""
-        return {"REQUESTS_CA_BUNDLE": self.exported["REQUESTS_CA_BUNDLE"]}
+        """What makes workers trust it, and ask it directly."""
+        names = ("REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy")
+        return {name: self.exported[name] for name in names}
 
     async def lost(self) -> RoomError:
         """Why it is there no more, once it is not."""
@@ -52,13 +59,14 @@ class Room:
 
 
 @asynccontextmanager
-async def local_room() -> AsyncIterator[Room]:
-    """A room until the block ends. Raises RoomError where it does not open.
+async def local_room(*, any_port: bool = False) -> AsyncIterator[Room]:
+    """A room until the block ends, on its usual ports or on any. Raises RoomError where it does
+    not open.
 
     It ends when its stdin does, so it does not outlive this process.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", PROGRAM, "--until-eof"),
+        *command(PROGRAM, "--until-eof", *(ANY_PORT if any_port else ())),
         stdin=PIPE,
         stdout=PIPE,
         start_new_session=True,
@@ -79,6 +87,20 @@ async def _first_line(process: Process) -> dict[str, str]:
     if exported is None:
         raise RoomError("The local room did not open; see above what it said.")
     return exported
+
+
+def write_env_file(path: Path, variables: Mapping[str, str]) -> None:
+    """One ``NAME=value`` a line, for a shell, Docker or systemd. Raises SettingsError."""
+    lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+    part = path.parent / f".{path.name}.{os.getpid()}"
+    try:
+        part.write_text(lines, "utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SettingsError(
+            f"--env-file {str(path)!r} cannot be written: {error.strerror}; name another file."
+        ) from error
 
 
 def _parse(line: str) -> dict[str, str] | None:

@@ -1,7 +1,9 @@
 """Listening: a socket, and uvicorn on it, for the routes and for the admin's."""
 
 import contextlib
+import errno
 import gc
+import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
@@ -9,15 +11,28 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from dispatcher.connections import Impatient
+from dispatcher.connections import Impatient, State
 from dispatcher.errors import SettingsError
+from dispatcher.listener import Listener
+
+logger = logging.getLogger("avatar.dispatcher")
 
 CLOSE_S: Final = 5
 """How long answers that were begun may take when the server is told to stop."""
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which leaves the signals to us: it would end the process with the one it got."""
+    """uvicorn on one listener, which leaves the signals to us: it would end the process with the
+    one it got."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.server_state: State = State()
+
+    async def answer(self, listener: Listener) -> None:
+        """Serve until `should_exit` is set."""
+        self.server_state.listener = listener
+        await self.serve(sockets=[listener])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -58,17 +73,25 @@ def settle() -> None:
 
 
 def listen(
-    host: str, port: int, advice: str, may: Callable[[str], None] = lambda _: None
-) -> socket.socket:
-    """A socket that listens. Raises SettingsError, with the `advice` what to choose instead.
+    host: str,
+    port: int,
+    advice: str,
+    most: int,
+    may: Callable[[str], None] = lambda _: None,
+    *,
+    or_free: bool = False,
+) -> Listener:
+    """A socket that listens, for `most` connections. Raises SettingsError, with the `advice` what
+    to choose instead.
 
     `may` is asked about the resolved address before anybody can reach it, and raises its own.
+    With `or_free`, a port that is taken is no error: another one is used, and that is said.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = Listener(family, kind, protocol, most)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
@@ -78,6 +101,9 @@ def listen(
             listener.close()
             raise
     except OSError as error:
+        if or_free and error.errno == errno.EADDRINUSE:
+            logger.warning("port %d is taken; using another one, see below", port)
+            return listen(host, 0, advice, most, may)
         raise SettingsError(
             f"Nothing can listen on {host}, port {port}: {error.strerror}; {advice}."
         ) from error

@@ -14,6 +14,8 @@ from agent_side.join import JoinInfo
 from dispatcher import metrics
 from dispatcher.crew import Crew
 from dispatcher.pool import Session, State
+from dispatcher.renewal import renewed
+from dispatcher.watchdog import Watchdog
 from dispatcher.workers import EXIT_REFUSED, Report, Worker
 
 ATTEMPTS: Final = 3
@@ -40,11 +42,13 @@ SILENT_S: Final = 10.0
 JOINING_SILENT_S: Final = 60.0
 """And how long while it joins one: what it calls then may keep it from all else."""
 
+JOIN_S: Final = 20.0
+"""How long a worker may take to join where it does not say, and on top of that:"""
+JOIN_SLACK_S: Final = 15.0
+"""its pauses, leaving the meeting that it has lost, and a machine that has much to do."""
+
 LEAVE_S: Final = 4.0
 """How long a worker may take to leave when it is told to leave at once; then it is killed."""
-
-MAY_JOIN: Final = json.dumps({"may": "join"})
-"""What a worker is told that asks whether it may join its meeting anew."""
 
 EXIT_OK: Final = 0
 """With which a worker says that its session is over; EXIT_REFUSED is another of its statuses."""
@@ -60,11 +64,19 @@ class End(NamedTuple):
     reason: str | None
 
 
+class Watchdogs(NamedTuple):
+    """Of one worker: `silence` is fed by each report, `progress` by all but counters."""
+
+    silence: Watchdog
+    progress: Watchdog
+
+
 class Serving:
     """A session that is not over: its newest join request, and its worker if it has one.
 
     `changed` is called whenever `session` is another one than before. Whoever serves it has a
-    seat in the `crew`. `failures` are workers that were lost elsewhere before.
+    seat in the `crew`. `failures` are workers that were lost elsewhere before. The first worker
+    has to be ready within `claim_s`.
 
     No worker joins the meeting while it is not sure that the session is still ours, as it would
     throw out the one that serves it elsewhere: until `sure_until`, on the event loop's clock, and
@@ -83,10 +95,13 @@ class Serving:
         sure_until: float = math.inf,
         silent_s: float = SILENT_S,
         failures: int = 0,
+        claim_s: float = HIRE_S,
     ) -> None:
         self.session = session
         self.join = join
         self.taken = False
+        self.hired = False
+        """There was a worker for it."""
         self.refused = False
         self.dismissed = False
         """Its worker was thrown out of the meeting."""
@@ -100,10 +115,14 @@ class Serving:
         self._sure_until = sure_until
         self._silent_s = silent_s
         self._failures = failures
-        self._asking = False
-        """Its worker waits to be told that it may join anew."""
+        self._claim_s = claim_s
+        self._asking: int | None = None
+        """The question of its worker, which waits to be told that it may join anew."""
+        self._join_s = JOIN_S
+        """How long its worker itself allows for joining."""
         self._doubts: asyncio.TimerHandle | None = None
         self._woken = asyncio.Event()
+        self._ending = asyncio.Event()
         self._worker: Worker | None = None
         self._renewed_at: float | None = None
         """When a launch was answered that this worker was not hired for."""
@@ -130,27 +149,37 @@ class Serving:
         finally:
             self.settled.set()
 
-    def renew(self, join: JoinInfo) -> None:
-        """A newer join request for the same face in the same room."""
+    def renew(self, newer: JoinInfo) -> tuple[str, ...]:
+        """A newer join request for the same face in the same room; returns the names of the
+        fields that the session does not take from it."""
         self._renewed_at = asyncio.get_running_loop().time()
+        join, not_applied, _ = renewed(self.join, newer)
+        if not_applied:
+            logger.warning(
+                "session %s keeps its %s: a launch for a session that lives cannot change it",
+                self.session_id,
+                " and ".join(not_applied),
+            )
         if join != self.join:
             self.join = join
             if self._worker is not None:
                 self._worker.renew(self._line())
+        return not_applied
 
     def assure(self, until: float) -> None:
         """The session is surely ours until then, on the event loop's clock."""
         self._sure_until = max(until, self._sure_until)
         self._woken.set()
-        if self._asking and self._worker is not None and self._is_sure():
-            self._asking = False
-            self._worker.renew(MAY_JOIN)
+        if self._asking is not None and self._worker is not None and self._is_sure():
+            serial, self._asking = self._asking, None
+            self._worker.permit(serial)
             self._watch(self._worker)
 
     def last(self, reason: str) -> None:
         """No other worker follows; the one that there is goes on."""
         self._stop_reason = self._stop_reason or reason
         self._woken.set()
+        self._ending.set()
 
     def finish(self, reason: str) -> None:
         """Let its worker speak out what it has begun; no other follows."""
@@ -186,14 +215,14 @@ class Serving:
             if self.stopped():
                 break
             began = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(HIRE_S):
-                    self._worker = await self._crew.hire()
-            except TimeoutError:
-                return End("lost", "No worker was ready in time.")
+            self._worker = await self._hire(HIRE_S if self.hired else self._claim_s)
             if self.stopped():
-                self._worker.leave()
+                if self._worker is not None:
+                    self._worker.leave()
                 break
+            if self._worker is None:
+                return End("lost", "No worker was ready in time.")
+            self.hired = True
             gone = await self._attempt(self._worker)
             self._worker = None
             self.left = gone.status == EXIT_OK and not self.dismissed and not self._told
@@ -215,19 +244,35 @@ class Serving:
             self.enter("claimed", gone.reason)
         return End("ended", self._stop_reason)
 
+    async def _hire(self, within_s: float) -> Worker | None:
+        """A worker; None where none is ready within that time, or before it is to end."""
+        hiring = asyncio.create_task(self._crew.hire(), name="hire")
+        ending = asyncio.create_task(self._ending.wait(), name="ending")
+        try:
+            await asyncio.wait(
+                [hiring, ending], timeout=within_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            ending.cancel()
+            hiring.cancel()
+        await asyncio.wait([hiring])
+        return None if hiring.cancelled() else hiring.result()
+
     async def _attempt(self, worker: Worker) -> Report:
         """One worker from the join request to its end, with the best reason for that."""
         self._become(replace(self.session, attempts=self.session.attempts + 1))
         self._renewed_at = None
-        self._asking = False
+        self._asking = None
         before = self.session.counters
+        now = asyncio.get_running_loop().time()
+        dogs = Watchdogs(Watchdog(now), Watchdog(now))
         worker.take(self._line())
         watchdog = asyncio.get_running_loop().call_later(TAKE_S, worker.kill)
         self._watch(worker)
         reason: str | None = None
         try:
             while True:
-                report = await self._next(worker)
+                report = await self._next(worker, dogs)
                 match report.state:
                     case "joining":
                         watchdog.cancel()
@@ -237,11 +282,12 @@ class Serving:
                             worker.number,
                             worker.pid,
                         )
+                        self._join_s = JOIN_S if report.within_s is None else report.within_s
                         self.taken = True
                         self.settled.set()
                         self._advance("joining", self.session.reason)
                     case "asking":
-                        self._asking = True
+                        self._asking = report.serial
                         self.assure(self._sure_until)
                     case "rejoining":
                         logger.warning(
@@ -274,26 +320,50 @@ class Serving:
     def _doubt(self, worker: Worker) -> None:
         if self._is_sure():
             self._watch(worker)
-        elif self.session.state != "active" and not self._asking and not self.stopped():
+        elif self.session.state != "active" and self._asking is None and not self.stopped():
             logger.warning(
                 "session %s may be somebody else's before its worker has joined", self.session_id
             )
             worker.kill()
 
-    async def _next(self, worker: Worker) -> Report:
-        """Its next report. One that falls silent is killed.
-
-        Half the time passes twice, as all of it may have passed while this process was stopped.
-        """
-        for _ in range(2):
-            active = self.session.state == "active"
-            patience_s = self._silent_s if active else JOINING_SILENT_S
+    async def _next(self, worker: Worker, dogs: "Watchdogs") -> Report:
+        """Its next report. One that falls silent is killed, and so is one that counts aloud and
+        does not get into its meeting."""
+        loop = asyncio.get_running_loop()
+        report: Report | None = None
+        while report is None:
+            silent_s, stuck_s = self._patience()
             with suppress(TimeoutError):
-                async with asyncio.timeout(patience_s / 2):
-                    return await worker.reports.get()
-        logger.warning("session %s has a worker that says nothing any more", self.session_id)
-        worker.kill()
-        return await worker.reports.get()
+                async with asyncio.timeout(min(silent_s, stuck_s) / 2):
+                    report = await worker.reports.get()
+            now = loop.time()
+            if report is not None:
+                dogs.silence.sign(now)
+                if report.state != "counters":
+                    dogs.progress.sign(now)
+            if dogs.silence.expired(now, silent_s):
+                logger.warning(
+                    "session %s has a worker that says nothing any more", self.session_id
+                )
+                dogs.silence.sign(now)
+                worker.kill()
+            elif dogs.progress.expired(now, stuck_s):
+                logger.warning(
+                    "session %s has a worker that did not join its meeting within %g s",
+                    self.session_id,
+                    stuck_s,
+                )
+                dogs.progress.sign(now)
+                worker.kill()
+        return report
+
+    def _patience(self) -> tuple[float, float]:
+        """How long its worker may be silent, and how long nothing but counters may come."""
+        if self.session.state == "active":
+            return self._silent_s, math.inf
+        if self._asking is not None:
+            return JOINING_SILENT_S, math.inf
+        return JOINING_SILENT_S, self._join_s + JOIN_SLACK_S
 
     async def _until_sure(self) -> None:
         """Until it is sure that the session is ours, or it is to end."""

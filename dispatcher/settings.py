@@ -1,10 +1,9 @@
 """Settings: what an operator of the dispatcher or of a node may choose, read once."""
 
 import ipaddress
-import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, Self, cast
@@ -13,6 +12,9 @@ from urllib.parse import urlsplit
 import limits
 from cryptography.fernet import Fernet
 
+from avatar_runtime.cpus import MAX_SLOTS, cpus
+from avatar_runtime.texts import read_text, tidied
+from avatar_runtime.variables import own
 from dispatcher.errors import SettingsError
 from dispatcher.pod import Pod
 
@@ -29,7 +31,6 @@ NODE_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """A host's or a pod's name; no slash, as a slot is called ``<node>/<number>``."""
 
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
-MAX_SLOTS: Final = 256
 
 Mode = Literal["none", "jwt", "basic", "bearer"]
 MODES: Final = ("none", "jwt", "basic", "bearer")
@@ -38,6 +39,9 @@ ROOM_POLICIES: Final = ("replace", "multi", "reject")
 
 MAX_KEYS: Final = 16
 """Keys of one kind: all of them are compared with each that comes."""
+
+MAX_KEY_FILE: Final = 65_536
+"""The longest file of keys (bytes): a device has no end."""
 
 MIN_SECRET: Final = 16
 """The shortest password or key (characters): nobody guesses it, however often he may try."""
@@ -58,7 +62,7 @@ HELP: Final = """\
 settings, from the environment:
   AVATAR_HOST             the address to listen on (127.0.0.1)
   AVATAR_PORT             the port; 0 takes a free one (8089)
-  AVATAR_SLOTS            sessions at once (two for each core)
+  AVATAR_SLOTS            sessions at once (two for each CPU that it may use)
   AVATAR_WARM             workers that wait for the next session (2)
   AVATAR_SIGNALING_HOSTS  the signalling hosts that a join request may name, host or host:port,
                           with commas; the first is for those that name none (api.videosdk.live)
@@ -99,9 +103,34 @@ watching it:
   AVATAR_LOG_LEVEL        DEBUG, INFO, WARNING or ERROR (INFO)
   AVATAR_LOG_FORMAT       text or json (text)
   AVATAR_TRACING          on sends traces to OTEL_EXPORTER_OTLP_ENDPOINT (off)
-  The workers' own settings are in the same environment: `python -P -m worker --help`.
+  The workers' own settings are in the same environment: `avatar worker --help`.
 """
-"""For ``--help`` of the programs that read these settings."""
+"""For ``--help`` of the dispatcher."""
+
+NODE_READS: Final = (
+    *("AVATAR_REDIS_URL", "AVATAR_SEAL_KEYS", "AVATAR_NODE_NAME", "AVATAR_LEASE_S"),
+    *("AVATAR_SLOTS", "AVATAR_WARM", "AVATAR_DRAIN_S", "AVATAR_WORKER_MEMORY_MB"),
+    *("AVATAR_PROTECT", "AVATAR_ADMIN_HOST", "AVATAR_ADMIN_PORT"),
+    *("AVATAR_LOG_LEVEL", "AVATAR_LOG_FORMAT"),
+)
+"""The settings that make a difference to a node."""
+
+
+def _help_of(names: Sequence[str]) -> str:
+    """The lines of HELP about the settings `names`, in that order."""
+    entries = re.findall(r"^  (AVATAR_\w+) (.*\n(?: {20,}.*\n)*)", HELP, re.MULTILINE)
+    about = {name: f"  {name} {text}" for name, text in entries}
+    return "".join(about[name] for name in names)
+
+
+NODE_HELP: Final = f"""\
+settings, from the environment:
+{_help_of(NODE_READS)}\
+  AVATAR_REDIS_URL and AVATAR_SEAL_KEYS can be in a file of which the environment has the path:
+  AVATAR_REDIS_URL_FILE, AVATAR_SEAL_KEYS_FILE.
+  The workers' own settings are in the same environment: `avatar worker --help`.
+"""
+"""For ``--help`` of a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +138,8 @@ class Settings:
     """What an operator may choose. Each field is an environment variable, ``AVATAR_<FIELD>``.
 
     - `host`, `port`: where to listen; port 0 takes a free one.
-    - `slots`: sessions at once on this machine; two for each core if it is not said.
+    - `slots`: sessions at once on this machine; two for each CPU that it
+      may use, if it is not said.
     - `warm`: workers that wait, made ready, for the next session.
     - `signaling_hosts`: the signalling hosts, ``host`` or ``host:port``, to which a join
       request may lead; a request that names none leads to the first.
@@ -166,6 +196,7 @@ class Settings:
 
         Raises SettingsError that names the variable, and never a secret that is in it.
         """
+        environ = tidied(own(environ))
         get = environ.get
         default = cls()
         drain_s, admin_port = (3600, 8091) if node else (int(default.drain_s), default.admin_port)
@@ -173,9 +204,7 @@ class Settings:
         settings = cls(
             host=get("AVATAR_HOST", default.host),
             port=_whole(environ, "AVATAR_PORT", default.port, range(65_536)),
-            slots=_whole(
-                environ, "AVATAR_SLOTS", 2 * (os.cpu_count() or 1), range(1, MAX_SLOTS + 1)
-            ),
+            slots=_whole(environ, "AVATAR_SLOTS", cpus().slots, range(1, MAX_SLOTS + 1)),
             warm=_whole(environ, "AVATAR_WARM", default.warm, range(MAX_SLOTS + 1)),
             signaling_hosts=_hosts(get("AVATAR_SIGNALING_HOSTS", PLATFORM)),
             drain_s=_whole(environ, "AVATAR_DRAIN_S", drain_s, range(4 * 3600 + 1)),
@@ -264,7 +293,14 @@ def _keys(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
         raise SettingsError(f"{name} and {name}_FILE are both set; keep one of them.")
     if path:
         try:
-            text = Path(path).read_text()
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_KEY_FILE + 1)
+            if len(content) > MAX_KEY_FILE:
+                raise SettingsError(
+                    f"{name}_FILE is {path!r}, which has more than {MAX_KEY_FILE} bytes; name a "
+                    "file of keys."
+                )
+            text = read_text(content)
         except OSError as error:
             raise SettingsError(
                 f"{name}_FILE is {path!r}, which cannot be read: {error.strerror}."

@@ -2,6 +2,7 @@
 
 The scripts are in ``dispatcher/lua``: each is `CLOCK`, ``common.lua`` and its own file, loaded
 where Redis does not know it (at first, and after it was restarted) and called by its digest.
+What a script could not read, it says below its answer; it is logged and counted here.
 """
 
 import asyncio
@@ -32,7 +33,8 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
-from dispatcher.errors import SettingsError, StoreDown
+from dispatcher.errors import NotDone, SettingsError, StoreDown
+from dispatcher.refusals import refuse
 
 PREFIX: Final = "{av}:"
 """All keys begin with it; the braces keep them in one slot of a cluster."""
@@ -61,6 +63,9 @@ Reply = str | int | float | bool | None | list["Reply"] | dict[str, "Reply"]
 """What a script has to say, which comes as JSON; nothing where it says nothing. An empty list is
 an empty object there."""
 
+
+UNANSWERED: Final = (RedisError, OSError, OutOfTime, ValueError)
+"""What a call ends with that got no answer; ValueError for one that is no answer of Redis."""
 
 logger = logging.getLogger("avatar.dispatcher.store")
 
@@ -108,8 +113,12 @@ class Store:
             raise
         if isinstance(mine.answer, Exception):
             raise _down(mine.answer) from mine.answer
-        answer: Reply = None if mine.answer is None else json.loads(mine.answer)
-        return answer
+        if mine.answer is None:
+            return None
+        try:
+            return _read_answer(mine.answer)
+        except (ValueError, RecursionError) as error:
+            raise _down(error) from error
 
     async def pop(self, name: str, patience_s: float) -> list[str]:
         """The oldest items of the list of that name, MAX_POPPED at most; waits for the first.
@@ -120,10 +129,12 @@ class Store:
         try:
             async with asyncio.timeout(patience_s + STORE_S):
                 (popped,) = await self._mail.ask([("BLPOP", key, patience_s)])
+                if _is_of_another_type(popped):
+                    await self.call("aside", name, "", "")
                 if not isinstance(popped, list):
                     return []
                 (more,) = await self._mail.ask([("LPOP", key, MAX_POPPED - 1)])
-        except (RedisError, OSError, OutOfTime) as error:
+        except UNANSWERED as error:
             raise _down(error) from error
         return [str(popped[1]), *map(str, more if isinstance(more, list) else ())]
 
@@ -136,8 +147,9 @@ class Store:
         command = ("BLMOVE", PREFIX + source, PREFIX + target, "LEFT", "RIGHT", patience_s)
         try:
             async with asyncio.timeout(patience_s + STORE_S):
-                await self._mail.ask([command])
-        except (RedisError, OSError, OutOfTime) as error:
+                (moved,) = await self._mail.ask([command])
+                _is_of_another_type(moved)  # `take` sets it aside
+        except UNANSWERED as error:
             raise _down(error) from error
 
     async def _send(self, batch: "list[_Call]") -> None:
@@ -152,7 +164,7 @@ class Store:
             # The caller whose turn it was goes, and takes its own call along; the others' stay.
             self._calls[:0] = [call for call in batch if not call.done]
             raise
-        except (RedisError, OSError, OutOfTime) as error:
+        except UNANSWERED as error:
             # Who has come meanwhile would wait as long again.
             waiting, self._calls = self._calls, []
             for call in (*batch, *waiting):
@@ -182,6 +194,7 @@ class _Line:
             pool = ConnectionPool.from_url(
                 url,
                 decode_responses=True,
+                encoding_errors="surrogateescape",  # what is no UTF-8 is refused where it is read
                 protocol=2,
                 socket_timeout=None,  # who asks has a deadline
                 socket_connect_timeout=STORE_S,
@@ -242,13 +255,32 @@ class _Call:
 def script(name: str) -> str:
     """The whole text of one script."""
     folder = files("dispatcher") / "lua"
-    return CLOCK + (folder / "common.lua").read_text() + (folder / f"{name}.lua").read_text()
+    common, body = ((folder / f"{each}.lua").read_text() for each in ("common", name))
+    return f"{CLOCK}{common}local function run()\n{body}end\nreturn told(run())\n"
 
 
 @cache
 def digest(name: str) -> str:
     """By which Redis knows it."""
     return sha1(script(name).encode(), usedforsecurity=False).hexdigest()
+
+
+def _read_answer(said: str) -> Reply:
+    """The answer of a script, without what it has refused, which is logged and counted."""
+    answer, _, refused = said.partition("\n")
+    for kind, key, why in json.loads(refused or "[]"):
+        refuse(str(kind), str(key), str(why))
+    reply: Reply = json.loads(answer)
+    return reply
+
+
+def _is_of_another_type(answer: object) -> bool:
+    """Whether a command has met a key of another type. Raises any other error of Redis."""
+    if not isinstance(answer, ResponseError):
+        return False
+    if str(answer).startswith("WRONGTYPE"):
+        return True
+    raise answer
 
 
 def _down(error: Exception) -> StoreDown:
@@ -269,7 +301,7 @@ def _down(error: Exception) -> StoreDown:
         what = "Redis cannot be reached; see whether it runs at AVATAR_REDIS_URL, and try again."
     else:
         _log(error)
-        what = "Redis cannot do what it was asked; the log says what."
+        return NotDone("Redis cannot do what it was asked; the log says what.")
     return StoreDown(what)
 
 
@@ -284,7 +316,7 @@ def _within(error: BaseException | None, kind: type[Exception]) -> bool:
 
 def _log(error: Exception) -> None:
     """Redis' own words, each once in a while: every heartbeat and every launch hears them."""
-    text, now = str(error), time.monotonic()
+    text, now = str(error).partition(" script: ")[0], time.monotonic()
     for old in [each for each, since in _logged.items() if now - since >= LOG_AGAIN_S]:
         del _logged[old]
     if text not in _logged and len(_logged) < MOST_LOGGED:

@@ -2,7 +2,8 @@
 
 The first line is for a shell's ``eval``. A participant in that shell trusts the room's
 certificate, and joins with the `signaling_base_url` that the line has. The second is a comment
-to a shell; it tells people where to watch.
+to a shell; it tells people where to watch. Its ports and the path of the certificate are the same
+at each start, so that shells which have them need no new line.
 """
 
 import argparse
@@ -10,26 +11,32 @@ import asyncio
 import json
 import logging
 import os
-import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+from localroom import export
 from localroom.faults import Faults
-from localroom.server import Address, Config, running
+from localroom.server import CONTROL_PORT, PORT, Config, running
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
-    parser = argparse.ArgumentParser("python -m localroom", description=__doc__)
+    parser = argparse.ArgumentParser("avatar room", description=__doc__, allow_abbrev=False)
     parser.add_argument("--host", default="127.0.0.1", help="IPv4 address (%(default)s)")
-    parser.add_argument("--port", type=int, default=0, help="of the entry (a free one)")
-    parser.add_argument("--control-port", type=int, default=0, help="on 127.0.0.1 (a free one)")
+    parser.add_argument(
+        "--port", type=int, help=f"of the entry; 0 is any ({PORT}, or any where that is taken)"
+    )
+    parser.add_argument("--control-port", type=int, help=f"on 127.0.0.1, likewise ({CONTROL_PORT})")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="write the variables there, too"
+    )
     parser.add_argument(
         "--relay", action="store_true", help="offer a TURN relay (always done where only lo is)"
     )
@@ -46,35 +53,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         faults = Faults.parse(json.loads(chosen.faults))
         config = Config(chosen.host, chosen.port, chosen.control_port, chosen.relay, faults)
-        asyncio.run(_run(config, until_eof=chosen.until_eof))
+        asyncio.run(_run(config, chosen.env_file, until_eof=chosen.until_eof))
     except (OSError, ValueError) as error:
         sys.stderr.write(f"The room cannot be opened: {error}\n")
         return 1
     return 0
 
 
-async def _run(config: Config, *, until_eof: bool) -> None:
+async def _run(config: Config, env_file: Path | None, *, until_eof: bool) -> None:
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in SIGNALS:
         loop.add_signal_handler(number, ended.set)
     if until_eof:
         loop.add_reader(sys.stdin.fileno(), _read_on, ended)
-    with TemporaryDirectory(prefix="localroom-") as folder:
-        async with running(config, Path(folder)) as address:
-            sys.stdout.write(f"{export(address)}\n# Watch: {address.control_url}/watch\n")
-            sys.stdout.flush()
+    with _folder() as folder:
+        async with running(config, folder) as address:
+            values = export.variables(address, os.environ)
+            if env_file is not None:
+                export.write_file(env_file, values)
+            _say(f"{export.shell_line(values)}\n# Watch: {address.control_url}/watch\n")
             await ended.wait()
 
 
-def export(address: Address) -> str:
-    """The line that a shell can evaluate."""
-    values = {
-        "REQUESTS_CA_BUNDLE": str(address.ca),
-        "SIGNALING_BASE_URL": address.signaling_base_url,
-        "LOCALROOM_CONTROL": address.control_url,
-    }
-    return "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())
+@contextmanager
+def _folder() -> Iterator[Path | None]:
+    """A temporary folder; None where there is none to be had."""
+    try:
+        made = TemporaryDirectory(prefix="localroom-", ignore_cleanup_errors=True)
+    except OSError:
+        yield None
+        return
+    with made as name:
+        yield Path(name)
+
+
+def _say(text: str) -> None:
+    """All that there is to say: whoever reads our output, such as a shell's ``eval``, has it."""
+    with suppress(BrokenPipeError):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _read_on(ended: asyncio.Event) -> None:

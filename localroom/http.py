@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
+from localroom.listener import Listener, listen
+
 MAX_BODY: Final = 64 * 1024
+MAX_OPEN: Final = 128
+"""Connections at once; beyond it, the one that has been silent for longest is closed."""
+
 HEAD_S: Final = 10.0
 """How long a request may take to come in."""
 
@@ -69,7 +74,7 @@ async def endpoint(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_connections.add(writer)
         try:
-            await _exchange(reader, writer, answer)
+            await _exchange(reader, writer, answer, listener)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             logger.debug("a request was broken off")
         finally:
@@ -78,7 +83,11 @@ async def endpoint(
             with suppress(OSError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, host, port, ssl=tls)
+    listener = listen(host, port, MAX_OPEN)
+    handshake_s = None if tls is None else HEAD_S
+    server = await asyncio.start_server(
+        serve, sock=listener, ssl=tls, ssl_handshake_timeout=handshake_s
+    )
     async with server:
         yield server.sockets[0].getsockname()[1]
         for writer in list(open_connections):
@@ -86,10 +95,14 @@ async def endpoint(
 
 
 async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    answer: Answer,
+    listener: Listener,
 ) -> None:
     async with asyncio.timeout(HEAD_S):
         request = await _read(reader)
+    listener.busy(writer.transport)
     response = Response(400, {"error": "That is no request."})
     if request is not None:
         try:

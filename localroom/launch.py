@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
+from localroom.export import direct
 from localroom.faults import Faults
 
 END_S: Final = 5.0
@@ -37,7 +38,7 @@ class LocalRoom:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"REQUESTS_CA_BUNDLE": str(self.ca)}
+        return {"REQUESTS_CA_BUNDLE": str(self.ca), **direct(os.environ)}
 
     def state(self) -> dict[str, Any]:
         """Who is in which room, and what flows; see `localroom.control`."""
@@ -93,7 +94,8 @@ def local_room(*arguments: str) -> Iterator[LocalRoom]:
 
     Raises RoomError where it does not start.
     """
-    command = [sys.executable, "-P", "-m", "localroom", "--until-eof", *arguments]
+    free = ("--port", "0", "--control-port", "0")
+    command = [sys.executable, "-P", "-m", "localroom", "--until-eof", *free, *arguments]
     root = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(  # noqa: S603 - our own program

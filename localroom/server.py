@@ -1,7 +1,10 @@
 """All of it together: certificates, the entry, the signalling, the rooms, the control."""
 
 import asyncio
+import errno
 import ipaddress
+import logging
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,17 +18,27 @@ from vsaiortc.rtcdtlstransport import RTCCertificate
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from localroom import control
+from localroom import authority, control
 from localroom.audience import Audience, gathered
 from localroom.control import Control
 from localroom.entry import Entry
 from localroom.faults import Chaos, Faults
-from localroom.http import endpoint
+from localroom.http import Answer, endpoint
+from localroom.listener import Listener, listen
 from localroom.peer import Ground, Peer
 from localroom.protoo import SUBPROTOCOL, Channel
 from localroom.relay import needed, relay
 from localroom.room import Room, empty
 from localroom.web import Web
+
+logger = logging.getLogger("avatar.localroom.server")
+
+PORT: Final = 8092
+CONTROL_PORT: Final = 8093
+"""The usual ports, beside those of the dispatcher and the node."""
+
+MAX_OPEN: Final = 128
+"""WebSockets at once; beyond it, one that has not said which peer it is is closed."""
 
 CLOSE_S: Final = 1.0
 """How long a socket's closing waits for the other side's goodbye."""
@@ -35,12 +48,12 @@ CLOSE_S: Final = 1.0
 class Config:
     """Where the room is: an IPv4 address, and the port that participants are given.
 
-    A port of 0 is any that is free.
+    A port of 0 is any that is free; None is the usual one, or any where that is taken.
     """
 
     host: str = "127.0.0.1"
-    port: int = 0
-    control_port: int = 0
+    port: int | None = None
+    control_port: int | None = None
     relay: bool = False
     """Offer a TURN relay even where it is not needed."""
     faults: Faults = field(default_factory=Faults)
@@ -56,8 +69,11 @@ class Address:
 
 
 @asynccontextmanager
-async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
-    """The room's servers, on this event loop; `folder` gets the certificate to trust.
+async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]:
+    """The room's servers, on this event loop.
+
+    The certificate to trust is in the file where a room on this port has it each time, and in
+    `folder` where the port is any or that file cannot be written.
 
     Raises OSError and ValueError where there is no such address to listen on.
     """
@@ -66,10 +82,10 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
         raise ValueError("a room has one address, so that its peers know where to send; name it")
     host = str(address)
     ca = trustme.CA()
-    ca_path = folder / "ca.pem"
-    ca.cert_pem.write_to_path(str(ca_path))
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    ca.issue_cert(host).configure_cert(tls)
+    # trustme's own way would write a temporary file.
+    with authority.in_memory(ca.issue_cert(host).private_key_and_cert_chain_pem.bytes()) as key:
+        tls.load_cert_chain(key)
 
     chaos = Chaos(config.faults)
     rooms: dict[str, Room] = {}
@@ -77,41 +93,72 @@ async def running(config: Config, folder: Path) -> AsyncIterator[Address]:
 
     async with AsyncExitStack() as stack:
         audience = await stack.enter_async_context(gathered(rooms, ground))
-        lobby = Lobby(rooms, ground, audience)
+        listener = listen(host, 0, MAX_OPEN)
+        lobby = Lobby(rooms, ground, audience, listener)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
         web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
-        signalling = await stack.enter_async_context(
+        await stack.enter_async_context(
             serve(
                 lobby.serve,
-                host,
-                0,
+                sock=listener,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 ping_interval=None,
                 close_timeout=CLOSE_S,
                 compression=None,
             )
         )
-        signalling_port = next(iter(signalling.sockets)).getsockname()[1]
+        signalling_port = listener.getsockname()[1]
         entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
-        port = await stack.enter_async_context(endpoint(host, config.port, entry.answer, tls))
-        control_port = await stack.enter_async_context(
-            endpoint(control.HOST, config.control_port, web.answer)
+        port = await _open(stack, host, config.port, PORT, entry.answer, tls)
+        control_port = await _open(
+            stack, control.HOST, config.control_port, CONTROL_PORT, web.answer
         )
         stack.push_async_callback(empty, rooms)
-        yield Address(f"{host}:{port}", ca_path, f"http://{control.HOST}:{control_port}")
+        is_usual = port == (PORT if config.port is None else config.port)
+        usual = authority.usual_file(os.environ, f"{host}-{port}") if is_usual else None
+        pem = ca.cert_pem.bytes().decode()
+        yield Address(
+            f"{host}:{port}",
+            stack.enter_context(authority.published(pem, usual, folder, os.environ)),
+            f"http://{control.HOST}:{control_port}",
+        )
+
+
+async def _open(
+    stack: AsyncExitStack,
+    host: str,
+    wanted: int | None,
+    usual: int,
+    answer: Answer,
+    tls: ssl.SSLContext | None = None,
+) -> int:
+    """The port on which requests are answered until the stack ends. Raises OSError."""
+    port = usual if wanted is None else wanted
+    try:
+        return await stack.enter_async_context(endpoint(host, port, answer, tls))
+    except OSError as error:
+        if wanted is not None or error.errno != errno.EADDRINUSE:
+            raise
+    port = await stack.enter_async_context(endpoint(host, 0, answer, tls))
+    logger.warning("port %d is taken, perhaps by another room; this one uses %d", usual, port)
+    return port
 
 
 class Lobby:
     """Where a WebSocket becomes a peer of a room."""
 
-    def __init__(self, rooms: dict[str, Room], ground: Ground, audience: Audience) -> None:
+    def __init__(
+        self, rooms: dict[str, Room], ground: Ground, audience: Audience, listener: Listener
+    ) -> None:
         self._rooms = rooms
         self._audience = audience
         self._ground = ground
+        self._listener = listener
 
     async def serve(self, socket: ServerConnection) -> None:
         """From the opening of a WebSocket to its end."""
+        self._listener.busy(socket.transport)
         request: Any = socket.request
         query = dict(parse_qsl(urlsplit(request.path).query))
         if not query.get("roomId") or not query.get("peerId") or not query.get("secret"):

@@ -1,16 +1,54 @@
-"""How all tests run: the same examples each time, and no warnings that nobody here can mend.
+"""How all tests run: the same examples each time, in surroundings of their own, and no warnings
+that nobody here can mend.
 
-`HYPOTHESIS_PROFILE=explore` looks for new examples, at random.
+What the shell has of proxies, of modules in PYTHONPATH and of our settings is left out; the tests
+that are about those set them themselves.
+
+`HYPOTHESIS_PROFILE=explore` looks for new examples, at random. With ``--basetemp`` what the
+tests themselves write is in or beside that folder; TMPDIR is left to the programs under test.
 """
 
 import os
 import signal
+import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from agent_side import speaker
+from avatar_runtime.__main__ import reordered
+
+KEPT = frozenset({"AVATAR_NO_BROWSER", "AVATAR_NO_REDIS", "AVATAR_PORTRAIT_MODELS"})
+"""What says which tests to leave out, and where the nets for portraits are."""
+
+ROOT = str(Path(__file__).parents[1])
+
+
+def leave_surroundings() -> None:
+    """Before any test: an environment that does not depend on the shell's.
+
+    pip, which fetches what the tests of portraits need, keeps its way to the index.
+    """
+    proxies = {name: os.environ.pop(name) for name in [*os.environ] if _is_proxy(name)}
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        if proxies.get(name):
+            os.environ.setdefault("PIP_PROXY", proxies[name])
+    for name in [*os.environ]:
+        if name.startswith("AVATAR_") and name not in KEPT:
+            del os.environ[name]
+    theirs = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each != ROOT]
+    sys.path[:] = reordered(sys.path, os.pathsep.join(theirs))
+    os.environ["PYTHONPATH"] = ROOT
+
+
+def _is_proxy(name: str) -> bool:
+    return name.lower().endswith("_proxy") and not name.startswith("PIP_")
+
+
+leave_surroundings()
 
 SDK_IMPORTS_OLD_NAMES = r"ignore:websockets\..* is deprecated:DeprecationWarning"
 
@@ -23,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell has what it runs in the background ignore Ctrl-C, and programs inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.option.basetemp:
+        tempfile.tempdir = str(Path(config.option.basetemp).absolute().parent)
     config.addinivalue_line("filterwarnings", SDK_IMPORTS_OLD_NAMES)
     config.addinivalue_line("markers", "browser: needs a real Chromium; see support/browser.py")
 

@@ -10,14 +10,14 @@ from conversing import EVERY_S, PIECES, arrivals, check, networks, play
 from expressive_renderer import EXPRESSIONS, POSTURES, ExpressiveRenderer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from script import Act, Interrupt, Pause, Say, Tell
+from script import EXPLORES, Act, Interrupt, Pause, Say, Tell
 from stage import stage
 
 from agent_side.wire import Gesture
 
 pytestmark = pytest.mark.usefixtures("version_2_however_long_the_greeting_takes")
 
-RUNS = 200
+RUNS = 200 if EXPLORES else 80
 SETTLED_S = 30.0
 """By then everything that is repeated has arrived, whatever is lost."""
 

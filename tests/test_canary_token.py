@@ -271,7 +271,7 @@ def node(log: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
 @contextmanager
 def overheard(server: RedisServer, search: Search) -> Iterator[None]:
     """All that is said to the server meanwhile, and what it keeps of it in the end."""
-    client = redis.Redis(unix_socket_path=str(server.socket_path))
+    client = redis.Redis(unix_socket_path=str(server.socket_path), socket_timeout=None)
     listening = threading.Event()
 
     def listen() -> None:

@@ -4,10 +4,7 @@ import gc
 import hashlib
 import itertools
 import shutil
-import statistics
-import time
 import tracemalloc
-from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -339,19 +336,6 @@ def test_the_head_never_leaves_its_canvas() -> None:
 # Cost
 
 
-def test_a_picture_costs_less_than_a_millisecond(record_property: Callable[..., None]) -> None:
-    face = renderer(512, 512)
-    blocks = np.split(speech(20), 20)
-    costs_ms = []
-    for index in range(300):
-        start = time.process_time()
-        face.push(1, blocks[index % 20])
-        face.drain()
-        costs_ms.append(1000 * (time.process_time() - start))
-    record_property("cpu_ms_per_frame", statistics.median(costs_ms))
-    assert statistics.median(costs_ms) < 1.0
-
-
 def test_nothing_grows_while_it_speaks_and_rests() -> None:
     face = renderer(128, 128)
     speak_and_rest(face, 50)
@@ -361,12 +345,12 @@ def test_nothing_grows_while_it_speaks_and_rests() -> None:
         speak_and_rest(face, 50)
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
-        speak_and_rest(face, 400)
+        speak_and_rest(face, 150)
         gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert grown < 60_000
+    assert grown < 22_500, "150 bytes of each turn"
 
 
 def speak_and_rest(face: CharacterRenderer, times: int) -> None:

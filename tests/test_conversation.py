@@ -1,6 +1,7 @@
-"""A face obeys one agent and nobody else, and says so to nobody."""
+"""A face obeys one agent and nobody else; another agent is told so, and so is the log."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from stage import voice
@@ -14,6 +15,7 @@ from agent_side.wire import (
     Face,
     Gesture,
     Interrupt,
+    NotObeyed,
     Pcm,
     Posture,
     Progress,
@@ -25,7 +27,14 @@ from agent_side.wire import (
     Word,
     Words,
 )
-from worker.conversation import ANNOUNCE_S, ECHO_S, Conversation
+from worker.conversation import (
+    ANNOUNCE_S,
+    CLAIM_S,
+    ECHO_S,
+    MAX_CLAIM,
+    MAX_DENIED,
+    Conversation,
+)
 from worker.playout import Ended
 from worker.protocols.version1 import GRACE_S
 from worker.segment import SegmentQueue
@@ -129,12 +138,12 @@ def test_a_named_agent_is_the_only_one_that_is_obeyed():
     assert room.bound == "ours"
 
 
-def test_the_first_agent_with_speech_is_obeyed(room):
+def test_of_several_agents_the_first_in_the_room_is_obeyed(room):
     room.joins("first", is_agent=True)
     room.joins("second", is_agent=True)
     room.hears("second", SPEECH)
     room.hears("first", SPEECH)
-    assert room.bound == "second"
+    assert room.bound == "first"
     assert room.counters == {"sender_ignored": 1}
 
 
@@ -153,15 +162,164 @@ def test_where_no_agent_is_in_the_room_the_first_with_speech_is_obeyed(room):
     assert room.counters == {"sender_ignored": 1}
 
 
-def test_who_is_no_agent_yields_to_one_that_speaks(room):
-    room.hears("user", SPEECH)
+def test_who_has_the_face_yields_to_nobody(room):
+    room.hears("plain", SPEECH)
     room.joins("agent", is_agent=True)
-    assert room.bound == "user"
+    room.hears("agent", SPEECH, HELLO, Interrupt())
+    assert room.bound == "plain"
+    assert room.speech.living == (1,)
+
+
+def test_without_an_agent_the_first_in_the_room_is_obeyed_however_often_others_greet(room):
+    room.joins("viewer")
+    room.joins("plain")
+    room.joins("stranger")
+    for number in range(10):
+        room.hears("stranger", replace(HELLO, stream=f"{number:016x}"), SPEECH)
+        room.wait(0.04)
+    room.hears("plain", SPEECH, SPEECH)
+    room.wait(CLAIM_S)
+    assert room.bound == "plain"
+    room.hears("plain", SegmentEnd())
+    room.wait(GRACE_S)
+    assert room.speak() == [1920]
+
+
+def test_the_first_in_the_room_does_not_wait_for_others(room):
+    room.joins("plain")
+    room.joins("viewer")
+    room.hears("plain", SPEECH)
+    assert room.bound == "plain"
+
+
+def test_somebody_alone_with_viewers_is_obeyed_after_a_while_and_nothing_is_lost(room):
+    room.joins("viewer")
+    room.joins("plain")
+    room.hears("plain", SPEECH, SPEECH, SegmentEnd())
+    assert room.bound is None
+    room.wait(CLAIM_S + 0.04)
+    assert room.bound == "plain"
+    room.wait(GRACE_S + 0.04)
+    assert room.speak() == [1920]
+
+
+def test_an_agent_that_comes_meanwhile_goes_before_any_claim(room):
+    room.joins("viewer")
+    room.joins("stranger")
+    room.hears("stranger", SPEECH)
+    room.joins("agent", is_agent=True)
+    room.wait(2 * CLAIM_S)
+    assert room.bound is None
     room.hears("agent", SPEECH)
     assert room.bound == "agent"
-    room.hears("user", SPEECH)
-    assert room.bound == "agent"
+
+
+def test_somebody_who_leaves_claims_nothing_any_more(room):
+    room.joins("viewer")
+    room.joins("stranger")
+    room.hears("stranger", SPEECH)
+    room.leaves("stranger")
+    room.wait(2 * CLAIM_S)
+    assert room.bound is None
+    assert room.speech.living == ()
+
+
+def test_what_is_kept_of_a_claim_is_bounded(room):
+    room.joins("viewer")
+    room.joins("stranger")
+    room.hears("stranger", *(MAX_CLAIM + 7) * [SPEECH])
+    assert room.counters == {"sender_ignored": 7}
+
+
+# A renewed join request -----------------------------------------------------------------------
+
+
+def test_a_renewal_gives_the_face_to_whom_it_names_at_once():
+    room = Room(agent_id="ours")
+    room.joins("ours", is_agent=True)
+    room.hears("ours", HELLO, chunk(1))
+    room.joins("reborn", is_agent=True)
+    room.hears("reborn", replace(HELLO, stream="ff" * 8))
+    assert [each.named for each in room.tells(NotObeyed)] == [True]
+    room.conversation.name("reborn", room.now)
+    assert room.bound is None
+    room.hears("ours", chunk(1), TurnEnd(STREAM, 1, 960))
+    assert room.speak() == []
+    assert AvatarReady("worker-1", None, FACE) in room.tells()
+    room.hears("reborn", replace(HELLO, stream="ff" * 8), chunk(1, "ff" * 8))
+    assert room.bound == "reborn"
+    assert AvatarReady("worker-1", "ff" * 8, FACE) in room.tells()
+    room.hears("ours", HELLO, TurnInterrupt(STREAM, 1))
+    room.hears("reborn", TurnEnd("ff" * 8, 1, 960))
+    assert room.speak() == [960]
+
+
+def test_a_renewal_takes_the_face_from_a_stranger(room):
+    room.hears("stranger", SPEECH)
+    room.conversation.name("ours", room.now)
+    assert room.speech.living == (1,)
+    room.hears("ours", SPEECH)
+    assert room.bound == "ours"
     assert room.speech.living == (2,)
+
+
+def test_a_renewal_that_names_the_same_agent_changes_nothing():
+    room = Room(agent_id="ours")
+    room.hears("ours", HELLO, chunk(1), TurnEnd(STREAM, 1, 960))
+    room.conversation.name("ours", room.now)
+    assert room.bound == "ours"
+    assert room.speak() == [960]
+
+
+# Who is told ----------------------------------------------------------------------------------
+
+
+def test_a_second_agent_is_told_that_it_is_not_obeyed_and_the_log_says_so(room, caplog):
+    room.joins("agent", is_agent=True)
+    room.joins("other", is_agent=True)
+    room.hears("agent", HELLO)
+    room.tells()
+    with caplog.at_level("WARNING", "avatar.worker.conversation"):
+        for _ in range(60):
+            room.hears("other", replace(HELLO, stream="ff" * 8))
+            room.now += 0.05
+    told = room.tells()
+    assert set(told) == {NotObeyed("ff" * 8, named=False)}
+    assert 3 <= len(told) <= 4
+    assert len(caplog.records) == 1
+    assert "'other' is not obeyed: 'agent' has the face until it leaves" in caplog.text
+
+
+def test_how_many_are_told_is_bounded(room):
+    room.hears("agent", SPEECH)
+    for number in range(10 * MAX_DENIED):
+        room.hears(f"stranger-{number}", HELLO)
+    assert len(room.tells(NotObeyed)) == MAX_DENIED
+
+
+def test_who_was_told_is_greeted_once_the_face_is_its(room):
+    room.joins("agent", is_agent=True)
+    room.joins("other", is_agent=True)
+    room.hears("agent", HELLO)
+    room.hears("other", replace(HELLO, stream="ff" * 8))
+    room.leaves("agent")
+    room.tells()
+    room.hears("other", replace(HELLO, stream="ff" * 8))
+    assert room.tells(NotObeyed) == []
+    assert room.bound == "other"
+
+
+def test_while_the_worker_is_away_the_face_stays_the_agent_s(room):
+    room.joins("agent", is_agent=True)
+    room.hears("agent", HELLO, chunk(1))
+    room.conversation.away()
+    room.joins("stranger", is_agent=True)
+    room.joins("agent", is_agent=True)
+    room.hears("stranger", HELLO)
+    assert room.bound == "agent"
+    room.hears("agent", replace(HELLO, sample=480), chunk(1), TurnEnd(STREAM, 1, 960))
+    assert AvatarReady("worker-1", STREAM, FACE) in room.tells()
+    assert room.speak() == [480]
 
 
 def test_an_agent_does_not_yield_to_another(room):

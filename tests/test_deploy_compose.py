@@ -7,7 +7,8 @@ import pytest
 import yaml
 from deployed import DEPLOY, ran, tool
 
-from dispatcher.settings import SECRETS, Settings
+from dispatcher.descriptors import MOST_ADMIN, MOST_PUBLIC, needed
+from dispatcher.settings import MAX_SLOTS, SECRETS, Settings
 
 COMPOSE = DEPLOY / "compose.yaml"
 FILE: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
@@ -81,6 +82,23 @@ def test_each_setting_is_one_that_the_programs_know(name: str) -> None:
     known = {f"AVATAR_{field.upper()}" for field in Settings.__dataclass_fields__}
     known |= {f"{each}_FILE" for each in SECRETS} | {"AVATAR_CHARACTER"}
     assert set(SERVICES[name]["environment"]) <= known
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_whoever_reaches_an_admin_s_port_is_asked_before_he_drains(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    assert environment["AVATAR_ADMIN_HOST"] == "0.0.0.0"
+    assert "none" not in environment["AVATAR_AUTH"].split(",")
+
+
+def test_there_are_descriptors_for_workers_and_connections() -> None:
+    """For as many slots as can be asked for, in containers and under systemd."""
+    enough = needed(2 * MAX_SLOTS, MOST_PUBLIC, MOST_ADMIN)
+    for name in OURS:
+        assert SERVICES[name]["ulimits"]["nofile"]["soft"] >= enough
+    unit = (DEPLOY / "avatar.service").read_text()
+    (limit,) = (line for line in unit.splitlines() if line.startswith("LimitNOFILE="))
+    assert int(limit.partition("=")[2]) >= enough
 
 
 def test_a_node_has_the_time_to_drain_and_to_hand_over() -> None:

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import yaml
 from cryptography.fernet import Fernet
 from deployed import DEPLOY, of_kind, pod_of, ran, rendered, tool
 from ledgers import SEAL_KEY, join
+from redis_server import PATIENCE_S, has_tls, program
+from tls_front import tls_front
 
 from dispatcher.errors import TooMany
 from dispatcher.ledger import Ledger, NodeLedger, Serve, Verdict
@@ -162,8 +165,8 @@ def test_without_a_key_at_videosdk_nothing_is_written(cluster: Cluster) -> None:
 
 @pytest.fixture(scope="module")
 def store(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a Redis that was started as in deploy/, here on a port of its own."""
-    program = tool("redis-server")
+    """The URL of a Redis that was started as in deploy/, here on a port of its own; where it was
+    built without TLS, another program has that for it."""
     folder = tmp_path_factory.mktemp("redis")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -171,9 +174,19 @@ def store(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     here = {"/run/secrets/redis": str(secrets), "/data": str(folder), "6379": str(port)}
     arguments = [re.sub("|".join(here), lambda found: here[found[0]], each) for each in command]
     log = (folder / "log").open("w")
-    with subprocess.Popen([program, *arguments], stdout=log, stderr=log) as running:
+    with ExitStack() as stack:
+        if not has_tls():
+            pairs = list(zip(arguments[::2], arguments[1::2], strict=True))
+            tls = {name: value for name, value in pairs if name.startswith("--tls-")}
+            arguments = [each for pair in pairs if pair[0] not in tls for each in pair]
+            arguments += ["--unixsocket", str(folder / "redis.sock")]
+            certificate, key = Path(tls["--tls-cert-file"]), Path(tls["--tls-key-file"])
+            stack.enter_context(tls_front(folder / "redis.sock", port, certificate, key))
+        running = stack.enter_context(
+            subprocess.Popen([program(), *arguments], stdout=log, stderr=log)
+        )
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE_S
             while "Ready to accept" not in (folder / "log").read_text():
                 assert running.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < deadline

@@ -1,15 +1,20 @@
 """The routes without processes: who gets which status, in which words, under which name."""
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+import virtual_time
 from pool_in_memory import Service
 from tokens import KEYS, token
 
+from agent_side.join import JoinInfo
+from dispatcher.app import ANSWER_S, BODY_S
 from dispatcher.errors import Conflict, Full, Refused, StoreDown, TooMany
+from dispatcher.pool import Session
 
 PASSWORD = "canary-password-of-anna"
 KEY = "canary-key-that-nobody-guesses"
@@ -17,6 +22,9 @@ BASIC = {"AVATAR_AUTH": "basic", "AVATAR_BASIC_KEYS": f"anna:{PASSWORD}"}
 BEARER = {"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS": KEY}
 JWT = {"AVATAR_AUTH": "jwt", "AVATAR_JWT_KEYS": KEYS}
 MODERATOR = token(permissions=["allow_mod"])
+AGENT_PATIENCE_S = 5.0
+"""How long a stock agent waits for the answer to its POST."""
+
 SENTENCE = re.compile(r"[A-Z][^\n]*\.")
 
 
@@ -195,6 +203,45 @@ def test_each_refusal_of_the_pool_has_its_status(
     assert ("Retry-After" in answer.headers) == (status in (429, 503))
 
 
+@pytest.mark.parametrize("body_s", [0.0, 1.9])
+def test_a_launch_that_finds_no_worker_is_answered_before_its_agent_gives_up(
+    service: Service, body_s: float
+) -> None:
+    """However long its body took; in virtual time."""
+
+    async def launch(join: JoinInfo, patience_s: float, *_: object) -> Session:
+        await asyncio.sleep(patience_s)
+        raise Full("All slots are taken.")
+
+    async def body() -> AsyncIterator[bytes]:
+        await asyncio.sleep(body_s)
+        yield b'{"room_name": "room", "token": "eyJ.canary.sig"}'
+
+    async def scene() -> float:
+        began = asyncio.get_running_loop().time()
+        json = {"Content-Type": "application/json"}
+        assert_refused(await service.asked("POST", "/launch", content=body(), headers=json), 503)
+        return asyncio.get_running_loop().time() - began
+
+    service.pool.launch = launch  # type: ignore[method-assign]
+    assert virtual_time.run(scene()) == pytest.approx(ANSWER_S)
+    assert ANSWER_S < AGENT_PATIENCE_S
+
+
+def test_a_body_that_does_not_end_is_answered_before_its_agent_gives_up(service: Service) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b"{"
+            await asyncio.sleep(0.1)
+
+    async def scene() -> float:
+        began = asyncio.get_running_loop().time()
+        assert_refused(await service.asked("POST", "/launch", content=body()), 400)
+        return asyncio.get_running_loop().time() - began
+
+    assert virtual_time.run(scene()) == pytest.approx(BODY_S)
+
+
 def test_a_fault_says_nothing_of_itself(service: Service) -> None:
     service.pool.failure = ZeroDivisionError("canary")
     for answer in (service.launch(), service.ask("GET", "/v1/sessions")):
@@ -238,9 +285,11 @@ def test_another_name_is_not(service: Service, name: str) -> None:
 
 
 HERE = ["localhost", "localhost:8089", "LOCALHOST", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:9"]
+ADDRESSES_HERE = ["127.1", "127.1:8089", "127.8.8.8", "0.0.0.0:1", "2130706433", "[::]:8089"]
 ELSEWHERE = [
-    "evil.net", "localhost.evil.net", "127.0.0.1.evil.net", "evil.net:8089", "0.0.0.0", "",
-    "localhost@evil.net", "localhost, evil.net", "[::2]", "2130706433", "::1", "canary",
+    "evil.net", "localhost.evil.net", "127.0.0.1.evil.net", "evil.net:8089", "",
+    "localhost@evil.net", "localhost, evil.net", "[::2]", "16909060", "10.0.0.1", "127.1 evil.net",
+    "::1", "canary",
 ]  # fmt: skip
 
 
@@ -251,6 +300,17 @@ def test_on_loopback_it_is_asked_for_by_its_own_names(service: Service, path: st
         assert service.ask("GET", path, headers={"Host": host}).status_code != 403
     for host in ELSEWHERE:
         assert_refused(service.ask("GET", path, headers={"Host": host}), 403)
+
+
+def test_this_machine_is_asked_by_all_its_addresses(service: Service) -> None:
+    """No name of somebody else's leads there by itself; one that was chosen counts alone."""
+    for host in ADDRESSES_HERE:
+        assert service.ask("GET", "/livez", headers={"Host": host}).status_code == 200
+    with Service(AVATAR_ALLOWED_HOSTS="faces.net") as chosen:
+        for host in ADDRESSES_HERE:
+            refusal = chosen.ask("GET", "/livez", headers={"Host": host})
+            assert_refused(refusal, 403)
+            assert "AVATAR_ALLOWED_HOSTS" in refusal.json()["error"]
 
 
 def test_elsewhere_it_is_asked_for_by_the_names_that_were_chosen() -> None:

@@ -14,20 +14,24 @@ import pytest
 
 from dispatcher import crew
 from dispatcher.crew import Crew
+from dispatcher.degraded import Degraded
 from dispatcher.errors import Full
+from dispatcher.shared_numbers import SharedNumbers
 from dispatcher.workers import Zygote
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class LameZygote:
     """Its first worker never gets ready; those that follow do."""
 
+    answers = True
+
     def __init__(self) -> None:
         self.killed: list[int] = []
         self._channels: dict[int, socket.socket] = {}
 
-    def fork(self, number: int, channel: socket.socket) -> None:
+    def fork(self, number: int, channel: socket.socket, _: int | None) -> None:
         mine = self._channels[number] = channel.dup()
         if len(self._channels) > 1:
             mine.send(b'{"state": "idle"}\n')
@@ -111,7 +115,7 @@ class ReadyZygote(LameZygote):
         self.forked: list[int] = []
         self._died: Callable[[int, int], None] | None = None
 
-    def fork(self, number: int, channel: socket.socket) -> None:
+    def fork(self, number: int, channel: socket.socket, _: int | None) -> None:
         self.forked.append(number)
         self._channels[number] = channel.dup()
         self._channels[number].send(b'{"state": "idle"}\n')
@@ -128,18 +132,30 @@ class ReadyZygote(LameZygote):
         self._died(number, 0)
 
 
+class Numbers(SharedNumbers):
+    """Takes note of whom it is told to bury."""
+
+    def __init__(self) -> None:
+        super().__init__(Degraded())
+        self.gone: list[int] = []
+
+    def buried(self, number: int) -> None:
+        super().buried(number)
+        self.gone.append(number)
+
+
 def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     zygote = ReadyZygote()
-    buried: list[int] = []
+    numbers = Numbers()
 
     async def until_forked(count: int) -> None:
         while len(zygote.forked) < count:
             await asyncio.sleep(0.01)
 
     async def scene() -> None:
-        house = Crew(slots=4, warm=2, environment={}, buried=buried.append)
+        house = Crew(slots=4, warm=2, environment={}, numbers=numbers)
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
@@ -153,10 +169,10 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
             assert third.number == 3
             await until_forked(5)
             assert zygote.forked == [1, 2, 3, 4, 1]
-            assert buried == [1]
+            assert numbers.gone == [1]
             for number in (1, 2, 3, 4):
                 zygote.bury(number)
-            while sorted(buried) != [1, 1, 2, 3, 4]:
+            while sorted(numbers.gone) != [1, 1, 2, 3, 4]:
                 await asyncio.sleep(0.01)
             keeping.cancel()
 

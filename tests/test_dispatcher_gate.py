@@ -1,37 +1,44 @@
 """The gate as a program: where it refuses to listen, whom it lets in, what can be reached."""
 
 import asyncio
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
-from dispatching import PATIENCE_S, Dispatcher, dispatcher, environ
-from processes import alive, until
+from dispatching import PATIENCE_S, Dispatcher, dispatcher, dispatcher_of_few_files, environ
+from few_connections import MOST, serving
+from processes import alive
+from silent import silent
 from tokens import KEYS, token
 
 from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError, launch
-from dispatcher.connections import HEAD_S, MAX_CONNECTIONS
 
 PASSWORD = "canary-password-of-anna"
 KEY = "canary-key-that-nobody-guesses"
+SEAL = "bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="
 SECOND = "second:another-secret-of-enough-length-for-it"
+
+SILENT = 1100
 
 LISTENS = "0A"
 """What the kernel calls a socket that listens."""
 
 
-def start(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    """A dispatcher that should not stay."""
+def start(
+    *arguments: str, program: str = "dispatcher", **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """A program that should not stay."""
     return subprocess.run(
-        [sys.executable, "-P", "-m", "dispatcher", *arguments],
+        [sys.executable, "-P", "-m", program, *arguments],
         env=environ(**settings),
         capture_output=True,
         text=True,
@@ -50,6 +57,31 @@ def test_it_does_not_listen_where_others_reach_it_and_nobody_is_asked(host: str)
     assert re.fullmatch(
         r"avatar serve: \S+ can be reached from other machines, [^\n]*--auth none\.\n", done.stderr
     )
+
+
+@pytest.mark.parametrize("program", ["dispatcher", "dispatcher.node"])
+def test_the_admin_s_port_has_the_gate_of_the_public_one(program: str) -> None:
+    """Where others reach it; they could drain it."""
+    many = {"AVATAR_REDIS_URL": "redis://127.0.0.1:1/0", "AVATAR_SEAL_KEYS": SEAL}
+    done = start(program=program, AVATAR_ADMIN_HOST="0.0.0.0", **many)
+    assert done.returncode == 2
+    assert "0.0.0.0 can be reached from other machines" in done.stderr
+
+
+def test_who_drains_from_elsewhere_needs_an_operator_s_key(tmp_path: Path) -> None:
+    keys = {"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS": KEY}
+    with dispatcher(tmp_path / "log", AVATAR_ADMIN_HOST="0.0.0.0", **keys) as running:
+        admin = running.admin().replace("0.0.0.0", "127.0.0.1")
+        for probe in ("/livez", "/readyz", "/startupz", "/metrics"):
+            assert httpx.get(f"{admin}{probe}").status_code == 200
+        for header in ({}, {"Authorization": "Bearer canary-key-of-nobody"}):
+            refused = httpx.post(f"{admin}/drain", headers=header)
+            assert refused.status_code == 401
+            assert "Bearer" in refused.headers["WWW-Authenticate"]
+        assert running.http.get("/readyz").status_code == 200
+        known = {"Authorization": f"Bearer {KEY}"}
+        assert httpx.post(f"{admin}/drain", headers=known).status_code == 202
+        assert running.process.wait(PATIENCE_S) == 0
 
 
 def test_it_listens_there_when_it_is_told_that_everybody_may(tmp_path: Path) -> None:
@@ -114,11 +146,15 @@ def test_a_drain_lets_sessions_speak_out_and_ends_it(tmp_path: Path) -> None:
     """The admin's port answers to the last; asking twice is no hurry."""
     with dispatcher(tmp_path / "log", AVATAR_DRAIN_S="20") as running:
         admin = running.admin()
-        running.reach(running.launched("room"), "active")
+        session = running.launched("room")
+        running.reach(session, "active")
         family = running.family()
+        worker = running.worker(session)
+        os.kill(worker, signal.SIGSTOP)  # so that it does not leave before all is asked
         for _ in range(2):
             assert httpx.post(f"{admin}/drain").status_code == 202
         assert httpx.get(f"{admin}/livez").status_code == 200
+        os.kill(worker, signal.SIGCONT)
         assert running.process.wait(PATIENCE_S) == 0
         assert not any(map(alive, family))
         assert "ended: The dispatcher was told to stop." in running.log()
@@ -201,8 +237,8 @@ BEGINNINGS = {
 }
 
 
-def kept_s(address: tuple[str, int], beginning: bytes) -> float:
-    """How long a connection is kept on which a byte comes now and then, and nothing is ever
+def hung_up(address: tuple[str, int], beginning: bytes) -> bool:
+    """Whether a connection ends on which a byte comes now and then, and nothing is ever
     complete."""
     began = time.monotonic()
     with socket.create_connection(address, PATIENCE_S) as line:
@@ -211,27 +247,47 @@ def kept_s(address: tuple[str, int], beginning: bytes) -> float:
         while time.monotonic() - began < PATIENCE_S:
             try:
                 if not line.recv(4096):
-                    break
+                    return True
             except TimeoutError:
                 line.sendall(b"x" if beginning else b"")
             except ConnectionError:
-                break
-    return time.monotonic() - began
+                return True
+    return False
 
 
-def test_too_many_connections_are_answered_so_and_soon_there_is_room(tmp_path: Path) -> None:
-    with dispatcher(tmp_path / "log") as running:
-        url = running.http.base_url
-        with ExitStack() as lines:
-            for _ in range(MAX_CONNECTIONS):
-                line = socket.create_connection((url.host, url.port or 0), PATIENCE_S)
-                lines.enter_context(line)
-            answer = running.launch("room")
+def test_silent_connections_keep_nobody_out_and_cost_workers_nothing(tmp_path: Path) -> None:
+    """At either port, where no more than 1,024 files can be opened."""
+    with dispatcher_of_few_files(tmp_path / "log", 1024) as running:
+        public, admin = httpx.URL(running.http.base_url), httpx.URL(running.admin())
+        addresses = [(url.host, url.port or 0) for url in (public, admin)]
+        running.http.timeout = httpx.Timeout(PATIENCE_S)
+        for number in range(3):
+            with silent(addresses[0], SILENT), silent(addresses[1], SILENT):
+                assert running.http.get("/livez").status_code == 200
+                assert httpx.get(admin.join("/livez"), timeout=PATIENCE_S).status_code == 200
+                running.reach(running.launched(f"room-{number}"), "active")
+        log = running.log()
+        assert "Traceback" not in log
+        assert "there are too many connections" in log
+
+
+def test_too_many_connections_are_answered_so_and_soon_there_is_room() -> None:
+    """None that is served is closed for another."""
+
+    async def scene() -> None:
+        limits = httpx.Limits(max_connections=None)
+        async with serving() as service, httpx.AsyncClient(limits=limits, timeout=30) as client:
+            served = [asyncio.create_task(client.get(service.url)) for _ in range(MOST)]
+            while service.asked < MOST:
+                await asyncio.sleep(0.01)
+            answer = await client.get(service.url)
             assert answer.status_code == 503
-            assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
             assert int(answer.headers["Retry-After"]) > 0
-            until(lambda: running.launch("room").status_code == 200, HEAD_S + 4)
-        assert "uvicorn" not in running.log()
+            service.may_answer.set()
+            assert {(await each).status_code for each in served} == {200}
+            assert (await client.get(service.url)).status_code == 200
+
+    asyncio.run(scene())
 
 
 def test_who_does_not_say_what_he_wants_is_hung_up_on(tmp_path: Path) -> None:
@@ -239,6 +295,6 @@ def test_who_does_not_say_what_he_wants_is_hung_up_on(tmp_path: Path) -> None:
         url = running.http.base_url
         address = (url.host, url.port or 0)
         with ThreadPoolExecutor(len(BEGINNINGS)) as threads:
-            kept = list(threads.map(lambda each: kept_s(address, each), BEGINNINGS.values()))
-        assert max(kept) < HEAD_S + 2, dict(zip(BEGINNINGS, kept, strict=True))
+            ends = list(threads.map(lambda each: hung_up(address, each), BEGINNINGS.values()))
+        assert all(ends), dict(zip(BEGINNINGS, ends, strict=True))
         assert running.http.get("/livez").status_code == 200

@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis_server import redis_server
 
 SEAL_KEY = "bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @dataclass

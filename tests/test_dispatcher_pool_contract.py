@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from bounds import within
 from pool_stage import PATIENCE_S, Hand, stage
 from redis_server import RedisServer, redis_server
 
@@ -13,7 +14,7 @@ from agent_side.join import JoinInfo
 from dispatcher.errors import Conflict, Full, Refused, TooMany
 
 JOIN = JoinInfo("room", "token", "face")
-FRESH = JoinInfo("room", "fresh token", "face")
+FRESH = JoinInfo("room", "fresh-token", "face")
 
 
 @pytest.fixture(scope="module", params=["local", "redis"])
@@ -70,7 +71,7 @@ def test_the_same_face_again_is_the_same_session_and_its_worker_hears(
             again = await scene.pool.launch(FRESH, PATIENCE_S)
             assert again.session_id == session.session_id
             told = await hand.line()
-            assert told["token"] == "fresh token"
+            assert told["token"] == "fresh-token"
             assert told["assignment"]["session_id"] == session.session_id
             assert scene.troupe.hired.empty()
 
@@ -86,9 +87,64 @@ def test_a_newer_token_reaches_the_worker_that_follows(server: RedisServer | Non
             hand.exits(-9)
             second = await scene.hand()
             told = await second.take()
-            assert told["token"] == "fresh token"
+            assert told["token"] == "fresh-token"
             session = await scene.reach(session.session_id, lambda each: each.attempts == 2)
             assert session.epoch == 1
+
+    asyncio.run(scene())
+
+
+def test_a_renewal_names_another_agent_to_the_worker_that_lives_and_to_its_successor(
+    server: RedisServer | None,
+) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            session, hand = await scene.launched()
+            for agent in ("agent", "reborn"):
+                newer = replace(FRESH, agent_participant_id=agent)
+                again = await scene.pool.launch(newer, PATIENCE_S)
+                assert (again.session_id, again.not_applied) == (session.session_id, ())
+                assert (await hand.line())["agent_participant_id"] == agent
+            nameless = await scene.pool.launch(JOIN, PATIENCE_S)
+            assert nameless.not_applied == ()
+            assert (await hand.line())["agent_participant_id"] == "reborn"
+            hand.exits(-9)
+            told = await (await scene.hand()).take()
+            assert (told["agent_participant_id"], told["token"]) == ("reborn", "token")
+
+    asyncio.run(scene())
+
+
+def test_a_renewal_says_what_it_does_not_apply_and_the_face_stays_the_same(
+    server: RedisServer | None,
+) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            _, hand = await scene.launched()
+            newer = replace(FRESH, character="leo", metadata={"more": 1})
+            again = await scene.pool.launch(newer, PATIENCE_S)
+            assert again.not_applied == ("character", "metadata")
+            told = await hand.line()
+            assert told["token"] == "fresh-token"
+            assert not {"character", "metadata"} & set(told)
+            hand.exits(-9)
+            told = await (await scene.hand()).take()
+            assert not {"character", "metadata"} & set(told)
+
+    asyncio.run(scene())
+
+
+def test_renewals_at_once_lose_no_name(server: RedisServer | None) -> None:
+    async def scene() -> None:
+        async with stage(server) as scene:
+            _, hand = await scene.launched()
+            named = replace(JOIN, agent_participant_id="reborn")
+            await asyncio.gather(
+                *(scene.pool.launch(each, PATIENCE_S) for each in (JOIN, FRESH, named, JOIN, FRESH))
+            )
+            hand.exits(-9)
+            told = await (await scene.hand()).take()
+            assert told["agent_participant_id"] == "reborn"
 
     asyncio.run(scene())
 
@@ -125,10 +181,8 @@ def test_where_every_slot_is_taken_it_is_full(server: RedisServer | None) -> Non
     async def scene() -> None:
         async with stage(server, slots=1) as scene:
             session, hand = await scene.launched()
-            began = time.monotonic()
-            with pytest.raises(Full, match="slots are taken"):
-                await scene.pool.launch(JoinInfo("other", "token", "face"), 4.2)
-            assert time.monotonic() - began < 2
+            with within(10), pytest.raises(Full, match="slots are taken"):
+                await scene.pool.launch(JoinInfo("other", "token", "face"), 40)
             again = await scene.pool.launch(JOIN, PATIENCE_S)
             assert again.session_id == session.session_id, "who is there is not turned away"
             await scene.end(session, hand)
@@ -142,10 +196,8 @@ def test_where_every_slot_is_taken_it_is_full(server: RedisServer | None) -> Non
 def test_a_launch_that_no_worker_takes_is_answered_in_time(server: RedisServer | None) -> None:
     async def scene() -> None:
         async with stage(server) as scene:
-            began = time.monotonic()
-            with pytest.raises(Full):
+            with within(10), pytest.raises(Full):
                 await scene.pool.launch(JOIN, 0.5)
-            assert time.monotonic() - began < 1.5
             await (await scene.hand()).line()
 
     asyncio.run(scene())
@@ -328,7 +380,7 @@ def test_a_worker_that_joins_anew_says_why_and_waits_for_leave_to(
             session = await scene.reach(session.session_id, lambda each: each.reason is not None)
             assert (session.state, session.reason) == ("joining", "The room was gone.")
             hand.says("asking")
-            assert await hand.line() == {"may": "join"}
+            assert await hand.line() == {"permission": 0}
             hand.says("active")
             session = await scene.reach(session.session_id, lambda each: each.state == "active")
             assert (session.reason, session.attempts) == (None, 1)

@@ -1,14 +1,15 @@
 """How often one owner may launch: on this machine, and with Redis on all together."""
 
 import asyncio
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from bounds import within
 from redis_server import RedisServer, redis_server
 
 from dispatcher.errors import TooMany
-from dispatcher.quota import REDIS_S, Quota
+from dispatcher.quota import Quota
 from dispatcher.settings import Settings
 
 NOBODY = "redis://127.0.0.1:1"
@@ -111,9 +112,8 @@ def test_a_redis_that_does_not_answer_is_not_waited_for(server: RedisServer) -> 
         await one.launch("anna")
         server.pause()
         try:
-            began = time.monotonic()
-            await one.launch("anna")
-            assert time.monotonic() - began < REDIS_S + 0.5
+            with within(10):
+                await one.launch("anna")
         finally:
             server.resume()
         await one.aclose()
@@ -131,5 +131,30 @@ def test_counting_needs_no_more_rights_than_the_ledger(server: RedisServer) -> N
     async def scene() -> None:
         both = [quota("1/hour", url), quota("1/hour", url)]
         assert await admitted(both, "anna", 2) == [True, False]
+
+    asyncio.run(scene())
+
+
+POISON: dict[str, Callable[[Any, str], object]] = {
+    "huge": lambda store, key: store.set(key, 10**18),
+    "no number": lambda store, key: store.set(key, b"\xff\xfe", px=50_000),
+    "as Lua reads it": lambda store, key: store.set(key, "1e30", px=100_000),
+    "for ever": lambda store, key: store.set(key, 2),
+    "another type": lambda store, key: store.rpush(key, "junk"),
+}
+
+
+@pytest.mark.parametrize("window", ["", "/-1"])
+@pytest.mark.parametrize("kind", POISON)
+def test_a_count_that_is_none_refuses_nobody(server: RedisServer, kind: str, window: str) -> None:
+    async def scene() -> None:
+        one = quota("2/minute", server.url)
+        await one.launch("anna")
+        with server.client() as store:
+            (key,) = store.keys("{av}:rate*anna*")
+            store.delete(key)
+            POISON[kind](store, key.removesuffix("/-1") + window)
+        found = await admitted([one], "anna", 6)
+        assert (found[0], found[-1]) == (True, False)
 
     asyncio.run(scene())

@@ -1,6 +1,7 @@
 """One session and its workers, which the test plays: what is waited for, and for how long."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from agent_side.join import JoinInfo
 from dispatcher import serving
 from dispatcher.pool import Session
 from dispatcher.serving import End, Serving
+from dispatcher.workers import Worker
 
 JOIN = JoinInfo("room", "token", "face")
 SILENT_S = 0.2
@@ -35,10 +37,17 @@ class Served:
 
 
 @asynccontextmanager
-async def served(failures: int = 0) -> AsyncIterator[Served]:
+async def served(failures: int = 0, sure_s: float = math.inf) -> AsyncIterator[Served]:
     troupe = Troupe(1)
     session = Session.claimed("id", JOIN, datetime.now(UTC))
-    running = Serving(session, JOIN, troupe, silent_s=SILENT_S, failures=failures)
+    running = Serving(
+        session,
+        JOIN,
+        troupe,
+        silent_s=SILENT_S if sure_s == math.inf else PATIENCE_S,
+        failures=failures,
+        sure_until=asyncio.get_running_loop().time() + sure_s,
+    )
     task = asyncio.create_task(running.run())
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -86,6 +95,53 @@ def test_a_worker_may_be_silent_while_it_joins() -> None:
     asyncio.run(scene())
 
 
+def test_a_worker_that_counts_aloud_and_never_joins_is_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Counters say that its loop goes round, which is no progress."""
+    monkeypatch.setattr(serving, "JOIN_S", 0.1)
+    monkeypatch.setattr(serving, "JOIN_SLACK_S", 0.1)
+
+    async def scene() -> None:
+        async with served() as stage:
+            hand = await stage.hand()
+            await hand.line()
+            hand.says("joining")
+            while stage.alone():
+                await asyncio.sleep(0.02)
+                hand.says("counters", frames=0)
+            await (await stage.hand()).take()
+            assert stage.session.session.attempts == 2
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_waits_for_its_permission_may_wait_and_then_has_to_join(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "JOIN_S", 0.1)
+    monkeypatch.setattr(serving, "JOIN_SLACK_S", 0.1)
+
+    async def scene() -> None:
+        async with served(sure_s=0.2) as stage:
+            hand = await stage.hand()
+            await hand.take()
+            await asyncio.sleep(0.4)
+            hand.says("rejoining", "The room was gone.")
+            hand.says("asking")
+            for _ in range(20):
+                await asyncio.sleep(0.02)
+                hand.says("counters", frames=0)
+            assert stage.alone()
+            stage.session.assure(math.inf)
+            while stage.alone():
+                await asyncio.sleep(0.02)
+                hand.says("counters", frames=0)
+            await (await stage.hand()).take()
+
+    asyncio.run(scene())
+
+
 def test_a_worker_that_does_not_look_at_its_join_request_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -112,6 +168,25 @@ def test_a_session_is_lost_after_so_many_workers_in_a_row(failures: int, workers
                 hand.exits(1, "The renderer failed.")
             assert await stage.end == End("lost", "The renderer failed.")
             assert stage.session.session.attempts == workers
+
+    asyncio.run(scene())
+
+
+def test_who_is_told_to_end_while_no_worker_is_ready_ends_at_once() -> None:
+    """A launch that was given up holds its slot no longer."""
+
+    class Nobody(Troupe):
+        async def hire(self) -> Worker:
+            return await asyncio.get_running_loop().create_future()
+
+    async def scene() -> None:
+        session = Session.claimed("id", JOIN, datetime.now(UTC))
+        running = Serving(session, JOIN, Nobody(1))
+        task = asyncio.create_task(running.run())
+        await asyncio.sleep(0.01)
+        running.stop("No worker took it in time.")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await task == End("ended", "No worker took it in time.")
 
     asyncio.run(scene())
 

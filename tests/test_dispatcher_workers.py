@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,11 +15,11 @@ import pytest
 from agent_side.join import JoinInfo
 from dispatcher.crew import Crew
 from dispatcher.pools.local import LocalPool
-from dispatcher.workers import MAX_UNREAD, Report, Worker, Zygote
+from dispatcher.workers import Report, Worker, Zygote
 
 JOIN = JoinInfo("room", "token", "face")
 FRESH = JoinInfo("room", "fresh token", "face")
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 
 class Hand:
@@ -34,6 +34,9 @@ class Hand:
         async with asyncio.timeout(PATIENCE_S):
             line = await self._reader.readline()
         return json.loads(line) if line else None
+
+    def says(self, report: Any) -> None:
+        self._writer.write(json.dumps(report).encode() + b"\n")
 
     def close(self) -> None:
         self._writer.close()
@@ -82,7 +85,8 @@ def test_a_worker_is_told_of_each_newer_join_request() -> None:
             for newer in (JOIN, FRESH, FRESH):
                 again = await launched.launch(newer, PATIENCE_S)
                 assert again.session_id == first.session_id
-            assert await hand.line() == {**json.loads(FRESH.to_json()), **part}
+            renewal = {**json.loads(FRESH.to_json()), **part, "renewal": 1}
+            assert await hand.line() == renewal
             pipe.leave()
             assert await hand.line() is None, "who sends the same again has no news"
 
@@ -94,13 +98,13 @@ def test_a_worker_that_is_about_to_leave_is_told_nothing() -> None:
         pipe, hand = await worker()
         pipe.take("1")
         pipe.leave()
-        pipe.renew("2")
+        pipe.renew("{}")
         assert await hand.line() == 1
         assert await hand.line() is None
         hand.close()
         pipe.status.set_result(0)
         await pipe.buried()
-        pipe.renew("3")
+        pipe.renew("{}")
 
     asyncio.run(scene())
 
@@ -128,15 +132,22 @@ def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> N
     asyncio.run(scene())
 
 
-def test_what_a_worker_does_not_read_is_bounded() -> None:
+def test_what_a_worker_does_not_read_is_bounded_and_the_newest_arrives() -> None:
     async def scene() -> None:
         pipe, hand = await worker()
-        for _ in range(1000):
-            pipe.renew("5" * 16_000)
-        unread = pipe._writer.transport.get_write_buffer_size()
-        assert unread <= MAX_UNREAD + 16_001
+        for number in range(1000):
+            pipe.renew(json.dumps({"room_name": "room", "number": number, "fill": "5" * 16_000}))
+        assert pipe._writer.transport.get_write_buffer_size() <= 17_000
+        said = asyncio.create_task(anext(pipe.said()))
+        first = await hand.line()
+        assert (first["number"], first["renewal"]) == (0, 1)
+        hand.says({"state": "heard", "heard": {"renewal": 1}})
+        newest = await hand.line()
+        assert (newest["number"], newest["renewal"]) == (999, 1000)
         hand.close()
         pipe.status.set_result(0)
+        with suppress(StopAsyncIteration):
+            await said
         await pipe.buried()
 
     asyncio.run(scene())

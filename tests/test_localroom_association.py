@@ -15,7 +15,7 @@ from vsaiortc.rtcsctptransport import (
 
 from localroom.association import MAX_MESSAGE, PORT, Association
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 
 
 class Wire:

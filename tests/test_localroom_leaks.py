@@ -9,8 +9,8 @@ from watching import watching
 
 from localroom.launch import LocalRoom
 
-PEERS, WATCHERS = 50, 20
-PATIENCE_S = 20.0
+PEERS, WATCHERS = 16, 8
+PATIENCE_S = 60.0
 
 
 async def held(local: LocalRoom) -> dict[str, int]:

@@ -15,7 +15,7 @@ from localroom.protoo import Channel
 from localroom.room import Room
 
 JOIN: dict[str, Any] = {"displayName": "somebody"}
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 DATA: dict[str, Any] = {"sctpStreamParameters": {"streamId": 0}, "label": "reliable"}
 
 

@@ -10,7 +10,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import seen
-from seen import PACKET, SOUND_RATE, Heard, Seen, account, reach_s
+from seen import PACKET, SOUND_RATE, Heard, Seen, account
 from viewer import Arrival, Coded, Report, Track, Viewing
 
 from worker.media import Doubler, Pcm
@@ -105,7 +105,7 @@ def test_pauses_are_not_looked_for() -> None:
 def test_how_far_a_turn_was_heard(end_s: float) -> None:
     speech = noise(3.0)
     sound = np.concatenate([SILENCE, speech[: round(end_s * 24_000)], SILENCE])
-    assert reach_s(heard(sound), speech) == pytest.approx(end_s, abs=0.03)
+    assert account(heard(sound), speech).until / 1000 == pytest.approx(end_s, abs=0.03)
 
 
 def test_latencies_are_those_of_arrival() -> None:

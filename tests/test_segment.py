@@ -61,7 +61,7 @@ class Naive:
 # Chunks of the network ----------------------------------------------------------------------
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data(), length=st.integers(1, 6000), end_comes=st.sampled_from(["first", "last"]))
 def test_any_order_repetition_and_overlap_give_the_exact_samples_once(data, length, end_comes):
     pcm = voice(length)

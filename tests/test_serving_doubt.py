@@ -73,7 +73,7 @@ def test_who_joins_anew_gets_leave_to_only_as_long_as_it_is_sure() -> None:
             await asyncio.sleep(SURE_S)
             assert not hand._writer.is_closing(), "who waits for leave waits"
             served.assure(asyncio.get_running_loop().time() + SURE_S)
-            assert await hand.line() == {"may": "join"}
+            assert await hand.line() == {"permission": 0}
             await killed(hand)
 
     asyncio.run(scene())

@@ -101,7 +101,7 @@ def test_an_agent_that_leaves_in_mid_sentence_is_heard_as_far_as_it_came():
             await asyncio.sleep(2)
             samples = heard(scene.film, {1: pcm}).samples[1]
             assert SAMPLE_RATE < samples < 1.5 * SAMPLE_RATE
-            assert not scene.session._speech.living
+            assert not scene.session._engine.segments.living
             assert scene.film.published[-1].frame.picture is CLOSED
 
     virtual_time.run(conversation())
@@ -116,7 +116,7 @@ def test_a_stock_agent_that_leaves_in_mid_sentence_is_heard_to_what_it_said():
             scene.peer.leave()
             await asyncio.sleep(2)
             assert heard(scene.film, {1: pcm}).samples == {1: 36_000}
-            assert not scene.session._speech.living
+            assert not scene.session._engine.segments.living
             assert agent.acks == []
 
     virtual_time.run(conversation())

@@ -1,4 +1,7 @@
-"""The agent's side of the protocol, moved through time by hand."""
+"""What an agent says is kept until it is heard, and no more is told as heard than was.
+
+The agent's side of the protocol, moved through time by hand.
+"""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -14,15 +17,20 @@ from agent_side.speaker import (
     CHUNK_S,
     DEAF_S,
     EXTRAPOLATE_S,
+    HANDED_S,
     HELLO_PATIENCE_S,
-    MAX_KEPT_S,
+    HELLO_SLOWEST_S,
     MAX_LAG_S,
+    NEXT_TURN_S,
     RESEND_GAP_S,
     RESEND_MAX_S,
     RESEND_S,
-    SUCCESSOR_PATIENCE_S,
+    REST_S,
+    STOCK_PATIENCE_S,
+    STRAY_S,
     WINDOW_S,
     WORKER_PATIENCE_S,
+    Disobeyed,
     Speaker,
     TurnOver,
     TurnStarted,
@@ -46,6 +54,7 @@ from agent_side.wire import (
     Gesture,
     Interrupt,
     Message,
+    NotObeyed,
     Pcm,
     PlaybackStarted,
     Progress,
@@ -63,6 +72,9 @@ STREAM = "0123456789abcdef"
 RATE = 24_000
 FACE = Face(("nod",), ("neutral", "happy"), ("resting", "listening"))
 CHUNK = int(CHUNK_S * RATE)
+UNHEARD = 4321
+HANDED = int(HANDED_S * RATE)
+"""A worker that dies has handed so much to its track that nobody heard."""
 WINDOW = int(WINDOW_S * RATE)
 STEP_S = 0.01
 
@@ -132,12 +144,14 @@ class Line:
 
     @property
     def over(self) -> list[tuple[int, float, bool]]:
+        return [(turn, position, outcome != "heard") for turn, position, outcome in self.outcomes]
+
+    @property
+    def outcomes(self) -> list[tuple[int, float, str]]:
         self.listen()
-        return [
-            (event.turn, event.position, event.interrupted)
-            for event in self.events
-            if isinstance(event, TurnOver)
-        ]
+        over = [event for event in self.events if isinstance(event, TurnOver)]
+        assert all(event.interrupted == (event.outcome != "heard") for event in over)
+        return [(event.turn, event.position, event.outcome) for event in over]
 
 
 def line2(rate: int = RATE) -> Line:
@@ -164,10 +178,22 @@ def line_with_a_face() -> Line:
 def line1() -> Line:
     """A speaker whose worker is a stock one."""
     line = Line()
+    line.speaker.launched(1)
     line.speaker.attached(line.now)
     line.speaker.present(line.now)
-    line.wait(HELLO_PATIENCE_S + 0.1)
+    line.wait(STOCK_PATIENCE_S + 0.1)
     assert line.speaker.version == 1
+    return line
+
+
+def line1_that_acked() -> Line:
+    """A speaker whose worker has acked its first turn, of 0.04 s, in version 1."""
+    line = line1()
+    line.say(CHUNK)
+    line.wait(0.1)
+    line.hear(StreamEnded(CHUNK_S, False))
+    assert line.outcomes == [(1, CHUNK_S, "heard")]
+    line.wait(STRAY_S + 0.1)
     return line
 
 
@@ -263,14 +289,19 @@ def test_a_worker_that_does_not_answer_speaks_version_1() -> None:
     assert line.events == [WorkerReady(1)]
 
 
-def test_a_worker_that_follows_one_of_version_2_may_take_its_time() -> None:
-    line = line2()
+@pytest.mark.parametrize("before", ["nobody", "one of version 2"])
+def test_any_worker_may_take_its_time_to_answer(before: str) -> None:
+    line = Line() if before == "nobody" else line2()
+    line.speaker.attached(line.now)
     line.say(3 * CHUNK)
     line.wait(0.1)
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
-    assert pcm(line.wait(SUCCESSOR_PATIENCE_S - 0.2)) == b""
-    messages = line.hear(AvatarReady("another worker", STREAM))
+    messages = line.wait(HELLO_PATIENCE_S - 0.2)
+    assert pcm(messages) == b""
+    hello = of_kind(AgentHello, messages)[0]
+    assert isinstance(hello, AgentHello)
+    messages = line.hear(AvatarReady("another worker", hello.stream))
     assert spoken(messages + line.wait(0.5), turn=1) == voice(3 * CHUNK)
 
 
@@ -278,12 +309,70 @@ def test_a_stock_worker_may_follow_one_of_version_2() -> None:
     line = line2()
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
-    line.wait(SUCCESSOR_PATIENCE_S + 0.1)
+    line.wait(HELLO_PATIENCE_S + 0.1)
     assert line.speaker.version == 1
+
+
+def test_what_follows_a_worker_that_acked_in_version_1_is_taken_for_another() -> None:
+    line = line1_that_acked()
+    line.speaker.launched(None)
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
-    line.wait(HELLO_PATIENCE_S + 0.1)
-    assert line.speaker.version == 1, "and then it is known for one"
+    line.wait(STOCK_PATIENCE_S + 0.1)
+    assert line.speaker.version == 1
+
+
+def test_a_guess_is_no_evidence_of_a_stock_worker() -> None:
+    """The one before was taken for a stock worker, and never acked."""
+    line = line1()
+    line.speaker.launched(None)
+    line.speaker.absent(line.now)
+    line.speaker.present(line.now)
+    line.wait(HELLO_PATIENCE_S - 0.2)
+    assert line.speaker.version == 0
+
+
+@pytest.mark.parametrize("evidence", ["launched by ours", "announced", "answered somebody else"])
+def test_a_worker_of_version_2_is_never_spoken_to_in_version_1(evidence: str) -> None:
+    line = Line()
+    line.speaker.launched(2 if evidence == "launched by ours" else 1)
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    line.wait(0.5)
+    if evidence != "launched by ours":
+        line.hear(AvatarReady("worker", None if evidence == "announced" else "f" * 16))
+    line.say(3 * CHUNK)
+    assert of_kind((Pcm, SegmentEnd), line.wait(WORKER_PATIENCE_S - 1)) == []
+    assert line.over == []
+    messages = line.hear(AvatarReady("worker", STREAM))
+    assert spoken(messages + line.wait(0.1)) == voice(3 * CHUNK)
+
+
+def test_patience_begins_when_the_first_greeting_has_left() -> None:
+    """Until then the agent's own connection is what is slow."""
+    line = Line()
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    for _ in range(20):
+        assert line.speaker.next_packet(line.now) is not None
+        line.now += HELLO_SLOWEST_S
+    assert line.speaker.version == 0
+    line.wait(HELLO_PATIENCE_S - 0.2)
+    assert line.speaker.version == 0
+
+
+def test_a_worker_that_answers_after_it_was_taken_for_a_stock_one_hears_all() -> None:
+    """Once greeted, it took bare speech for noise: nobody has confirmed any of it."""
+    line = line1()
+    line.say(10 * CHUNK)
+    line.wait(0.2)
+    hello = of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
+    assert hello == [AgentHello(STREAM, 1, 0, RATE)]
+    assert of_kind((Pcm, SegmentEnd), line.wait(0.2)) == []
+    messages = line.hear(AvatarReady("worker", STREAM))
+    assert spoken(messages) == voice(10 * CHUNK)
+    line.hear(TurnEnded(STREAM, 1, 0.4, False))
+    assert line.outcomes == [(1, 0.4, "heard")]
 
 
 def test_the_sender_is_woken_when_patience_ends() -> None:
@@ -307,50 +396,61 @@ def test_a_stock_worker_never_hears_of_version_2_again() -> None:
 
 
 def test_the_version_changes_between_turns() -> None:
-    line = line1()
+    """A worker that has acked in version 1 hears a turn in the version in which it began."""
+    line = line1_that_acked()
     line.say(10 * CHUNK)
     line.wait(0.1)
-    assert of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
+    hello = of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
+    assert hello == [AgentHello(STREAM, 3, 0, 24_000)], "turn 2 stays with version 1"
     messages = line.hear(AvatarReady("worker", STREAM))
     assert line.speaker.version == 1
     messages += line.wait(0.5)
     assert of_kind(AudioChunk, messages) == []
-    messages = line.hear(StreamEnded(0.4, False))
+    line.hear(StreamEnded(0.4, False))
     assert line.speaker.version == 2
-    assert line.over == [(1, 0.4, False)]
+    assert line.outcomes[1:] == [(2, 0.4, "heard")]
     line.say(CHUNK)
-    assert spoken(line.wait(0.1), turn=2) == voice(CHUNK)
+    assert spoken(line.wait(0.1), turn=3) == voice(CHUNK)
 
 
 def test_no_turn_begins_in_version_1_once_the_worker_waits_for_version_2() -> None:
     """A worker that was greeted takes bare speech for noise, except for the turn it is in."""
-    line = line1()
+    line = line1_that_acked()
     line.say(5 * CHUNK)
     line.wait(0.1)
-    hello = of_kind(AgentHello, line.hear(AvatarReady("worker", None)))
-    assert hello == [AgentHello(STREAM, 2, 0, 24_000)], "turn 1 stays with version 1"
+    line.hear(AvatarReady("worker", None))
     line.say(3 * CHUNK)
     assert pcm(line.wait(0.5)) == b""
     line.hear(AvatarReady("worker", STREAM))
     assert pcm(line.wait(0.5)) == b""
     messages = line.hear(StreamEnded(0.2, False))
-    assert spoken(messages + line.wait(0.5), turn=2) == voice(3 * CHUNK)
+    assert spoken(messages + line.wait(0.5), turn=3) == voice(3 * CHUNK)
 
 
-def test_a_greeting_that_stays_unanswered_does_not_hold_speech_for_ever() -> None:
+def test_a_greeting_that_stays_unanswered_does_not_hold_turns_for_ever() -> None:
     line = line1()
     line.hear(AvatarReady("worker", None))
     line.say(3 * CHUNK)
-    assert pcm(line.wait(HELLO_PATIENCE_S - 0.1)) == b""
-    assert pcm(line.wait(0.3)) == voice(3 * CHUNK)
+    assert pcm(line.wait(WORKER_PATIENCE_S + 1)) == b""
+    assert line.outcomes == [(1, 0.0, "interrupted")]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_agent_that_is_not_obeyed_hears_of_it_and_goes_on_greeting(named: bool) -> None:
+    line = Line()
+    line.speaker.attached(line.now)
+    line.say(CHUNK)
+    line.hear(NotObeyed(STREAM, named), NotObeyed("f" * 16, True))
+    assert Disobeyed(named) in line.events
+    assert of_kind(AgentHello, line.wait(20.0))
+    assert line.over == []
+    messages = line.hear(AvatarReady("worker", STREAM))
+    assert spoken(messages + line.wait(0.1)) == voice(CHUNK)
 
 
 def test_a_new_worker_learns_that_earlier_turns_are_over() -> None:
     """Else it would open the turns before the first that it hears of, and wait for them."""
-    line = line1()
-    line.say(CHUNK)
-    line.wait(0.1)
-    line.hear(StreamEnded(0.04, False))
+    line = line1_that_acked()
     line.say(CHUNK)
     line.wait(0.1)
     line.hear(StreamEnded(0.04, False))
@@ -411,8 +511,7 @@ def test_an_empty_turn_is_a_turn_in_either_version() -> None:
     assert line.over == [(1, 0.0, False)]
     stock = line1()
     stock.speaker.end(stock.now)
-    assert stock.send() == [SegmentEnd()]
-    assert len(stock.wait(ACK_PATIENCE_S + 0.1)) == 0
+    assert stock.send() == [], "a stock worker acks no empty turn"
     assert stock.over == [(1, 0.0, False)]
 
 
@@ -618,7 +717,7 @@ def test_version_1_is_never_far_ahead_either(says: list[tuple[int, float]]) -> N
             assert playing_until - line.now <= WINDOW_S + CHUNK_S + 1e-6
             line.now += STEP_S
     whole = b"".join(voice(samples) for samples, _ in says)
-    line.wait(len(whole) / 2 / RATE + 1)
+    line.wait(1.1 * len(whole) / 2 / RATE + (NEXT_TURN_S + 0.1) * len(says) + 1)
     assert pcm(message for _, message in line.sent) == whole
 
 
@@ -754,6 +853,30 @@ def test_a_second_interrupt_changes_nothing() -> None:
         assert line.speaker.current_turn == 2
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_end_without_speech_after_an_interrupt_at_rest_is_a_turn(times: int) -> None:
+    """Barge-in while nothing is said, and an answer that is only a tool call."""
+    for line in (line1(), line2()):
+        line.say(CHUNK)
+        line.wait(0.1)
+        line.hear(StreamEnded(0.04, False), TurnEnded(STREAM, 1, 0.04, False))
+        for _ in range(times):
+            line.interrupt()
+        line.speaker.end(line.now)
+        line.send()
+        line.hear(TurnEnded(STREAM, 2, 0.0, False))
+        assert line.outcomes == [(1, 0.04, "heard"), (2, 0.0, "heard")]
+
+
+def test_an_end_without_speech_after_an_interrupt_of_a_complete_turn_is_a_turn() -> None:
+    for line in (line1(), line2()):
+        line.say(RATE)
+        line.send()
+        line.interrupt()
+        line.speaker.end(line.now)
+        assert line.speaker.current_turn == 2
+
+
 def test_the_end_that_follows_an_interrupt_is_the_dead_turns() -> None:
     for line in (line1(), line2()):
         line.say(RATE, end=False)
@@ -808,9 +931,9 @@ def test_a_dead_turn_is_no_backlog() -> None:
     line.say(RATE)
     line.send()
     line.interrupt()
-    assert line.speaker.backlog_s == 0
+    assert line.speaker.backlog == 0
     line.say(RATE)
-    assert line.speaker.backlog_s == 1.0
+    assert line.speaker.backlog == 2 * RATE
 
 
 def test_the_window_is_free_after_an_interrupt() -> None:
@@ -819,7 +942,7 @@ def test_the_window_is_free_after_an_interrupt() -> None:
         line.send()
         line.interrupt()
         line.say(RATE)
-        next_turn = line.wait(DEAF_S) if line.speaker.version == 1 else line.send()
+        next_turn = line.wait(DEAF_S + STEP_S) if line.speaker.version == 1 else line.send()
         assert len(of_kind((Pcm, AudioChunk), next_turn)) >= WINDOW_S / CHUNK_S
 
 
@@ -831,18 +954,18 @@ def test_a_replaced_worker_goes_on_at_the_first_unheard_sample(notice: str) -> N
     line = line2()
     line.say(RATE)
     line.send()
-    line.hear(PlaybackStarted(STREAM, 1), Progress(STREAM, 1, 4321, WINDOW))
+    line.hear(PlaybackStarted(STREAM, 1), Progress(STREAM, 1, UNHEARD + HANDED, WINDOW))
     if notice == "left and joined":
         line.speaker.absent(line.now)
         line.wait(2.0)
         assert line.speaker.version == 0
         line.speaker.present(line.now)
     hello = of_kind(AgentHello, line.hear(AvatarReady("another", None)))
-    assert hello == [AgentHello(STREAM, 1, 4321, 24_000)]
+    assert hello == [AgentHello(STREAM, 1, UNHEARD, 24_000)]
     messages = line.hear(AvatarReady("another", STREAM))
-    assert chunks(messages)[0].first_sample == 4321
+    assert chunks(messages)[0].first_sample == UNHEARD
     first = b"".join(chunk.pcm for chunk in chunks(messages))
-    assert voice(RATE)[2 * 4321 :].startswith(first)
+    assert voice(RATE)[2 * UNHEARD :].startswith(first)
 
 
 @pytest.mark.parametrize("notice", ["left", "another says ready", "no meeting"])
@@ -887,11 +1010,11 @@ def test_a_turn_that_was_killed_is_over_when_the_worker_is_lost() -> None:
     line.hear(PlaybackStarted(STREAM, 1), heard(line, 1, 4800))
     line.interrupt()
     line.speaker.absent(line.now)
-    assert line.over == [(1, 0.2, True)]
+    assert line.outcomes == [(1, 0.2 - HANDED_S, "unconfirmed")]
 
 
 def test_turns_are_over_in_order_when_the_worker_is_lost() -> None:
-    """The second turn's end has arrived and the first one's has not: it had ended before."""
+    """The second turn's end has arrived and the first one's has not: nobody knows how it ended."""
     line = line2()
     line.say(2 * CHUNK)
     line.say(CHUNK)
@@ -899,7 +1022,7 @@ def test_turns_are_over_in_order_when_the_worker_is_lost() -> None:
     line.hear(TurnEnded(STREAM, 2, 0.04, False))
     assert line.over == []
     line.speaker.absent(line.now)
-    assert line.over == [(1, 0.08, False), (2, 0.04, False)]
+    assert line.outcomes == [(1, 0.0, "unconfirmed"), (2, 0.04, "heard")]
 
 
 def test_a_lost_worker_of_version_1_is_replaced_where_it_was() -> None:
@@ -914,9 +1037,9 @@ def test_a_lost_worker_of_version_1_is_replaced_where_it_was() -> None:
     assert abs(len(pcm(messages)) // 2 - RATE) <= 2 * STEP_S * RATE
     assert voice(2 * RATE).endswith(pcm(messages))
     line.hear(StreamEnded(1.0, False))
-    [(turn, position, interrupted)] = line.over
-    assert (turn, interrupted) == (1, False)
-    assert position == pytest.approx(2.0, abs=0.02)
+    [(turn, position, outcome)] = line.outcomes
+    assert (turn, outcome) == (1, "unconfirmed"), "the first worker said nothing of its half"
+    assert position == pytest.approx(1.0, abs=0.02)
 
 
 def test_after_a_new_meeting_speech_goes_on_in_a_new_stream() -> None:
@@ -924,7 +1047,7 @@ def test_after_a_new_meeting_speech_goes_on_in_a_new_stream() -> None:
     line = line2()
     line.say(RATE)
     line.send()
-    line.hear(PlaybackStarted(STREAM, 1), Progress(STREAM, 1, 4321, WINDOW))
+    line.hear(PlaybackStarted(STREAM, 1), Progress(STREAM, 1, UNHEARD + HANDED, WINDOW))
     line.speaker.detached(line.now)
     assert line.speaker.version == 0
     assert line.wait(1.0) == []
@@ -934,10 +1057,10 @@ def test_after_a_new_meeting_speech_goes_on_in_a_new_stream() -> None:
     hello = hellos[0]
     assert isinstance(hello, AgentHello)
     assert hello.stream != STREAM
-    assert (hello.turn, hello.sample) == (1, 4321)
+    assert (hello.turn, hello.sample) == (1, UNHEARD)
     messages = line.hear(AvatarReady("worker", hello.stream))
     assert line.speaker.version == 2
-    assert chunks(messages)[0].first_sample == 4321
+    assert chunks(messages)[0].first_sample == UNHEARD
     assert {chunk.stream for chunk in chunks(messages)} == {hello.stream}
     assert of_kind(AgentHello, line.wait(10.0)) == []
 
@@ -957,18 +1080,63 @@ def test_speech_waits_for_a_worker() -> None:
     assert spoken(messages, 2) == voice(RATE // 8)
 
 
-def test_speech_that_nobody_will_hear_is_bounded() -> None:
+@pytest.mark.parametrize("there_before", [True, False])
+def test_speech_is_kept_whole_however_much_it_is(there_before: bool) -> None:
+    """A worker is lost in an answer of which minutes are unheard, or has yet to come."""
+    line = line2() if there_before else Line()
+    line.speaker.attached(line.now)
+    for _ in range(30):
+        line.say(10 * RATE, end=False)
+    line.wait(1.0)
+    line.speaker.absent(line.now)
+    line.wait(WORKER_PATIENCE_S - 2)
+    assert line.over == []
+    assert line.speaker.backlog == 2 * 300 * RATE
+    line.speaker.end(line.now)
+    hello = of_kind(AgentHello, line.wait(HELLO_SLOWEST_S))[-1]
+    assert isinstance(hello, AgentHello)
+    assert (hello.turn, hello.sample) == (1, 0)
+    assert chunks(line.hear(AvatarReady("another", hello.stream)))[0].first_sample == 0
+
+
+@pytest.mark.parametrize("closed_by", ["end", "interrupt"])
+def test_the_rest_of_a_turn_that_was_given_up_is_no_new_turn(closed_by: str) -> None:
     line = Line()
     line.speaker.attached(line.now)
-    for _ in range(40):
-        line.say(RATE * 10)
-        assert line.speaker.backlog_s <= MAX_KEPT_S
-    turns = [turn for turn, _, _ in line.over]
-    assert turns == list(range(1, len(turns) + 1))
-    assert all(interrupted for _, _, interrupted in line.over)
-    messages = line.hear(AvatarReady("worker", STREAM))
-    assert chunks(messages)[0].turn == len(turns) + 1
-    assert TurnInterrupt(STREAM, len(turns)) in messages
+    line.say(RATE, end=False)
+    line.wait(WORKER_PATIENCE_S + 1)
+    assert line.outcomes == [(1, 0.0, "interrupted")]
+    for _ in range(3):
+        line.speaker.write(voice(RATE), line.now)
+        line.speaker.words([Word("rest", 0.0, 0.1)])
+        line.wait(0.1)
+    if closed_by == "interrupt":
+        line.interrupt()
+    line.speaker.end(line.now)
+    assert line.speaker.current_turn == 1
+    line.say(RATE)
+    assert line.speaker.current_turn == 2
+
+
+def test_a_turn_that_was_given_up_and_never_ended_does_not_take_the_next_with_it() -> None:
+    """Its synthesizer failed, and the framework sends no end then."""
+    line = Line()
+    line.speaker.attached(line.now)
+    line.say(RATE, end=False)
+    line.wait(WORKER_PATIENCE_S + 1 + REST_S)
+    line.say(RATE)
+    assert line.speaker.current_turn == 2
+
+
+def test_the_rest_of_a_turn_that_the_worker_ended_is_no_new_turn() -> None:
+    line = line2()
+    line.say(CHUNK, end=False)
+    line.send()
+    line.hear(TurnEnded(STREAM, 1, 0.04, True))
+    line.say(RATE)
+    assert line.speaker.current_turn == 1
+    line.say(RATE)
+    assert line.speaker.current_turn == 2
 
 
 def test_turns_end_when_no_worker_comes() -> None:
@@ -1108,17 +1276,20 @@ def test_version_1_sends_bare_speech_and_its_end() -> None:
 
 
 def test_a_packet_that_failed_is_offered_again_and_no_other_is_taken_for_it() -> None:
-    line = line1()
-    line.say(2 * CHUNK)
-    first = line.speaker.next_packet(line.now)
-    assert first is not None
-    assert line.speaker.next_packet(line.now) == first
+    line = line1_that_acked()
+    line.sent.clear()
+    line.say(3 * CHUNK)
+    assert line.speaker.next_packet(line.now) is not None
+    line.speaker.sent(line.now)
+    second = line.speaker.next_packet(line.now)
+    assert second is not None
+    assert line.speaker.next_packet(line.now) == second
     line.speaker.receive(AvatarReady("worker", None), line.now)
     hello = line.speaker.next_packet(line.now)
     assert hello is not None
     assert isinstance(decode(hello.payload, reliable=True), AgentHello)
     line.speaker.sent(line.now)
-    assert pcm(line.wait(5.0)) == voice(2 * CHUNK)
+    assert pcm(line.wait(5.0)) == voice(3 * CHUNK)[2 * CHUNK :]
 
 
 def test_an_interrupt_of_version_1_is_offered_until_it_is_sent() -> None:
@@ -1145,36 +1316,103 @@ def test_a_worker_of_version_1_is_told_nothing_while_an_interrupt_makes_it_deaf(
     assert line.wait(2 * STEP_S) == [Pcm(voice(CHUNK)), SegmentEnd()]
 
 
-def test_one_ack_for_three_segments_ends_the_others_by_time() -> None:
+def test_a_turn_waits_a_moment_for_the_ack_of_the_one_before() -> None:
+    """An ack does not name its turn."""
+    line = line1()
+    line.say(5 * CHUNK)
+    line.say(5 * CHUNK)
+    line.wait(0.5)
+    assert pcm(message for _, message in line.sent) == voice(5 * CHUNK)
+    assert pcm(line.hear(StreamEnded(0.2, False)))
+    assert line.outcomes == [(1, 0.2, "heard")]
+
+
+def test_a_swallowed_ack_holds_speech_for_a_moment_only() -> None:
+    line = line1()
+    line.say(CHUNK)
+    line.say(CHUNK)
+    assert pcm(line.wait(CHUNK_S + NEXT_TURN_S + 0.1)) == 2 * voice(CHUNK)
+
+
+def test_one_ack_for_three_segments_is_for_all_of_them() -> None:
     """The stock worker merges segments that it has queued; its position is theirs together."""
     line = line1()
     for _ in range(3):
         line.say(CHUNK)
-    line.wait(0.2)
-    line.hear(StreamEnded(0.12, False))
-    assert line.over == [(1, 0.04, False)]
+    line.wait(3 * NEXT_TURN_S)
+    assert line.over == []
+    line.hear(StreamEnded(3 * CHUNK_S, False))
+    assert line.outcomes == [(turn, CHUNK_S, "heard") for turn in (1, 2, 3)]
+
+
+def test_an_ack_that_may_be_another_turns_confirms_nothing() -> None:
+    line = line1()
+    for _ in range(3):
+        line.say(CHUNK)
+    line.wait(3 * NEXT_TURN_S)
+    line.hear(StreamEnded(CHUNK_S, False))
     line.wait(ACK_PATIENCE_S + 0.3)
-    assert line.over == [(1, 0.04, False), (2, 0.04, False), (3, 0.04, False)]
+    assert line.outcomes == [(turn, 0.0, "unconfirmed") for turn in (1, 2, 3)]
 
 
-def test_a_missing_ack_ends_the_turn_after_it_must_have_been_heard() -> None:
+def test_speech_that_a_later_ack_may_count_is_taken_off_that_ack() -> None:
+    """Half a second of the dead turn may come after the interrupt, and be heard as the next."""
+    line = line1()
+    line.say(RATE)
+    line.wait(0.5)
+    line.interrupt()
+    line.hear(StreamEnded(0.5, True))
+    line.say(RATE)
+    line.wait(1.5)
+    line.hear(StreamEnded(1.0, False))
+    (_, first, _), (_, second, outcome) = line.outcomes
+    assert first == 0.5
+    assert outcome == "heard"
+    assert 1.0 - WINDOW_S - CHUNK_S - STEP_S <= second < 1.0
+
+
+def test_speech_that_is_long_past_is_taken_off_nothing() -> None:
+    line = line1()
+    line.say(RATE)
+    line.wait(0.5)
+    line.interrupt()
+    line.hear(StreamEnded(0.5, True))
+    line.wait(STRAY_S)
+    line.say(RATE)
+    line.wait(1.5)
+    line.hear(StreamEnded(1.0, False))
+    assert line.outcomes == [(1, 0.5, "interrupted"), (2, 1.0, "heard")]
+
+
+def test_a_missing_ack_ends_the_turn_unconfirmed_after_it_must_have_been_heard() -> None:
     line = line1()
     line.say(RATE)
     line.wait(1.0 + ACK_PATIENCE_S - 0.1)
     assert line.over == []
-    line.wait(0.2)
-    assert line.over == [(1, 1.0, False)]
+    line.wait(0.3)
+    assert line.outcomes == [(1, 0.0, "unconfirmed")]
 
 
-def test_an_interrupt_without_an_ack_ends_too() -> None:
+def test_a_worker_that_stops_waiting_for_the_rest_ends_no_turn() -> None:
+    """The synthesizer stalls for two seconds in mid-word; a worker of ours says how far it is."""
+    line = line1()
+    line.say(RATE, end=False)
+    line.wait(3.0)
+    line.hear(StreamEnded(1.0, False))
+    assert line.over == []
+    line.say(RATE)
+    line.wait(1.5)
+    line.hear(StreamEnded(1.0, False))
+    assert line.outcomes == [(1, 2.0, "heard")]
+
+
+def test_an_interrupt_without_an_ack_ends_unconfirmed() -> None:
     line = line1()
     line.say(RATE)
     line.wait(0.5)
     line.interrupt()
     line.wait(ACK_PATIENCE_S + 0.2)
-    [(turn, position, interrupted)] = line.over
-    assert (turn, interrupted) == (1, True)
-    assert position == pytest.approx(0.5, abs=0.02)
+    assert line.outcomes == [(1, 0.0, "unconfirmed")]
 
 
 def test_an_interrupts_ack_counts_for_the_turn_that_sounded() -> None:
@@ -1187,8 +1425,9 @@ def test_an_interrupts_ack_counts_for_the_turn_that_sounded() -> None:
     assert line.over == [(1, 0.4, True), (2, 0.0, True)]
 
 
-def test_the_next_turns_ack_is_not_taken_for_the_dead_turns() -> None:
-    """The stock worker owes no ack for an interrupt inside its second queued segment."""
+def test_an_ack_after_an_interrupt_that_had_none_may_be_the_dead_turns() -> None:
+    """The stock worker acks no interrupt inside its second queued segment, and counts both in the
+    next ack."""
     line = line1()
     line.say(RATE, end=False)
     line.wait(0.3)
@@ -1196,8 +1435,12 @@ def test_the_next_turns_ack_is_not_taken_for_the_dead_turns() -> None:
     line.say(CHUNK)
     line.wait(DEAF_S + 0.1)
     line.hear(StreamEnded(0.04, False))
-    assert [(turn, interrupted) for turn, _, interrupted in line.over] == [(1, True), (2, False)]
-    assert line.over[1][1] == pytest.approx(0.04)
+    assert line.outcomes == [(1, 0.0, "unconfirmed"), (2, 0.0, "unconfirmed")]
+    line.wait(STRAY_S + 0.1)
+    line.say(CHUNK)
+    line.wait(0.1)
+    line.hear(StreamEnded(0.04, False))
+    assert line.outcomes[2:] == [(3, 0.04, "heard")], "the next one is sure again"
 
 
 def test_an_ack_that_crosses_the_interrupt_is_the_whole_turns() -> None:

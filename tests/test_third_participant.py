@@ -3,16 +3,17 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from caller import FACE, caller, scale, serving, steps_heard, voiced
+from caller import FACE, TOKEN, Caller, caller, scale, serving, steps_heard, voiced
 from room_stage import PATIENCE_S, POLL_S, RoomRecording, RoomStage, room_process
 from stage import voice
 from stock_agent import StockAgent
 
+from agent_side import AvatarAudioOut, AvatarCredentials
 from agent_side.wire import (
     TURN_END,
     Ack,
@@ -25,6 +26,7 @@ from agent_side.wire import (
     Gesture,
     Interrupt,
     Message,
+    NotObeyed,
     Pcm,
     PlaybackStarted,
     Posture,
@@ -47,6 +49,8 @@ EVERY_S = 0.01
 LEAST = 150
 """Messages of the intruder that the worker has to have refused, so that the test says something;
 at full speed there are 300."""
+
+GREET_S = 0.05
 
 EDGES = 6
 """Pieces of 20 ms that the codec may add or swallow at the ends of two turns."""
@@ -76,6 +80,7 @@ def forgeries(stream: str) -> list[Message]:
         AvatarReady("0123456789abcdef", stream),
         AgentHello(stream, 1, 0, SAMPLE_RATE),
         AgentHello(stream, 9, 0, SAMPLE_RATE),
+        NotObeyed(stream, True),
         AudioChunk(stream, 1, 1, 0, SAMPLE_RATE, NOISE),
         AudioChunk(stream, 1, 999, SAMPLE_RATE, SAMPLE_RATE, NOISE),
         AudioChunk(stream, 2, 1, 0, SAMPLE_RATE, NOISE),
@@ -139,6 +144,26 @@ async def pestered(intruder: Any, *streams: str) -> AsyncIterator[None]:
     finally:
         pestering.cancel()
         await asyncio.gather(pestering, return_exceptions=True)
+
+
+@asynccontextmanager
+async def greeting(stranger: Any) -> AsyncIterator[None]:
+    """`stranger` would have the face, 20 times a second."""
+
+    async def greet() -> None:
+        while True:
+            with suppress(RuntimeError):  # its channel is not open yet
+                await stranger.send(
+                    encode(AgentHello(STRANGE, 1, 0, SAMPLE_RATE)).payload, RELIABLE
+                )
+            await asyncio.sleep(GREET_S)
+
+    greeting = asyncio.create_task(greet())
+    try:
+        yield
+    finally:
+        greeting.cancel()
+        await asyncio.gather(greeting, return_exceptions=True)
 
 
 def assert_nothing_else_sounded(seen: RoomRecording, seconds: float) -> None:
@@ -216,5 +241,86 @@ def test_a_turn_of_version_1_is_heard_whole_whatever_somebody_else_sends(
         assert steps_heard(seen) == [*range(30)]
         assert_nothing_else_sounded(seen, SECONDS)
         assert refused(log) > LEAST
+
+    asyncio.run(scene())
+
+
+def test_a_stranger_that_greets_before_the_agent_says_anything_does_not_get_the_face(
+    local: LocalRoom, tmp_path: Path
+) -> None:
+    """A stock agent names nobody, and says nothing until it speaks; it was in the room first."""
+
+    async def scene() -> None:
+        with serving(local, tmp_path / "log") as running:
+            async with RoomStage(local, "greeted").open() as stage:
+                peer = await stage.enter("agent", is_agent=True)
+                agent = StockAgent(peer)
+                stranger = await stage.enter("stranger", is_agent=True)
+                viewer = await stage.enter("viewer")
+                async with greeting(stranger):
+                    session_id = await asyncio.to_thread(
+                        running.launched, stage.room_id, participant_id="avatar"
+                    )
+                    await asyncio.to_thread(running.reach, session_id, "active")
+                    seen = await stage.watch(viewer, "avatar")
+                    await asyncio.sleep(1.5)
+                    await agent.say(scale(SECONDS), every_s=0.01)
+                    await agent.end()
+                    async with asyncio.timeout(PATIENCE_S):
+                        while not agent.acks:
+                            await asyncio.sleep(POLL_S)
+                await asyncio.sleep(0.3)
+            await asyncio.to_thread(running.stop)
+            log = running.log()
+        assert agent.acks == [(SECONDS, False)]
+        assert steps_heard(seen) == [*range(30)]
+        assert "'stranger' is not obeyed: 'agent', of the type agent, was in the room first" in log
+
+    asyncio.run(scene())
+
+
+def test_a_named_agent_that_comes_back_under_another_id_is_heard(
+    local: LocalRoom, tmp_path: Path
+) -> None:
+    async def scene() -> None:
+        with serving(local, tmp_path / "log") as running:
+            async with RoomStage(local, "reborn").open() as stage:
+                first = await stage.enter("agent", is_agent=True)
+                viewer = await stage.enter("viewer")
+                again = await stage.enter("reborn", is_agent=True)
+                session_id = await asyncio.to_thread(
+                    running.launched,
+                    stage.room_id,
+                    participant_id=FACE,
+                    agent_participant_id="agent",
+                )
+                await asyncio.to_thread(running.reach, session_id, "active")
+                seen = await stage.watch(viewer, FACE)
+                out = AvatarAudioOut(credentials=AvatarCredentials(FACE, TOKEN))
+                agent = Caller(again, out)
+                out._set_meeting(again)
+                await asyncio.sleep(0.5)
+                await stage.exit(first)
+                answer = await asyncio.to_thread(
+                    running.launch,
+                    stage.room_id,
+                    participant_id=FACE,
+                    agent_participant_id="reborn",
+                    character="leo",
+                )
+                assert (answer.status_code, answer.json()["session_id"]) == (200, session_id)
+                assert answer.json()["not_applied"] == ["character"]
+                await agent.until_told("ready", 2)
+                await agent.say(scale(SECONDS))
+                async with asyncio.timeout(PATIENCE_S):
+                    await out.wait_for_playout()
+                await asyncio.sleep(0.3)
+                await out.aclose()
+            await asyncio.to_thread(running.stop)
+            log = running.log()
+        assert "'reborn' is not obeyed: the join request names 'agent'" in log
+        assert "the agent is 'reborn' by a renewed join request" in log
+        assert agent.told[-1] == ("ended", 1, SECONDS, False)
+        assert steps_heard(seen) == [*range(30)]
 
     asyncio.run(scene())

@@ -706,7 +706,7 @@ def test_without_order_only_what_was_sent_is_heard_and_the_face_comes_to_rest(sc
             packets, acks, control = await play(scene, script)
             ended_by_itself = scene.session.counters["segment_end_missing"]
             assert len(acks) <= copies * (copies * control + ended_by_itself)
-            assert not scene.session._speech.living
+            assert not scene.session._engine.segments.living
             assert scene.film.published[-1].frame.segment == 0
             check_handed_out(scene.film, scribe.turns)
             check_sent(scribe.turns, packets, copies)

@@ -32,6 +32,7 @@ from agent_side.wire import (
     Gesture,
     Interrupt,
     Message,
+    NotObeyed,
     Pcm,
     PlaybackStarted,
     Posture,
@@ -96,6 +97,7 @@ version2 = st.one_of(
     st.builds(ActRefused, streams, st.sampled_from(ACTS), turns, rows_of_names),
     st.builds(Words, streams, turns, st.lists(words, min_size=1, max_size=MAX_WORDS).map(tuple)),
     st.builds(AgentHello, streams, turns, samples, st.integers(4000, 192_000)),
+    st.builds(NotObeyed, streams, st.booleans()),
     st.builds(TurnEnd, streams, turns, samples),
     st.builds(TurnInterrupt, streams, turns),
     st.builds(PlaybackStarted, streams, turns),
@@ -381,6 +383,7 @@ def test_speech_is_split_without_cutting_a_sample(data: bytes, limit: int) -> No
         AgentHello(STREAM, 2**32, 0, 24_000),
         AgentHello(STREAM, 1, 2**53, 24_000),
         AgentHello(STREAM, 1, 0, 3_999),
+        NotObeyed("", False),
         TurnEnd(STREAM, 1, -1),
         TurnInterrupt(STREAM, 2**32),
         TurnEnded(STREAM, 1, -1.0, False),
@@ -518,3 +521,13 @@ def test_nobody_listens_after_clear() -> None:
     repeater.add("key", SegmentEnd(), 0.0)
     repeater.clear()
     assert repeater.due(1.0) == []
+
+
+def test_with_a_bound_the_oldest_is_given_up() -> None:
+    repeater = Repeater(most=2)
+    for turn in (1, 2, 3):
+        repeater.add(turn, TurnInterrupt(STREAM, turn), 0.0)
+    assert repeater.due(0.0) == [TurnInterrupt(STREAM, 2), TurnInterrupt(STREAM, 3)]
+    repeater.add(3, TurnInterrupt(STREAM, 4), 0.1)
+    assert repeater.messages == (TurnInterrupt(STREAM, 2), TurnInterrupt(STREAM, 4))
+    assert repeater.given_up == 1

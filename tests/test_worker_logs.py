@@ -3,11 +3,11 @@
 import json
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bounds import within
 
 from agent_side.join import redact
 from worker import logs
@@ -75,9 +75,8 @@ def test_what_is_no_secret_stays(text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["eyJ-", "eyJ.", "token=", "://", "secret='", "a:b@"])
 def test_a_long_line_takes_no_longer_for_what_is_in_it(piece: str) -> None:
-    began = time.process_time()
-    redact(piece * 100_000)
-    assert time.process_time() - began < 1
+    with within(30):  # hours, where the time grows with the square of the length
+        redact(piece * 100_000)
 
 
 def test_what_surrounds_a_secret_stays() -> None:
@@ -106,13 +105,15 @@ def test_a_token_in_a_message_its_arguments_or_an_error_is_not_logged(
     assert "opaque-secret" not in text
 
 
-def test_text_is_what_it_always_was(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_of_text_says_whose_session_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("INFO")
     logs.about(Assignment("s1", 2, "here/1"), "room")
     logging.getLogger("avatar.worker.x").info("said %d", 5)
     date, _, rest = capsys.readouterr().err.partition(",")
     assert len(date) == len("2026-01-01 00:00:00")
-    assert rest[4:] == "INFO avatar.worker.x: said 5\n"
+    assert rest[4:] == "INFO avatar.worker.x [session_id=s1]: said 5\n"
+    logs.last_words("It is over.")
+    assert capsys.readouterr().err == "worker [session_id=s1]: It is over.\n"
 
 
 def test_json_says_whose_line_it_is_in_every_thread(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """The worker program: settings, a warm renderer, a join request from stdin, one session.
 
-Run it as ``python -P -m worker``. It reads its settings from the environment, makes its
+Run it as ``avatar worker``. It reads its settings from the environment, makes its
 renderer ready, and then waits for one line of JSON on stdin, a `JoinInfo`. On SIGTERM or
 SIGINT it speaks out what it has begun and leaves; on a second one it leaves at once.
 """
@@ -10,22 +10,24 @@ import asyncio
 import gc
 import logging
 import os
-import re
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO, Final
 
-from agent_side.join import JoinInfo, redact
+from agent_side.join import CHARACTER, JoinInfo, redact
+from avatar_runtime.proxies import direct_loopback
 from worker import logs, tracing
 from worker.arguments import REFUSED, Parser
 from worker.assignment import Assignment
+from worker.characters.folder import by_name
 from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
 from worker.leash import Leash, State
 from worker.loading import MakeMeeting, load_meeting, load_renderer
 from worker.metrics import Measures, Metrics
-from worker.recorder import check_folder, recorder
+from worker.recorder import prepare, probe, recorder
 from worker.rejoining import Rejoining
 from worker.renderer import Renderer
 from worker.session import Session
@@ -37,11 +39,14 @@ EXIT_FAILED: Final = 1
 MAX_REQUEST: Final = 1024 * 1024
 """The longest join request (bytes)."""
 
-NAME: Final = re.compile(r"[a-z0-9_-]{1,64}")
-"""A character in a join request: never a path."""
-
 COUNT_S: Final = 1.0
 """Between two lines of counters; they also say that the worker's loop goes round."""
+
+RECORDING: Final = "recording"
+"""The name of recordings in what a worker says of what fails beside the face."""
+
+OUR_RENDERER: Final = "character"
+"""The renderer whose characters are folders; others have names of their own."""
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -87,14 +92,16 @@ logger = logging.getLogger("avatar.worker")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
-    parser = Parser("python -P -m worker", "A face for one voice agent in one meeting.")
+    parser = Parser("avatar worker", "A face for one voice agent in one meeting.")
     parser.epilog = HELP
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.parse_args(arguments)
+    os.environ.update(direct_loopback(os.environ))
+    logs.begin(os.environ)
     try:
         settings = Settings.from_env(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
-        check_folder(settings)
+        prepare(settings)
         if settings.tracing:
             tracing.load()
         stop_quietly()
@@ -117,6 +124,8 @@ def serve(
         if leash is None:
             logger.info("warm, waiting for a join request")
         else:
+            if settings.record:
+                probe(settings.record, partial(leash.degraded, RECORDING))
             leash.report("idle")
             if not leash.wanted():
                 return EXIT_OK
@@ -128,7 +137,7 @@ def serve(
     except AvatarError as error:
         return give_up(error, REFUSED, leash)
     if leash is not None:
-        leash.report("joining")
+        leash.report("joining", within_s=settings.join_timeout_s)
     with tracing.traced(settings.tracing, assignment, logs.hash_of(join.room_name)) as span:
         measures = Measures(metrics, span)
         try:
@@ -178,11 +187,13 @@ def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Setti
     """
     if join.character is None or join.character == settings.character:
         return settings, renderer
-    if NAME.fullmatch(join.character) is None:
+    if CHARACTER.fullmatch(join.character) is None:
         raise InputError(
             f"`character` in the join request is {join.character!r}; "
-            "it has to be a name in small letters, digits, - and _."
+            "it has to be a name of letters from a to z, digits, - and _."
         )
+    if settings.renderer == OUR_RENDERER:
+        by_name(join.character, settings.characters)
     renderer.close()
     settings = replace(settings, character=join.character)
     return settings, load_renderer(settings)
@@ -205,6 +216,8 @@ async def run(
         try:
             newest = JoinInfo.from_json(line)
             logs.about(Assignment.from_json(line), newest.room_name)
+            if newest.agent_participant_id is not None:
+                session.name_agent(newest.agent_participant_id)
         except ValueError as error:
             logger.warning("a renewed join request cannot be used: %s", error)
 
@@ -213,7 +226,12 @@ async def run(
             leash.report("active" if active else "rejoining", reason)
 
     loop = asyncio.get_running_loop()
-    with recorder(settings, loop.time, session_id) as record:
+
+    def recorded(reason: str) -> None:
+        if leash is not None:
+            leash.degraded(RECORDING, reason)
+
+    with recorder(settings, loop.time, session_id, tell=recorded) as record:
         rejoining = Rejoining(lambda: make(newest, settings), None if leash is None else leash.ask)
         meeting, face = record.meeting(rejoining), record.renderer(renderer)
         session = Session(meeting, face, settings, join.agent_participant_id, tell, measures)

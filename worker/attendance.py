@@ -35,6 +35,12 @@ class Attendance:
         self._company_since = now
         self._company_came = False
 
+    def name(self, agent_id: str, now: float) -> None:
+        """A renewed join request names the agent, which may take its time to come."""
+        if agent_id != self._agent_id:
+            self._agent_id = agent_id
+            self._agent_since = now
+
     def joined(self, participant_id: str, is_agent: bool) -> None:
         """Somebody is in the room."""
         self._people[participant_id] = _Present(is_agent)

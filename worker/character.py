@@ -3,6 +3,7 @@
 python -P -m worker.character check FOLDER
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,15 +54,14 @@ def _run(command: str, arguments: Sequence[str]) -> int:
 def _check(arguments: Sequence[str]) -> int:
     parser = Parser("avatar character check", "Says all that is wrong with a character.")
     parser.add_argument(
-        "character", metavar="FOLDER", help="a folder, a .zip of one, or the name of one that ships"
+        "character", metavar="FOLDER", help="the name of a character, a folder or a .zip"
     )
     given = parser.parse_args(arguments)
     from worker.characters.check import findings
-    from worker.characters.folder import SHIPPED, names
+    from worker.characters.folder import locate
 
     wrong = notes = 0
-    shipped = given.character in names() and not Path(given.character).exists()
-    place = SHIPPED / given.character if shipped else Path(given.character)
+    place = locate(given.character, os.environ.get("AVATAR_CHARACTERS", ""))
     for finding in findings(place):
         wrong += finding.wrong
         notes += not (finding.wrong or finding.is_fact)
@@ -70,14 +70,14 @@ def _check(arguments: Sequence[str]) -> int:
     if wrong:
         sys.stdout.write(f"{wrong} to mend, {notes} notes: do what those lines say, ask again.\n")
         return FAULTY
-    sys.stdout.write(f"{given.character} can be used ({notes} notes).\n")
+    sys.stdout.write(f"{place} can be used ({notes} notes).\n")
     return 0
 
 
 def _preview(arguments: Sequence[str]) -> int:
     parser = Parser("avatar character preview", "A contact sheet and a short film of a character.")
     add = parser.add_argument
-    add("character", metavar="FOLDER", help="a folder, a .zip, or the name of one that ships")
+    add("character", metavar="FOLDER", help="the name of a character, a folder or a .zip")
     add("-o", "--output", metavar="OUT", type=Path, required=True,
         help="a folder for NAME.webp and NAME.mp4; made where it is not there")  # fmt: skip
     add("--speech", metavar="IN.wav", type=Path, help="what it says in the film")

@@ -1,6 +1,7 @@
 """Writes a character's contact sheet and its short film."""
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -8,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from worker.characters.folder import IS_PATH, Character
+from worker.characters.folder import Character
 from worker.characters.preview import contact_sheet, film_script
 from worker.errors import InputError
 from worker.film import FilmWriter
@@ -25,12 +26,7 @@ LONGEST_S: Final = 600.0
 
 def preview(given: argparse.Namespace) -> Iterator[str]:
     """One line for each file that is written. Raises InputError."""
-    name: str = given.character
-    path = Path(name)
-    if IS_PATH.search(name) or path.is_dir():
-        character = Character.read(path)
-    else:
-        character = Character.load(name)
+    character = Character.find(given.character, os.environ.get("AVATAR_CHARACTERS", ""))
     width, height = parse_size(given.size, "--size")
     if not 1 <= given.seconds <= LONGEST_S:
         raise InputError(f"--seconds is {given.seconds:g}; it has to be from 1 to {LONGEST_S:g}.")
@@ -47,13 +43,15 @@ def preview(given: argparse.Namespace) -> Iterator[str]:
     yield f"{file}: {sheet.width}x{sheet.height}, {file.stat().st_size // 1024} KB"
     settings = replace(Settings(), width=width, height=height)
     film = out / f"{character.name}.mp4"
-    _film(character, settings, film, given.speech, given.seconds)
+    for note in _film(character, settings, film, given.speech, given.seconds):
+        yield f"{given.speech or SHIPPED_SPEECH}: {note}"
     yield f"{film}: {given.seconds:g} s, {film.stat().st_size // 1024} KB"
 
 
 def _film(
     character: Character, settings: Settings, film: Path, speech: Path | None, seconds: float
-) -> None:
+) -> tuple[str, ...]:
+    """Returns what is unusual about the speech."""
     speech = speech or SHIPPED_SPEECH
     if not speech.is_file():
         raise InputError(f"There is no speech at {speech}; give one with --speech.")
@@ -70,3 +68,4 @@ def _film(
                 script.perform(writer.pictures)
                 writer.add_picture(renderer.idle())
                 writer.add_sound(SILENCE)
+        return sound.notes

@@ -12,13 +12,17 @@ import os
 import platform
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from avatar_runtime.cpus import cpus
+from avatar_runtime.texts import tidied
+from avatar_runtime.variables import doubts
 from worker.arguments import Parser
 from worker.errors import AvatarError
 from worker.settings import Settings
@@ -41,6 +45,16 @@ ENCODERS: Final = {
     "libopus": "meetings' sound",
 }
 
+PACKAGES: Final = ("agent_side", "avatar_runtime", "dispatcher", "localroom", "worker")
+
+CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Where programs are told whom to trust."""
+
+PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
+
+SOCKS: Final = {"socksio": "socksio", "socks": "pysocks", "python_socks": "python-socks"}
+"""What httpx, requests and websockets need for a SOCKS proxy: a module, and what brings it."""
+
 COMPARE: Final[dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -51,17 +65,25 @@ COMPARE: Final[dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]]] = 
 }
 
 
+PROBE: Final = bytes(4096)
+"""What is written to find out whether a folder takes a file: some bytes, as a disk may be full."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found: a fact and, where something is missing, what to do about it."""
+    """What one check found: a fact and, where something is missing, what to do about it.
+
+    What a face does not need is `auxiliary`: without it the service is degraded and works.
+    """
 
     fact: str
     remedy: str = ""
+    auxiliary: bool = False
 
     def __str__(self) -> str:
-        if self.remedy:
-            return f"missing  {self.fact}; {self.remedy}"
-        return f"ok       {self.fact}"
+        if not self.remedy:
+            return f"ok       {self.fact}"
+        return f"{'degraded' if self.auxiliary else 'missing '} {self.fact}; {self.remedy}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     missing = 0
     for finding in findings():
-        missing += bool(finding.remedy)
+        missing += bool(finding.remedy) and not finding.auxiliary
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
     if missing:
@@ -90,8 +112,13 @@ def findings() -> Iterator[Finding]:
         yield _encoder(encoder, purpose)
     yield _resampler()
     yield from _characters()
+    yield from _environment()
     yield from _settings_and_face()
-    yield Finding(f"{_cpus()} CPUs")
+    yield _temporary_folder()
+    yield _shared_memory()
+    yield from _recordings()
+    usable = cpus()
+    yield Finding(f"{usable}, so {usable.slots} slots where AVATAR_SLOTS does not say")
 
 
 def satisfies(installed: str, specifiers: str) -> bool:
@@ -219,23 +246,71 @@ def _face(settings: Settings) -> Finding:
 
 def _characters() -> Iterator[Finding]:
     """The faces that ship with the character renderer, and an operator's own."""
-    folders = files("worker.characters").iterdir()
-    names = sorted(each.name for each in folders if each.joinpath("manifest.json").is_file())
-    if names:
-        yield Finding(f"characters: {', '.join(names)}")
+    own = tidied(os.environ).get("AVATAR_CHARACTERS", "")
+    try:
+        from worker.characters.folder import characters_in, names
+        from worker.characters.source import expanded
+
+        shipped = names()
+        place = expanded(own)
+    except (ImportError, AvatarError) as error:
+        yield Finding(f"characters cannot be looked for ({_line(error)})", "see above")
+        return
+    if shipped:
+        yield Finding(f"characters: {', '.join(shipped)}")
     else:
         yield Finding("no character came with the package", "install it anew")
-    own = os.environ.get("AVATAR_CHARACTERS")
     if not own:
         return
-    place = Path(own)
     if not place.is_dir():
         yield Finding(f"AVATAR_CHARACTERS is {own!r}, no folder", "make it or unset that variable")
         return
-    found = {each.parent.name for each in place.glob("*/manifest.json")}
-    found |= {each.stem for each in place.glob("*.zip")}
-    told = ", ".join(sorted(found)) or "none; put folders or .zip files there"
+    told = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
     yield Finding(f"characters in {own}: {told}")
+
+
+def _environment() -> Iterator[Finding]:
+    """What in the environment has no effect or makes connections fail."""
+    for doubt in doubts(os.environ):
+        fact, _, remedy = doubt.partition("; ")
+        yield Finding(fact, remedy or "correct its name or unset it")
+    yield from _shadows()
+    for name in CERTIFICATES:
+        path = os.environ.get(name)
+        if path and not Path(path).exists():
+            yield Finding(f"{name} is {path!r}, which is not there", "correct it or unset it")
+    yield from _proxies()
+
+
+def _shadows() -> Iterator[Finding]:
+    """Files in PYTHONPATH that are called as packages of ours are."""
+    ours = Path(__file__).resolve().parents[1]
+    for place in filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
+        if Path(place).resolve() == ours:
+            continue
+        for package in PACKAGES:
+            for found in (Path(place, f"{package}.py"), Path(place, package, "__init__.py")):
+                if found.is_file():
+                    yield Finding(
+                        f"{found} in PYTHONPATH is called as a package of ours; the command avatar "
+                        f"runs ours, `python -m {package}` does not"
+                    )
+
+
+def _proxies() -> Iterator[Finding]:
+    """Proxies for hosts that are not this machine, and whether they can be used."""
+    set_here = [name for name in sorted(os.environ) if name.lower() in PROXIES and os.environ[name]]
+    for name in set_here:
+        scheme = os.environ[name].partition("://")[0].lower() if "://" in os.environ[name] else ""
+        if scheme.startswith("socks") and any(find_spec(each) is None for each in SOCKS):
+            yield Finding(
+                f"{name} names a SOCKS proxy, for which packages are missing",
+                f"run: {sys.executable} -m pip install {' '.join(SOCKS.values())}; or unset it",
+            )
+        elif scheme not in ("", "http", "https") and not scheme.startswith("socks"):
+            yield Finding(f"{name} names no proxy that is known ({scheme}://)", "write http://...")
+        else:
+            yield Finding(f"{name} is for other hosts; this machine is asked directly")
 
 
 def _settings_and_face() -> Iterator[Finding]:
@@ -251,10 +326,49 @@ def _settings_and_face() -> Iterator[Finding]:
     yield _face(settings)
 
 
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def _temporary_folder() -> Finding:
+    try:
+        with tempfile.TemporaryFile(buffering=0) as file:
+            file.write(PROBE)
+    except OSError as error:
+        return Finding(
+            f"no temporary folder takes a file ({error.strerror or error})",
+            "name one in TMPDIR; only `avatar serve --local` uses it, for its certificate",
+            auxiliary=True,
+        )
+    return Finding(f"temporary folder {tempfile.gettempdir()}")
+
+
+def _shared_memory() -> Finding:
+    """What workers count their metrics in; see dispatcher/shared_numbers.py."""
+    try:
+        descriptor = os.memfd_create("avatar-doctor")
+    except (OSError, AttributeError) as error:
+        return Finding(
+            f"no shared memory for the workers' metrics ({_line(error)})",
+            "run a Linux and a Python with memfd_create; faces work without metrics",
+            auxiliary=True,
+        )
+    os.close(descriptor)
+    return Finding("shared memory for the workers' metrics")
+
+
+def _recordings() -> Iterator[Finding]:
+    folder = os.environ.get("AVATAR_RECORD")
+    if not folder:
+        return
+    try:
+        Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+            file.write(PROBE)
+    except OSError as error:
+        yield Finding(
+            f"AVATAR_RECORD is {folder!r}, which takes no file ({error.strerror or error})",
+            "name a folder that can be written, or unset it; sessions are not recorded until then",
+            auxiliary=True,
+        )
+        return
+    yield Finding(f"recordings go to {folder}")
 
 
 def _line(error: BaseException) -> str:

@@ -23,6 +23,7 @@ from av.audio.stream import AudioStream
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
+from avatar_runtime.cpus import cpus
 from worker.errors import InputError
 from worker.media import FPS, SAMPLE_RATE, Pcm, Picture, Plane
 
@@ -138,7 +139,7 @@ class FilmWriter:
         codec = stream.codec_context
         codec.color_range = LIMITED_RANGE
         codec.color_primaries = codec.color_trc = codec.colorspace = BT601
-        codec.thread_count = min(THREADS, os.cpu_count() or 1)
+        codec.thread_count = min(THREADS, cpus().threads)
         codec.options = {"crf": str(CRF), "preset": "fast", "bf": "0"}
         return stream
 

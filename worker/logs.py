@@ -4,13 +4,15 @@ import hashlib
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
 
 import structlog
 
 from agent_side.join import redact
+from avatar_runtime.variables import doubts
 from worker.assignment import Assignment
 
 QUIET: Final = {
@@ -27,7 +29,7 @@ QUIET: Final = {
 the token, even in its errors; what is worth knowing of those the worker says itself.
 ``websockets`` logs the address at DEBUG, ``httpx`` at INFO."""
 
-TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+TEXT: Final = "%(asctime)s %(levelname)s %(name)s%(about)s: %(message)s"
 
 TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 """A traceparent (W3C Trace Context); the first group is the trace's id."""
@@ -39,15 +41,25 @@ _for_machines = False
 def set_up(level: str, form: str = "text") -> None:
     """Log to stderr, our own loggers from `level` on, others where they are harmless.
 
-    `form` is text, or json: one object a line, which says too whose session it is about.
+    `form` is text, or json: one object a line. Either says whose session it is about.
     """
     global _for_machines
     _for_machines = form == "json"
     handler = logging.StreamHandler()
-    handler.setFormatter(Redacted(as_json() if _for_machines else logging.Formatter(TEXT)))
+    handler.setFormatter(Redacted(as_json() if _for_machines else Text(TEXT)))
     logging.basicConfig(handlers=[handler], level=QUIET[""], force=True)
     quiet()
     logging.getLogger("avatar").setLevel(level)
+
+
+def begin(environ: Mapping[str, str]) -> None:
+    """Before the settings are read: log as far as `environ` says how, and say which of its
+    variables have no effect, as one may be what the settings then lack."""
+    level = environ.get("AVATAR_LOG_LEVEL", "INFO")
+    known = level if level in logging.getLevelNamesMapping() else "INFO"
+    set_up(known, environ.get("AVATAR_LOG_FORMAT", "text"))
+    for doubt in doubts(environ):
+        logging.getLogger("avatar.worker").warning("%s", doubt)
 
 
 def last_words(reason: str) -> None:
@@ -55,7 +67,9 @@ def last_words(reason: str) -> None:
     if _for_machines:
         logging.getLogger("avatar.worker").critical("%s", reason)
     else:
-        sys.stderr.write(f"worker: {reason}\n")
+        # Nobody reads it, its disk is full, or it was closed.
+        with suppress(OSError, AttributeError):
+            sys.stderr.write(f"worker{_in_text()}: {reason}\n")
 
 
 def quiet() -> None:
@@ -76,6 +90,19 @@ def about(assignment: Assignment, room: str) -> None:
 def hash_of(room: str) -> str:
     """What stands for a room where its name says too much, or is too long."""
     return hashlib.sha256(room.encode()).hexdigest()[:12]
+
+
+def _in_text() -> str:
+    """Whose line it is, for people; an object says all that is known."""
+    return f" [session_id={_about['session_id']}]" if "session_id" in _about else ""
+
+
+class Text(logging.Formatter):
+    """A line for people: ``... avatar.worker.session [session_id=1f]: message``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.about = _in_text()
+        return super().format(record)
 
 
 class Redacted(logging.Formatter):

@@ -27,6 +27,10 @@ from worker.meeting import Meeting, MeetingEvent, Received, Timed
 from worker.playout import Ended
 from worker.reasons import WORDS, Word
 from worker.segment import SegmentQueue
+from worker.shared_numbers import Block
+
+prometheus_client.values.ValueClass = prometheus_client.values.MutexValue
+"""A worker counts in memory, whatever its environment says to the library."""
 
 LATE_S: Final = TICK_S
 """A tick that begins so long after its deadline is late: one picture stood twice as long."""
@@ -55,6 +59,7 @@ REJECTED: Final[Mapping[str, str]] = {
     "audio_stale": "stale",
     "audio_of_ended_turn": "ended_turn",
     "words_of_ended_turn": "ended_turn",
+    "words_refused": "full",
     "control_duplicate": "duplicate",
     "stream_retired": "refused",
     "turn_refused": "refused",
@@ -73,8 +78,8 @@ Span = Callable[[str, float], None]
 class Metrics:
     """The metrics of one worker process; see each one's help.
 
-    A worker that was forked counts in files that it shares with its dispatcher, where
-    ``PROMETHEUS_MULTIPROC_DIR`` names a folder for them; any other worker in its memory.
+    A worker that was forked counts in memory that it shares with its dispatcher, where it was
+    given some; any other worker in its own.
     """
 
     def __init__(self) -> None:
@@ -131,17 +136,19 @@ class Metrics:
         self.segments_unacked.set(0)
 
     @classmethod
-    def of_seat(cls, seat: int) -> Self:
-        """Those of a worker that was just forked: its files are named after its `seat`.
+    def shared(cls, descriptor: int) -> Self:
+        """Those of a worker that was given a block of shared memory. Raises OSError.
 
-        The next worker in the seat goes on in the same files, so that there are as many as
-        seats, however many workers come and go. Two at a time would overwrite each other.
+        The next worker that is given the block counts on.
         """
-        if prometheus_client.values.ValueClass is not prometheus_client.values.MutexValue:
-            prometheus_client.values.ValueClass = prometheus_client.values.MultiProcessValue(  # type: ignore[no-untyped-call]
-                lambda: f"seat{seat}"
-            )
-        return cls()
+        block = Block(descriptor)
+        prometheus_client.values.ValueClass = block.number
+        try:
+            metrics = cls()
+        finally:
+            prometheus_client.values.ValueClass = prometheus_client.values.MutexValue
+        block.publish()
+        return metrics
 
 
 def untold(name: str, seconds: float) -> None:

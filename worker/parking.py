@@ -5,7 +5,7 @@ when it is cancelled, the transport dies as soon as the buffer drains.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from worker.errors import MeetingError
@@ -20,14 +20,19 @@ class Parking:
     def __init__(self) -> None:
         self._parked: set[asyncio.Future[Any]] = set()
 
-    async def wait(self, send: Awaitable[Any]) -> None:
-        """Return when `send` is done. Raises what it raises, and MeetingError after `SEND_S`."""
+    async def wait(self, send: Coroutine[Any, Any, Any]) -> None:
+        """Return when `send` is done. Raises what it raises, and MeetingError after `SEND_S`.
+
+        With `MAX_PARKED` that wait already, `send` is not begun, and MeetingError comes at once.
+        """
+        if len(self._parked) >= MAX_PARKED:
+            send.close()
+            raise MeetingError(f"{MAX_PARKED} packets wait in the data channel; it may be dead.")
         sending = asyncio.ensure_future(send)
         self._parked.add(sending)
         sending.add_done_callback(self._parked.discard)
         sending.add_done_callback(_forget)
-        if len(self._parked) <= MAX_PARKED:
-            await asyncio.wait([sending], timeout=SEND_S)
+        await asyncio.wait([sending], timeout=SEND_S)
         if not sending.done():
             raise MeetingError(
                 f"The data channel was full for {SEND_S:g} s; the network is too slow or dead."

@@ -3,7 +3,8 @@
 It stands at the session's two ports: a `Renderer` and a `Meeting` that take note of what passes
 through them and change nothing. A thread of its own writes the notes, so that neither the beat of
 the face nor its renderer ever waits for a disk. Where too many wait for it, notes are lost, and
-the file says how many; where it cannot write, it stops. The session goes on either way.
+the file says how many; where it cannot write, it stops, and the dispatcher is told. The session
+goes on either way, also where the folder cannot be used from the start.
 
 The join request is no part of it, and what the meeting's server says of an error is redacted, so no
 token is; nor is speech, unless AVATAR_RECORD_SOUND is on.
@@ -29,7 +30,7 @@ import numpy as np
 from agent_side.join import redact
 from agent_side.wire import AudioChunk, Message, Words
 from agent_side.wire import Pcm as Speech
-from worker.errors import AvatarError, SettingsError
+from worker.errors import AvatarError
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Away, Back, Joined, Left, Meeting, MeetingEvent, Received, Timed
 from worker.recording import AS_DRAWN, FORMAT, SILENT, SUFFIX, Header, checksum, compose, pack
@@ -60,21 +61,57 @@ PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A session's name that may stand in a file's name."""
 
 
-def check_folder(settings: Settings) -> None:
-    """Make the folder for recordings if it is not there. Raises SettingsError if it is no use."""
-    if not settings.record:
-        return
-    Header.of(settings)  # what it costs is paid before a session, and before workers are forked
-    folder = Path(settings.record)
+Tell = Callable[[str], None]
+"""Told by a thread why recordings fail, or "" when one was written to its end."""
+
+PROBE: Final = bytes(4096)
+"""What is written to find out whether a folder takes a file: some bytes, as a disk may be full."""
+
+
+def prepare(settings: Settings) -> None:
+    """Pay what a recording costs at first, before a session and before workers are forked."""
+    if settings.record:
+        Header.of(settings)
+
+
+def probe(folder: str, tell: Tell) -> None:
+    """Say by `tell` where no recording can be written to the `folder`, which is made if need be.
+
+    In a thread of its own, as a folder on another machine may not answer for long.
+    """
+
+    def run() -> None:
+        try:
+            _make(folder)
+            with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+                _put(file, PROBE)
+        except OSError as error:
+            tell(_why(folder, error))
+
+    _start(run, tell)
+
+
+def _make(folder: str) -> None:
+    Path(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _why(folder: str, error: OSError) -> str:
+    return f"AVATAR_RECORD is {folder!r}: {error.strerror or error}"
+
+
+def _start(run: Callable[[], None], tell: Tell) -> threading.Thread | None:
+    """A thread that holds up nobody's end; None where this process may start no more."""
+    thread = threading.Thread(target=run, name="avatar-record", daemon=True)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise SettingsError(
-            f"AVATAR_RECORD is {settings.record!r}, which cannot be used ({error.strerror}); "
-            "name a folder that can be written, or leave it out."
-        ) from error
+        thread.start()
+    except RuntimeError as error:
+        tell(f"no thread could be started: {error}")
+        return None
+    return thread
+
+
+def _nobody(_: str) -> None:
+    """Nobody wants to know."""
 
 
 class Recorder:
@@ -120,7 +157,11 @@ class FlightRecorder(Recorder):
 
 @contextmanager
 def recorder(
-    settings: Settings, now: Callable[[], float], session: str = "", waiting: int = MOST_WAITING
+    settings: Settings,
+    now: Callable[[], float],
+    session: str = "",
+    waiting: int = MOST_WAITING,
+    tell: Tell = _nobody,
 ) -> Iterator[Recorder]:
     """What records one session while the block runs, where `settings` ask for it.
 
@@ -129,7 +170,7 @@ def recorder(
     if not settings.record:
         yield Recorder()
         return
-    writer = Writer(settings, now, session, waiting)
+    writer = Writer(settings, now, session, waiting, tell)
     recorder = FlightRecorder(writer, settings.record_sound)
     try:
         yield recorder
@@ -150,8 +191,14 @@ class Writer:
     """
 
     def __init__(
-        self, settings: Settings, now: Callable[[], float], session: str, waiting: int
+        self,
+        settings: Settings,
+        now: Callable[[], float],
+        session: str,
+        waiting: int,
+        tell: Tell = _nobody,
     ) -> None:
+        self._tell = tell
         self._settings = settings
         self._now = now
         self._began = now()
@@ -164,8 +211,7 @@ class Writer:
         self._waiting = 0
         self._lost = 0
         self._over = False
-        self._thread = threading.Thread(target=self._run, name="avatar-record", daemon=True)
-        self._thread.start()
+        self._thread = _start(self._run, self._fail)
 
     def note(self, what: str, **values: object) -> None:
         """A line of the file, sooner or later; bytes among the values are samples."""
@@ -188,9 +234,12 @@ class Writer:
         """Write what waits, unless the disk takes too long."""
         self._over = True
         self._wake.set()
+        if self._thread is None:
+            return
         self._thread.join(FINISH_S)
         if self._thread.is_alive():
             logger.warning("the end of the recording is lost: its disk is too slow")
+            self._tell("its disk is too slow")
 
     def _line(self, what: str, values: Mapping[str, object]) -> bytes:
         return compose(self._now() - self._began, what, values)
@@ -199,19 +248,22 @@ class Writer:
         try:
             with self._create() as file:
                 self._write(file)
+            self._tell("")
         except OSError as error:
-            logger.warning(
-                "the recording ends here, the session goes on: %s (%s)",
-                error.strerror,
-                self._settings.record,
-            )
+            self._fail(_why(self._settings.record, error))
         finally:
             self._over = True
             self._lines.clear()
 
+    def _fail(self, reason: str) -> None:
+        self._over = True
+        logger.warning("the recording ends here, the session goes on: %s", reason)
+        self._tell(reason)
+
     def _create(self) -> FileIO:
         session = self._session if PLAIN.fullmatch(self._session) else secrets.token_hex(8)
         name = f"{self._utc:%Y%m%dT%H%M%S.%f}Z-{session}{SUFFIX}"
+        _make(self._settings.record)
         path = Path(self._settings.record) / name
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         return os.fdopen(descriptor, "wb", buffering=0)

@@ -20,6 +20,7 @@ import binascii
 import gzip
 import hashlib
 import json
+import os
 import platform
 import zlib
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from typing import Final, Self
 import numpy as np
 
 from worker.characters.folder import Character
+from worker.characters.source import expanded
 from worker.errors import InputError
 from worker.media import Pcm, Picture
 from worker.settings import Settings
@@ -218,9 +220,14 @@ class Reader:
         """Reads the header. Raises InputError where `path` is no recording or cannot be read."""
         self.flaw: Damaged | None = None
         """Why the lines ended where the file does not."""
-        if not path.is_file():
+        try:
             missing = "is not an ordinary file" if path.exists() else "does not exist"
-            raise InputError(f"{path} {missing}; name a recording of AVATAR_RECORD.")
+            if not path.is_file():
+                raise InputError(f"{path} {missing}; name a recording of AVATAR_RECORD.")
+        except OSError as error:
+            raise InputError(
+                f"{path} cannot be read ({error.strerror}); name a recording of AVATAR_RECORD."
+            ) from error
         self._path = path
         self._lines = self._parsed()
         try:
@@ -341,7 +348,10 @@ def _face(character: str, folder: str) -> str:
 
 
 def _behind(settings: Settings) -> str:
-    path = Path(settings.background).expanduser()
+    try:
+        path = expanded(settings.background)
+    except InputError:
+        return ""
     return _hash_of(path) if settings.background and path.is_file() else ""
 
 
@@ -351,7 +361,7 @@ def _hash_of(*paths: Path) -> str:
     try:
         for path in paths:
             content = hashlib.sha256(path.read_bytes()).digest()
-            total.update(path.name.encode() + b"\0" + content)
+            total.update(os.fsencode(path.name) + b"\0" + content)
     except OSError:
         return ""
     return total.hexdigest()[:16]

@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from tqdm import tqdm
 
 from worker.arguments import REFUSED, Parser
+from worker.characters.backdrop import COLOUR
+from worker.characters.folder import locate
+from worker.characters.source import expanded
 from worker.errors import AvatarError, InputError
 from worker.film import FilmWriter
 from worker.loading import load_renderer, renderer_names
@@ -41,6 +45,14 @@ OWING: Final = {
     "machine": "another kind of processor",
 }
 """What it may be owing to that a picture differs, by the header's field."""
+
+
+DRAWING: Final = frozenset({"push", "drain", "reset", "idle", "finish"})
+"""The calls that take a renderer's time."""
+
+MOST_UNSHOWN: Final = 1000
+"""Of them, from one tick to the next. A session needs a dozen; a file can be all of them, and
+would be minutes of work for no picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +90,7 @@ class Stage:
     def __init__(self, renderer: Renderer) -> None:
         self.flaw = ""
         self._renderer = renderer
+        self._unshown = 0
         self._count = 0
         self._frames: deque[Drawn] = deque(maxlen=MOST_HELD)
         self._rests: deque[Drawn] = deque(maxlen=RESTS_HELD)
@@ -94,6 +107,7 @@ class Stage:
                         last = int(held.pcm[-1])
                         yield held
                     held, whole = self._tick(line), True
+                    self._unshown = 0
                 case "cut" if held is not None and whole:
                     held, whole = _silenced(held, line.whole("unheard"), last), False
                 case "back":
@@ -139,6 +153,10 @@ class Stage:
         return self._frames.popleft()
 
     def _call(self, line: Line) -> None:
+        self._unshown += line.what in DRAWING
+        if self._unshown > MOST_UNSHOWN:
+            self.flaw = f"line {line.number} draws again what nobody was shown"
+            return
         try:
             self._perform(line)
         except AvatarError:
@@ -217,10 +235,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{given.recording} is damaged: {damage}.")
     except AvatarError as error:
         return _refuse(str(error))
-    except BrokenPipeError:
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return REFUSED
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -236,27 +250,32 @@ def _run(given: argparse.Namespace) -> int:
                 "record with AVATAR_RECORD_SOUND=on for one."
             )
         reader = Reader(given.recording)
-    return _film(reader, given.recording, given.film)
+    return _film(reader, given.recording, given.film, quiet=given.quiet)
 
 
-def _film(reader: Reader, source: Path, target: Path) -> int:
+def _film(reader: Reader, source: Path, target: Path, *, quiet: bool) -> int:
     """Write the film and say what came of it; returns the exit status."""
     _check(source, target)
-    settings = settings_of(reader.header, Settings.from_env(os.environ))
+    settings = settings_of(reader.header, Settings.from_env(os.environ), source.parent)
     different, first = 0, 0.0
     with closing(load_renderer(settings)) as renderer:
         stage = Stage(renderer)
         shots = stage.shots(reader.lines())
         shot = next(shots, None)
         if shot is None:
-            raise InputError(f"{source} has no picture in it: {reader.flaw or 'none was shown'}.")
-        with FilmWriter(target, shot.picture.width, shot.picture.height) as film:
+            why = stage.flaw or reader.flaw or "none was shown"
+            raise InputError(f"{source} has no picture in it: {why}.")
+        with (
+            FilmWriter(target, shot.picture.width, shot.picture.height) as film,
+            tqdm(unit=" pictures", leave=False, disable=True if quiet else None) as progress,
+        ):
             while shot is not None:
                 if not shot.as_shown:
                     first = first if different else film.pictures / FPS
                     different += 1
                 film.add_picture(shot.picture)
                 film.add_sound(shot.pcm)
+                progress.update()
                 shot = next(shots, None)
     shown = f"{different} not as shown, the first at {first:.2f} s" if different else "all as shown"
     flaw = stage.flaw or str(reader.flaw or "")
@@ -270,11 +289,12 @@ def _film(reader: Reader, source: Path, target: Path) -> int:
     return 0 if whole and not different else DIFFERENT
 
 
-def settings_of(header: Header, here: Settings) -> Settings:
+def settings_of(header: Header, here: Settings, folder: Path) -> Settings:
     """The settings of a recorded session. Raises an AvatarError for what cannot be used.
 
     A recording may come from anybody, so it does not choose code: a renderer that is not ours is
-    used where `here`, the operator's own settings, name it as well.
+    used where `here`, the operator's own settings, name it as well. Nor does it choose pictures:
+    a background is one of `folder`, in which the recording is, or of the character.
     """
     if header.renderer not in renderer_names() and header.renderer != here.renderer:
         raise InputError(
@@ -287,12 +307,33 @@ def settings_of(header: Header, here: Settings) -> Settings:
         renderer=header.renderer,
         character=header.character,
         characters=here.characters or header.characters,
-        background=header.background,
+        background=_background(header, here, folder),
         badge=header.badge,
         stillness=parse_share(str(header.stillness), "The recording's stillness"),
         width=width,
         height=height,
         seed=header.seed,
+    )
+
+
+def _background(header: Header, here: Settings, folder: Path) -> str:
+    """The colour or the picture that the recording means, where it may be read."""
+    named = header.background
+    if named in ("", here.background) or COLOUR.fullmatch(named):
+        return named
+    beside = folder / Path(named).name
+    allowed = [folder]
+    with suppress(InputError):
+        allowed.append(locate(header.character, here.characters or header.characters))
+    for path in (beside, expanded(named)):
+        with suppress(OSError):
+            if path.is_file() and any(
+                path.resolve().is_relative_to(place.resolve()) for place in allowed
+            ):
+                return str(path)
+    raise InputError(
+        f"It was made before the background {named!r}; put that picture beside the recording, or "
+        "set AVATAR_BACKGROUND to it."
     )
 
 
@@ -328,8 +369,11 @@ def _word(row: list[object]) -> Word:
 
 
 def _check(source: Path, target: Path) -> None:
-    if target.exists() and target.samefile(source):
-        raise InputError(f"{target} is the recording itself; name another file for the film.")
+    try:
+        if target.exists() and target.samefile(source):
+            raise InputError(f"{target} is the recording itself; name another file for the film.")
+    except OSError as error:
+        raise InputError(f"{target} cannot be used ({error.strerror}); name another.") from error
     if target.suffix.lower() != ".mp4":
         raise InputError(f"{target} would be an MP4 film; give it a name that ends in .mp4.")
 
@@ -347,6 +391,7 @@ def _parser() -> Parser:
     add("-o", "--output", metavar="OUT.mp4", dest="film", type=Path,
         help="the film: what the session showed, with its sound")  # fmt: skip
     add("--events", action="store_true", help="say what happened and when, a line each")
+    add("-q", "--quiet", action="store_true", help="no progress bar")
     return parser
 
 

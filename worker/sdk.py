@@ -7,6 +7,7 @@ keeps to itself. They are here and nowhere else; a test holds that the pinned ve
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,15 +18,20 @@ from typing import Any, Final, TypeVar
 from requests.exceptions import (  # type: ignore[import-untyped]
     HTTPError,
     InvalidJSONError,
+    InvalidSchema,
+    ProxyError,
     RequestException,
+    SSLError,
 )
 from videosdk._events import Events
 from videosdk.exceptions import MeetingInitializationError
 from videosdk.room_client import TASK_INCOMING_MESSAGES, RoomClient
 from videosdk.utils import get_server_config
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from vsaiortc.codecs import vpx
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent_side.sctp import mend
+from avatar_runtime.cpus import cpus as usable_cpus
 from worker.errors import JoinError, Refused
 
 VERSION: Final = "0.4.1"
@@ -50,12 +56,26 @@ transports are closed after that."""
 TOKEN_REFUSED: Final = (401, 403)
 """HTTP's words for a token that will not do."""
 
+PASSING: Final = (408, 425, 429)
+"""Answers that blame the client and that change when it waits."""
+
 DEAD: Final = frozenset({"closing", "closed", "failed"})
 """States from which neither a transport nor a data channel comes back."""
 
 T = TypeVar("T")
 
 mend()
+
+_threads_of = vpx.number_of_threads
+
+
+def _threads(pixels: int, cpus: int) -> int:
+    """For the picture's encoder, by the CPUs that there are for us, not by the host's."""
+    threads: int = _threads_of(pixels, min(cpus, usable_cpus().threads))
+    return threads
+
+
+vpx.number_of_threads = _threads
 
 
 class Inside:
@@ -72,6 +92,8 @@ class Inside:
         self._paths = {"send": Path(), "recv": Path()}
         self.refusal: str | None = None
         """Why the signalling connection could not be opened, if that was it."""
+        self.refused = False
+        """Trying to open it again is of no use."""
 
     async def join(self, config: object) -> None:
         """The SDK's own join, with `config` instead of its blocking request for one.
@@ -91,8 +113,11 @@ class Inside:
             }
             try:
                 return await connect(url, **{**options, **keepalive})
-            except (OSError, InvalidHandshake, InvalidURI) as error:
+            except (OSError, ImportError, WebSocketException) as error:
                 self.refusal = _why_not_connected(error)
+                self.refused = isinstance(error, InvalidStatus) and is_final(
+                    error.response.status_code
+                )
                 raise
 
         names = {"get_server_config": lambda *_: config, "connect": watched_connect}
@@ -265,6 +290,8 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
 
 def _no_config(error: Exception, host: str) -> JoinError:
     cause = error.args[0] if isinstance(error, MeetingInitializationError) else error
+    if isinstance(cause, (SSLError, ProxyError, InvalidSchema)) or _names_no_file(cause):
+        return JoinError(f"{host} cannot be reached: {_on_the_way(cause)}.")
     if isinstance(cause, HTTPError):
         code = cause.response.status_code
         if code in TOKEN_REFUSED:
@@ -272,9 +299,12 @@ def _no_config(error: Exception, host: str) -> JoinError:
                 f"{host} refused the token (HTTP {code}); "
                 "send a fresh one that allows to join this meeting."
             )
-        return JoinError(
-            f"{host} answered HTTP {code} to the join; check the meeting's id, or try later."
-        )
+        if is_final(code):
+            return Refused(
+                f"{host} refused to let anybody join this meeting (HTTP {code}); "
+                "check that the room exists and that the token is for it."
+            )
+        return JoinError(f"{host} answered HTTP {code} to the join; try again later.")
     if isinstance(cause, RequestException) and not isinstance(cause, InvalidJSONError):
         return JoinError(
             f"{host} cannot be reached ({type(cause).__name__}); "
@@ -286,8 +316,52 @@ def _no_config(error: Exception, host: str) -> JoinError:
     )
 
 
+def _names_no_file(cause: object) -> bool:
+    """Whether it is what `requests` raises for a bundle of certificates that is not there."""
+    return type(cause) is OSError and "CA certificate bundle" in str(cause)
+
+
+def _on_the_way(cause: object) -> str:
+    """What is wrong between here and there, and what to do, in the words of none of them."""
+    if isinstance(cause, SSLError):
+        return (
+            "its certificate is not trusted here; put the path of a PEM file with its authority "
+            "into REQUESTS_CA_BUNDLE"
+        )
+    if isinstance(cause, ProxyError):
+        return "the proxy refuses or is not there; check HTTPS_PROXY and NO_PROXY"
+    if isinstance(cause, InvalidSchema):
+        return (
+            "HTTPS_PROXY or ALL_PROXY names a kind of proxy for which a package is missing; run "
+            "`pip install pysocks python-socks`, or list the host in NO_PROXY"
+        )
+    return (
+        "REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names a file that is not there; correct or unset it"
+    )
+
+
+def is_final(code: int) -> bool:
+    """Whether an HTTP status says that the same request will never be granted."""
+    return 400 <= code < 500 and code not in PASSING
+
+
 def _why_not_connected(error: Exception) -> str:
     """Says nothing that is in the error's text, as the token is part of the address."""
+    if isinstance(error, ImportError):
+        return (
+            "the signalling server is behind a SOCKS proxy, for which a package is missing; run "
+            "`pip install python-socks`, or list its host in NO_PROXY"
+        )
+    if "Proxy" in type(error).__name__:  # those of websockets 15, which older ones do not have
+        return (
+            "the signalling server cannot be reached through the proxy; check HTTPS_PROXY, "
+            "ALL_PROXY and NO_PROXY"
+        )
+    if isinstance(error, ssl.SSLError):
+        return (
+            "the signalling server's certificate is not trusted here; put the path of a PEM file "
+            "with its authority into SSL_CERT_FILE"
+        )
     if isinstance(error, InvalidStatus):
         return f"the signalling server refused the connection (HTTP {error.response.status_code})"
     return f"the signalling server cannot be reached ({type(error).__name__})"

@@ -14,8 +14,14 @@ MAX_AHEAD_S: Final = 30
 MAX_PIECES_AHEAD: Final = 4096
 """Pieces that wait behind a gap; 30 s of an honest sender's are a quarter of that."""
 
+MAX_ASIDE: Final = 6_000_000
+"""Samples that wait behind gaps, of all turns together: 30 s at the highest rate."""
+
 MAX_WAITING_S: Final = 900
 """Speech that waits to be heard; more is refused, and a sender without flow control knows."""
+
+MAX_LIVING: Final = 256
+"""Segments that have not ended; no more are opened meanwhile, as each costs time at each tick."""
 
 
 class AudioSegment:
@@ -36,6 +42,9 @@ class AudioSegment:
         self._resampler = None if rate is None else Resampler(rate)
         self._starts: list[int] = []
         self._ahead: dict[int, Pcm] = {}
+        self.aside = 0
+        """Samples that wait behind a gap."""
+        self._gaps_of: tuple[int, tuple[tuple[int, int], ...]] | None = None
         self._ready: deque[Pcm] = deque()
         self._ready_samples = 0
         self._flushed = False
@@ -85,12 +94,14 @@ class AudioSegment:
             self._resampler = Resampler(rate)
         if end <= self.received:
             return True
+        self._gaps_of = None
         if first > self.received:
             return self._put_aside(first, pcm)
         self._accept(pcm[self.received - first :])
         while self._starts and self._starts[0] <= self.received:
             start = self._starts.pop(0)
             pcm = self._ahead.pop(start)
+            self.aside -= len(pcm)
             if start + len(pcm) > self.received:
                 self._accept(pcm[self.received - start :])
         self._flush_if_complete()
@@ -98,13 +109,9 @@ class AudioSegment:
 
     def missing(self, most: int) -> tuple[tuple[int, int], ...]:
         """Up to `most` gaps before the newest chunk, as (first, end) pairs of samples."""
-        gaps: list[tuple[int, int]] = []
-        at = self.received
-        for start in self._starts:
-            if start > at and len(gaps) < most:
-                gaps.append((at, start))
-            at = max(at, start + len(self._ahead[start]))
-        return tuple(gaps)
+        if self._gaps_of is None or self._gaps_of[0] != most:
+            self._gaps_of = most, self._find_gaps(most)
+        return self._gaps_of[1]
 
     def close(self, total: int | None = None) -> bool:
         """The turn has `total` samples, or just those that are here, whatever was said before.
@@ -115,6 +122,8 @@ class AudioSegment:
             self.total = total = self.received
             self._starts.clear()
             self._ahead.clear()
+            self.aside = 0
+            self._gaps_of = None
         newest = max((s + len(pcm) for s, pcm in self._ahead.items()), default=self.received)
         if max(newest, self.received) > total or self.total not in (None, total):
             return False
@@ -152,10 +161,23 @@ class AudioSegment:
             return self.received / self.rate
         return self.begin / self.rate + handed / SAMPLE_RATE
 
+    def _find_gaps(self, most: int) -> tuple[tuple[int, int], ...]:
+        gaps: list[tuple[int, int]] = []
+        at = self.received
+        for start in self._starts:
+            if start > at:
+                gaps.append((at, start))
+            if len(gaps) == most:
+                break
+            at = max(at, start + len(self._ahead[start]))
+        return tuple(gaps)
+
     def _put_aside(self, first: int, pcm: Pcm) -> bool:
         if first in self._ahead:
-            if len(pcm) > len(self._ahead[first]):
+            longer = len(pcm) - len(self._ahead[first])
+            if longer > 0:
                 self._ahead[first] = pcm
+                self.aside += longer
             return True
         if len(self._starts) >= MAX_PIECES_AHEAD:
             return False
@@ -164,6 +186,7 @@ class AudioSegment:
             self.gaps += 1
         bisect.insort(self._starts, first)
         self._ahead[first] = pcm
+        self.aside += len(pcm)
         return True
 
     def _accept(self, pcm: Pcm) -> None:
@@ -179,9 +202,13 @@ class AudioSegment:
         self._flushed = True
 
     def _make_ready(self, pcm: Pcm) -> None:
-        if len(pcm):
-            self._ready.append(pcm)
-            self._ready_samples += len(pcm)
+        if not len(pcm):
+            return
+        self._ready_samples += len(pcm)
+        if self._ready and len(self._ready[-1]) < FRAME_SAMPLES:
+            # Pieces of a few samples would take a hundred times their own memory.
+            pcm = np.concatenate([self._ready.pop(), pcm])
+        self._ready.append(pcm)
 
 
 class SegmentQueue:
@@ -206,6 +233,11 @@ class SegmentQueue:
         return segment
 
     @property
+    def full(self) -> bool:
+        """As many segments as there may be have not ended; open no other."""
+        return len(self._living) >= MAX_LIVING
+
+    @property
     def living(self) -> tuple[int, ...]:
         """The segments that have not ended, in order."""
         return tuple(self._living)
@@ -219,6 +251,11 @@ class SegmentQueue:
     def waiting_s(self) -> float:
         """Speech that is here and was not taken, in seconds."""
         return sum(segment.waiting_s for segment in self._untaken)
+
+    @property
+    def aside(self) -> int:
+        """Samples that wait behind gaps."""
+        return sum(segment.aside for segment in self._untaken)
 
     def cut(self, first_live: int | None = None) -> None:
         """Every segment below `first_live`, or every one that there is, is dead from now on."""

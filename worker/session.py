@@ -57,6 +57,7 @@ class Session:
         self._renderer = renderer
         self._settings = settings
         self._agent_id = agent_id
+        self._attendance: Attendance | None = None
         self._measures = measures or Measures(Metrics())
         self._engine = Engine(
             renderer,
@@ -138,6 +139,16 @@ class Session:
         if self._joining is not None:
             self._joining.cancel()
 
+    def name_agent(self, agent_id: str) -> None:
+        """A renewed join request names the agent: from now on, only that participant is obeyed."""
+        now = clock.now()
+        self._agent_id = agent_id
+        self._conversation.name(agent_id, now)
+        if self._attendance is not None:
+            self._attendance.name(agent_id, now)
+        self._engine.interrupt(self._engine.first_live_segment)
+        self._pass_on(now)
+
     async def _join(self) -> bool:
         """False where `finish` or `leave` was called first."""
         if self.finishing:
@@ -155,6 +166,7 @@ class Session:
     async def _converse(self) -> None:
         failure: BaseException | None = None
         attendance = Attendance(self._settings, self._agent_id, clock.now())
+        self._attendance = attendance
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from agent_side.wire import SAMPLE_RATES
+from avatar_runtime.texts import tidied
 from worker.errors import SettingsError
 
 SIZES: Final = range(64, 2049)
@@ -67,6 +68,7 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
         """The settings in `environ`. Raises SettingsError that names the variable."""
+        environ = tidied(environ)
         get = environ.get
         default = cls()
         width, height = parse_size(get("AVATAR_SIZE", "512x512"), "AVATAR_SIZE")

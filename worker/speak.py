@@ -6,6 +6,7 @@ Sound and pictures pass through a piece at a time, so a film of any length needs
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -40,6 +41,18 @@ from worker.media import (
 from worker.renderer import Renderer
 from worker.script import Act, Kind, Script, parse_act
 from worker.settings import Settings, parse_share, parse_size
+from worker.sound_file import (
+    Decoder,
+    Part,
+    Survey,
+    Surveyor,
+    is_exact,
+    mended,
+    mixed,
+    to_pcm,
+    unread,
+    wav_parts,
+)
 
 REST_TICKS: Final = 10
 """0.4 s of the face at rest before the first word and after the last."""
@@ -61,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(given)
         began = time.perf_counter()
-        film_s, skipped = speak(given.speech, given.film, settings, _acts(given), given.quiet)
+        film_s, speech = speak(given.speech, given.film, settings, _acts(given), given.quiet)
         took_s = time.perf_counter() - began
     except AvatarError as error:
         sys.stderr.write(f"avatar speak: {' '.join(str(error).split())}\n")
@@ -69,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("avatar speak: interrupted; nothing was written.\n")
         return INTERRUPTED
+    for note in speech.notes:
+        sys.stderr.write(f"avatar speak: {given.speech}: {note}.\n")
+    skipped = speech.skipped
     damage = f"; {skipped} damaged packets of {given.speech} were skipped" if skipped else ""
     sys.stdout.write(
         f"{given.film}: {film_s:.1f} s, made in {took_s:.1f} s, "
@@ -79,10 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def speak(
     source: Path, target: Path, settings: Settings, acts: Sequence[Act], quiet: bool
-) -> tuple[float, int]:
+) -> tuple[float, "Speech"]:
     """Film the face speaking `source` into `target`, and acting meanwhile.
 
-    Returns the film's length in seconds and how many damaged packets were skipped. Raises
+    Returns the film's length in seconds and what was found in the speech. Raises
     InputError or RendererError, and then `target` is as it was.
     """
     _check(source, target)
@@ -93,7 +109,7 @@ def speak(
         with (
             FilmWriter(target, rest.width, rest.height) as film,
             tqdm(
-                total=speech.ticks and speech.ticks + 2 * REST_TICKS,
+                total=speech.ticks + 2 * REST_TICKS,
                 unit=" pictures",
                 leave=False,
                 disable=True if quiet else None,
@@ -103,64 +119,84 @@ def speak(
                 film.add_picture(picture)
                 film.add_sound(pcm)
                 progress.update()
-        return film.pictures / FPS, speech.skipped
+        return film.pictures / FPS, speech
 
 
 class Speech:
-    """The sound of a file, whatever its format, rate and channels, as mono at 24 kHz."""
+    """The sound of a file, whatever its format, rate and channels, as mono at 24 kHz.
 
-    def __init__(self, path: Path, file: InputContainer, stream: AudioStream) -> None:
+    Every sample is looked at before the first is used: `notes` say what is unusual, each in a
+    few words, and `survey` what is done about it.
+    """
+
+    def __init__(self, path: Path, parts: Sequence[Part], notes: Sequence[str]) -> None:
+        """`parts` are read one behind the other; where there are none, the file is."""
         self.skipped = 0
         self._path = path
-        self._file = file
-        self._stream = stream
+        self._parts = parts
+        self._surveys = [self._surveyed(source) for source in self._sources()]
+        found = (note for survey in self._surveys for note in survey.notes)
+        self.notes = tuple(dict.fromkeys([*notes, *found]))
+        if not any(survey.seconds for survey in self._surveys):
+            raise InputError(f"{path} is empty: it has no samples; give one with speech.")
 
     @property
-    def ticks(self) -> int | None:
-        """About how many ticks it lasts; None where the file does not say."""
-        if self._file.duration is None:
-            return None
-        return round(self._file.duration / av.time_base * FPS)
+    def ticks(self) -> int:
+        """How many ticks it lasts."""
+        return math.ceil(sum(survey.seconds for survey in self._surveys) * FPS)
 
     def blocks(self) -> Iterator[Pcm]:
         """All of it in blocks of 960 samples, the last one maybe shorter."""
+        self.skipped = 0
         waiting = SILENCE[:0]
-        empty = True
         for piece in self._resampled():
-            empty = empty and not len(piece)
             waiting = np.concatenate([waiting, piece])
             whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
             yield from waiting[:whole].reshape(-1, FRAME_SAMPLES)
             waiting = waiting[whole:]
-        if empty:
-            raise InputError(f"{self._path} is empty: it has no samples; give one with speech.")
         if len(waiting):
             yield waiting
 
+    def _sources(self) -> Iterator[str | Part]:
+        """What is opened, one after the other."""
+        if not self._parts:
+            yield os.path.realpath(self._path)
+        for part in self._parts:
+            part.seek(0)
+            yield part
+
     def _resampled(self) -> Iterator[Pcm]:
-        resampler = Resampler(self._stream.rate)
-        for pcm in self._mono():
-            yield resampler.push(pcm)
-        yield resampler.push(SILENCE[:0], last=True)
+        for source, survey in zip(self._sources(), self._surveys, strict=True):
+            with sound_in(self._path, source) as (file, stream):
+                resampler = Resampler(stream.rate)
+                decoder = Decoder(self._path)
+                for frame in self._frames(file, stream):
+                    sound, _ = mended(decoder.floats(frame))
+                    mono = mixed(frame, sound) if survey.channel is None else sound[survey.channel]
+                    yield resampler.push(to_pcm(mono, survey.gain))
+                yield resampler.push(SILENCE[:0], last=True)
 
-    def _mono(self) -> Iterator[Pcm]:
-        downmix = av.AudioResampler(format="s16", layout="mono")
-        for frame in self._frames():
-            try:
-                mixed = downmix.resample(frame)
-            except ValueError as error:
-                raise InputError(
-                    f"{self._path} changes its format at {frame.time or 0:.1f} s; save it anew "
-                    "with one rate and one number of channels."
-                ) from error
-            for part in mixed:
-                yield part.to_ndarray()[0]
+    def _surveyed(self, source: str | Part) -> Survey:
+        surveyor = Surveyor()
+        decoder = Decoder(self._path)
+        with sound_in(self._path, source) as (file, stream):
+            for frame in self._frames(file, stream):
+                surveyor.look(frame, decoder.floats(frame))
+            survey = surveyor.result(is_exact(stream.codec_context.name))
+            formats = file.format.name.split(",")
+        if self._parts:
+            return survey
+        left = unread(formats, self._end, self._path.stat().st_size)
+        return replace(survey, notes=(*survey.notes, *left))
 
-    def _frames(self) -> Iterator[AudioFrame]:
+    def _frames(self, file: InputContainer, stream: AudioStream) -> Iterator[AudioFrame]:
+        self._end = 0
         try:
-            for packet in self._file.demux(self._stream):
+            for packet in file.demux(stream):
+                if packet.pos is not None and packet.size:
+                    self._end = max(self._end, packet.pos + packet.size)
                 try:
-                    yield from self._stream.decode(packet)
+                    yield from stream.decode(packet)
                 except av.InvalidDataError:
                     self.skipped += 1
         except (av.FFmpegError, OSError) as error:
@@ -210,7 +246,18 @@ def _sounding(frames: list[AvatarFrame]) -> Iterator[tuple[Picture, Pcm]]:
 def opened(path: Path) -> Iterator[Speech]:
     """The sound in a file. Raises InputError where there is none that can be read."""
     try:
-        file = av.open(os.path.realpath(path))
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); {READABLE}.") from error
+    with file:
+        yield Speech(path, *wav_parts(file))
+
+
+@contextmanager
+def sound_in(path: Path, source: str | Part) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """The first sound in `source`, which is `path` or a part of it. Raises InputError."""
+    try:
+        file = av.open(source, "r")
     except av.InvalidDataError as error:
         raise InputError(f"{path} is not sound that can be read; {READABLE}.") from error
     except (av.FFmpegError, OSError) as error:
@@ -219,12 +266,14 @@ def opened(path: Path) -> Iterator[Speech]:
         if not file.streams.audio:
             raise InputError(f"{path} has no sound in it; {READABLE}.")
         stream = file.streams.audio[0]
+        if stream.codec_context is None:
+            raise InputError(f"{path} is of a kind that nothing here decodes; {READABLE}.")
         if stream.rate not in RATES:
             raise InputError(
                 f"{path} has {stream.rate} samples per second; save it anew with "
                 f"{RATES.start} to {RATES.stop - 1}, best {SAMPLE_RATE}."
             )
-        yield Speech(path, file, stream)
+        yield file, stream
 
 
 def _check(source: Path, target: Path) -> None:

@@ -1,14 +1,17 @@
 """The preloaded fork server: one line in on a pipe, one warm worker out.
 
 Run it as ``python -P -m worker.zygote [MB]`` with one end of a pair of Unix sockets as its stdin
-(SOCK_SEQPACKET, so that one packet is one line and may carry a descriptor); each worker may have
+(SOCK_SEQPACKET, so that one packet is one line and may carry descriptors); each worker may have
 MB of memory of its own. It imports all that a worker needs, makes a renderer, says ``ready``, and
 then does what it is told:
 
-    in:   fork 7   with a socket   a warm worker, whose stdin and stdout are that socket
+    in:   fork 7   with a socket   a warm worker, whose stdin and stdout are that socket; with a
+                   second descriptor, it counts in the memory behind that
           term 7                   SIGTERM: speak out what was begun, leave
           kill 7                   SIGKILL
+          ping 3                   whether it still does what it is told
     out:  ready
+          pong 3                   all that came before that ping is done
           born 7 4711              its process id
           died 7 -9                its exit status, below zero for a signal
 
@@ -58,10 +61,10 @@ class Zygote:
         signal.set_wakeup_fd(self._wake_write)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def run(self) -> tuple[int, socket.socket] | None:
+    def run(self) -> tuple[socket.socket, int | None] | None:
         """Fork workers until the dispatcher is gone; returns None then.
 
-        Returns the worker's slot and its socket in each child.
+        Returns the worker's socket and the descriptor of its block in each child.
         """
         self._tell("ready")
         while True:
@@ -71,23 +74,26 @@ class Zygote:
             if self._line.fileno() not in readable:
                 continue
             try:
-                line, descriptors, _, _ = socket.recv_fds(self._line, MAX_LINE, 1)
+                line, descriptors, _, _ = socket.recv_fds(self._line, MAX_LINE, 2)
             except ConnectionError:
                 line, descriptors = b"", []
             if not line:
                 break
             verb, slot = line.decode().split()
             if verb == "fork":
-                channel = socket.socket(fileno=descriptors[0])
-                if self._fork(int(slot), channel):
-                    return int(slot), channel
-                channel.close()
+                if self._fork(int(slot)):
+                    block = descriptors[1] if len(descriptors) > 1 else None
+                    return socket.socket(fileno=descriptors[0]), block
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            elif verb == "ping":
+                self._tell(f"pong {slot}")
             else:
                 self._signal(int(slot), signal.SIGTERM if verb == "term" else signal.SIGKILL)
         self._end()
         return None
 
-    def _fork(self, slot: int, channel: socket.socket) -> bool:
+    def _fork(self, slot: int) -> bool:
         """True in the child."""
         try:
             pid = os.fork()
@@ -155,7 +161,10 @@ def warm_up(renderer: "Renderer") -> None:
 
 def warn_of_threads() -> None:
     """Say so where a renderer has started threads: the workers will not have them."""
-    threads = len(list(Path("/proc/self/task").iterdir()))
+    try:
+        threads = len(list(Path("/proc/self/task").iterdir()))
+    except OSError:  # no /proc is mounted
+        return
     if threads > 1:
         logger.warning(
             "%d threads were started before the fork and will be missing in the workers; "
@@ -171,7 +180,11 @@ def limit_memory(megabytes: int) -> None:
     It is what RLIMIT_DATA counts: heap and private pages, not files and libraries that are mapped.
     """
     if megabytes:
-        limit = _own_memory() + megabytes * 2**20
+        try:
+            limit = _own_memory() + megabytes * 2**20
+        except OSError as error:
+            logger.error("AVATAR_WORKER_MEMORY_MB limits nothing: /proc is missing (%s)", error)
+            return
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
@@ -197,13 +210,13 @@ def main() -> int:
     from worker.leash import Leash
     from worker.loading import load_meeting, load_renderer, preload
     from worker.metrics import Metrics
-    from worker.recorder import check_folder
+    from worker.recorder import prepare
     from worker.settings import Settings
 
     try:
         settings = Settings.from_env(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
-        check_folder(settings)
+        prepare(settings)
         if settings.tracing:
             tracing.load()
         make = load_meeting(settings)
@@ -217,13 +230,20 @@ def main() -> int:
     forked = Zygote(socket.socket(fileno=os.dup(sys.stdin.fileno()))).run()
     if forked is None:
         return program.EXIT_OK
-    slot, channel = forked
+    channel, block = forked
     limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     program.stop_quietly()
     for descriptor in (0, 1):
         os.dup2(channel.fileno(), descriptor)
     channel.close()
-    return program.serve(settings, make, renderer, Metrics.of_seat(slot), Leash())
+    try:
+        metrics = Metrics() if block is None else Metrics.shared(block)
+    except (OSError, ValueError) as error:
+        logger.error("this worker is not counted in the metrics: %s", error)
+        metrics = Metrics()
+    if block is not None:
+        os.close(block)
+    return program.serve(settings, make, renderer, metrics, Leash())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 -- ARGV: node
 local node = ARGV[1]
 local at, box = AV .. 'node:' .. node, AV .. 'mbox:' .. node
-withdraw(node, call('HGET', at, 'slots') or 0, {})
+withdraw(node, slots_of(node), {})
 call('HSET', at, 'draining', '1')
 call('PEXPIRE', at, HOUR)
 local letters = call('LRANGE', box, 0, -1)

@@ -3,15 +3,15 @@
 -- Where `slots` is '' it only adds the numbers to what it has said; else the others are withdrawn.
 local node, slots, draining = unpack(ARGV, 1, 3)
 local at = AV .. 'node:' .. node
-local before = call('HGET', at, 'slots')
+local before = slots_of(node)
 local listed = {}
 for i = 4, #ARGV do listed[ARGV[i]] = true end
 if draining == '1' then listed = {} end
-if not call('HGET', WATCH, 'born') then call('HSET', WATCH, 'born', now) end
+if not watched('born', now) then call('HSET', WATCH, 'born', now) end
 call('ZADD', NODES, now, node)
 if slots ~= '' then
-  withdraw(node, math.max(slots, before or 0), listed)
-  call('HSET', at, 'slots', slots, 'draining', draining)
+  withdraw(node, math.max(slots, before), listed)
+  call('HSET', at, 'v', VERSION, 'slots', slots, 'draining', draining)
 end
 call('PEXPIRE', at, HOUR)
 for number in pairs(listed) do

@@ -16,6 +16,9 @@ for i = 2, #ARGV, 7 do
       reply(rec, 'acked')
     end
     if said == 'back' then call('HSET', sess, 'waiting', '0') end
+    if call('SADD', AV .. 'room:' .. rec.roomhash, key) == 1 or call('GET', AV .. 'id:' .. id) ~= key then
+      index(key, rec)
+    end
     call('ZADD', LEASES, now + (taken and lease or UNACKED), key)
     call('PEXPIRE', sess, lasts(tonumber(rec.exp)))
     call('HSET', AV .. 'node:' .. node_of(slot), number_of(slot), key .. ' ' .. epoch)

@@ -2,9 +2,9 @@
 -- Returns numbers by state; what a draining node serves counts as draining.
 local idle, claimed, busy, draining, leaving = 0, 0, 0, 0, {}
 for _, slot in ipairs(call('ZRANGE', IDLE, 0, -1)) do
-  if alive(node_of(slot)) then idle = idle + 1 end
+  if is_slot(slot) and alive(node_of(slot)) then idle = idle + 1 end
 end
-for _, node in ipairs(call('ZRANGEBYSCORE', NODES, now - ALIVE, '+inf')) do
+for _, node in ipairs(call('ZRANGEBYSCORE', NODES, now - ALIVE, now + ALIVE)) do
   leaving[node] = call('HGET', AV .. 'node:' .. node, 'draining') == '1'
 end
 for _, key in ipairs(call('ZRANGE', LEASES, 0, -1)) do

@@ -10,8 +10,8 @@ call('DEL', begun, box)
 for _, letter in ipairs(letters) do
   local kind, key, what = letter:match('^(%S+) (%S+) (%S+)$')
   local rec = key and session_of(key) or {}
-  if not key then
-    -- Nobody has written that.
+  if not key or not is_text(letter) then
+    refuse('letter', box, 'It is no letter.')
   elseif kind == 'serve' then
     if rec.id and rec.epoch == what and rec.slot ~= '' and node_of(rec.slot) == node then
       if rec.state == 'ending' then
@@ -25,11 +25,13 @@ for _, letter in ipairs(letters) do
       end
     end
   elseif kind == 'renew' then
-    if rec.id == what then read[#read + 1] = { 'renew', key, what, rec.join, rec.exp, rec.renewals } end
+    if rec.id == what then read[#read + 1] = { 'renew', key, what, rec.epoch, rec.join, rec.exp, rec.renewals } end
   elseif kind == 'end' then
     read[#read + 1] = { 'end', key, what, rec.id == what and rec.reason or 'It was ended.' }
-  else
+  elseif kind == 'handed' then
     read[#read + 1] = { kind, key, what }
+  else
+    refuse('letter', box, 'It is of no kind that this version knows.')
   end
 end
 return answer(read)

@@ -10,6 +10,7 @@ import secrets
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -73,10 +74,13 @@ class LocalPool:
     ) -> Session:
         live = self._live.get((join.room_name, join.participant_id or ""))
         with tracing.step("claim", backend=NAME), metrics.CLAIM[NAME].time():
+            not_applied: tuple[str, ...] = ()
+            known = live is not None
             if live is None:
                 live = self._begin(join, owner, traceparent)
             else:
-                live.serving.renew(join)
+                not_applied = live.serving.renew(join)
+        logs.about(live.session)
         live.waiting += 1
         try:
             with tracing.step("ack", session_id=live.session.session_id):
@@ -89,7 +93,14 @@ class LocalPool:
         finally:
             live.waiting -= 1
         if live.serving.taken:
-            return live.session
+            logs.about(live.session)
+            logger.info(
+                "session %s was %s, in slot %s",
+                live.session.session_id,
+                "renewed" if known else "launched",
+                live.session.slot,
+            )
+            return replace(live.session, not_applied=not_applied)
         if live.serving.refused:
             raise Refused(
                 "A worker has refused this join request; "

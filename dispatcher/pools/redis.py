@@ -8,15 +8,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
 from agent_side.join import JoinInfo
-from dispatcher import metrics, tracing
+from dispatcher import logs, metrics, tracing
 from dispatcher.errors import Conflict, Full, Refused, StoreDown, TooMany
-from dispatcher.ledger import Claim, Ledger, Record
+from dispatcher.ledger import Claim, Ledger
 from dispatcher.pool import Session
-from dispatcher.records import as_session
+from dispatcher.records import Record, as_session
 from dispatcher.settings import RoomPolicy
 
 IDLE_S: Final = 1.0
@@ -42,6 +43,17 @@ BECAME: Final = {
     "ended": "is over",
 }
 
+VAIN_LOOKS: Final = 5
+"""How often in a row no node is seen before it is said: one that writes to an emptied Redis again
+is back after a heartbeat."""
+
+NO_NODE: Final[Mapping[str, str]] = {
+    "unable": "No node has a worker ready: see in the logs of `avatar node` what keeps them.",
+    "draining": "All nodes are about to stop: start another `avatar node`, or wait for one.",
+    "none": "No node is known: start `avatar node` with the AVATAR_REDIS_URL of this dispatcher.",
+}
+"""Why no node can take a session, by what there is instead of one that can."""
+
 logger = logging.getLogger("avatar.dispatcher.pools.redis")
 
 
@@ -57,6 +69,9 @@ class RedisPool:
         self._policy = policy
         self._cap = cap
         self._store = "Redis was not asked yet."
+        self._nodes = "The nodes were not asked yet."
+        """Why no node can take a session, or nothing where one can."""
+        self._vain_looks = 0
         self._draining = False
 
     @property
@@ -65,7 +80,9 @@ class RedisPool:
 
     @property
     def why_not_ready(self) -> str:
-        return "The dispatcher is about to stop." if self._draining else self._store
+        if self._draining:
+            return "The dispatcher is about to stop."
+        return self._store or self._nodes
 
     async def run(self) -> None:
         """Hear the nodes' answers and move what has lost its node, until cancelled."""
@@ -86,11 +103,19 @@ class RedisPool:
         try:
             async with asyncio.timeout(patience_s):
                 with tracing.step("claim", backend="redis"):
-                    record = await self._claimed(claim, settle_by)
-                with tracing.step("ack", session_id=record.session_id):
-                    return await self._acked(record, claim, settle_by)
+                    claimed, not_applied = await self._claimed(claim, settle_by)
+                logs.about(as_session(claimed))
+                with tracing.step("ack", session_id=claimed.session_id):
+                    session = await self._acked(claimed, claim, settle_by)
         except TimeoutError:
             raise Full("No worker was ready in time; try again later.") from None
+        logger.info(
+            "session %s was %s, in slot %s",
+            session.session_id,
+            "renewed" if claimed.renewals else "launched",
+            session.slot,
+        )
+        return replace(session, not_applied=not_applied)
 
     async def sessions(self) -> list[Session]:
         return [as_session(record) for record in await self._ledger.sessions()]
@@ -115,8 +140,11 @@ class RedisPool:
     async def slots(self) -> Mapping[str, int]:
         return await self._ledger.slots()
 
-    async def _claimed(self, claim: Callable[[], Awaitable[Claim]], settle_by: float) -> Record:
-        """A claim, within IDLE_S. Raises what `launch` does."""
+    async def _claimed(
+        self, claim: Callable[[], Awaitable[Claim]], settle_by: float
+    ) -> tuple[Record, tuple[str, ...]]:
+        """The record of a claim, and what that does not apply, within IDLE_S. Raises what
+        `launch` does."""
         deadline = min(settle_by, asyncio.get_running_loop().time() + IDLE_S)
         while True:
             answer = await claim()
@@ -134,10 +162,10 @@ class RedisPool:
                 case "full" if asyncio.get_running_loop().time() + LOOK_S < deadline:
                     await asyncio.sleep(LOOK_S)
                 case "full":
-                    raise Full("All slots are taken; try again later.")
+                    raise Full(self._nodes or "All slots are taken; try again later.")
                 case _:
                     assert answer.record is not None
-                    return answer.record
+                    return answer.record, answer.not_applied
 
     async def _acked(
         self, record: Record, claim: Callable[[], Awaitable[Claim]], settle_by: float
@@ -186,9 +214,22 @@ class RedisPool:
                     if reaped.why == "lease" and reaped.became in ("moved", "waits"):
                         metrics.REDISPATCHED["lease_expired"].inc()
                 self._hear("")
+                self._look_at(await self._ledger.nodes())
             except StoreDown as error:
                 self._hear(str(error))
             await asyncio.sleep(REAP_S)
+
+    def _look_at(self, nodes: Mapping[str, int]) -> None:
+        """Whether a node can take a session, or why none can; logged when that changes."""
+        why = "" if nodes["able"] else next(why for fact, why in NO_NODE.items() if nodes[fact])
+        self._vain_looks = self._vain_looks + 1 if why else 0
+        if why and not self._nodes and self._vain_looks < VAIN_LOOKS:
+            return
+        if why and why != self._nodes:
+            logger.error("%s", why)
+        elif self._nodes and not why:
+            logger.info("a node can take sessions")
+        self._nodes = why
 
     def _hear(self, why: str) -> None:
         """Whether the store can be reached, or why not; logged when that changes."""

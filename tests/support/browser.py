@@ -19,7 +19,7 @@ from localroom.relay import needed
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIVER = "AVATAR_NO_BROWSER"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 LOADED = "location.href !== 'about:blank' && document.readyState === 'complete'"
 TRUSTED = ["audioCapture", "videoCapture"]
 FLAGS = (

@@ -1,4 +1,4 @@
-"""What operators do while faces speak: stop a node, and update all nodes or all dispatchers."""
+"""What is done to faces that speak, and ends none: by operators, by strangers, by their agents."""
 
 import asyncio
 import signal
@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import claiming
 from cluster import DRAIN_S, Cluster, Node, Program
 from talking import UNBROKEN_S, Talk
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """What an operator does; `do` returns in words what went wrong.
+    """What somebody does; `do` returns in words what went wrong.
 
-    `hands_over` says that a node has to hand its faces over in the end.
+    `hands_over` says that faces may be silent for a moment, as when a node hands them over.
     """
 
     name: str
@@ -72,4 +73,6 @@ CHORES: Final = (
     Chore("a node is told to stop: scale-down", True, _scale_down),
     Chore("rolling update of the nodes", True, _update_nodes),
     Chore("rolling update of the dispatchers", False, _update_dispatchers),
+    Chore("a stranger who wants the face", False, claiming.stranger),
+    Chore("a named agent comes back under another id", True, claiming.reborn),
 )

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from dispatching import environ
 from hosts import Host, hosts
 from hosts import why_not as hosts_why_not
 from processes import until
+from redis_server import program as redis_program
 
 from localroom.launch import LocalRoom
 
@@ -48,8 +48,6 @@ EMPTY_REDIS: Final = ("--save", "", "--appendonly", "no", "--protected-mode", "n
 
 def why_not() -> str:
     """Why there can be no cluster on this machine; nothing where there can."""
-    if shutil.which("redis-server") is None:
-        return "redis-server is not installed (Debian: redis-server)"
     return hosts_why_not()
 
 
@@ -81,6 +79,15 @@ class Program:
         self.starts += 1
         with self.log_path.open("ab") as log:
             self._process = self.host.start(log, *self._command, **self._environment)
+
+    def runs_from(self, tree: Path | None) -> None:
+        """From the next start on, its code is that of this `tree`; None stands for our own."""
+        ours = self._environment["PYTHONPATH"].split(os.pathsep)[-2:]
+        places = ours if tree is None else [str(tree), *ours]
+        self._environment["PYTHONPATH"] = os.pathsep.join(places)
+
+    def stop(self) -> None:
+        self.signal(signal.SIGTERM)
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -123,7 +130,7 @@ class Cluster:
 
     def __init__(self, machines: list[Host], room: LocalRoom, folder: Path) -> None:
         self.hosts = machines
-        self._folder = folder
+        self.folder = folder
         first, second, third = machines
         self._settings = environ(
             AVATAR_AUTH="none",
@@ -139,7 +146,7 @@ class Cluster:
         )
         where = ("--bind", first.address, "--port", str(REDIS_PORT), "--dir", str(folder))
         self.redis = Program(
-            first, "redis", folder, "redis-server", *where, *EMPTY_REDIS, PATH=os.environ["PATH"]
+            first, "redis", folder, redis_program(), *where, *EMPTY_REDIS, PATH=os.environ["PATH"]
         )
         self.dispatchers = [self._dispatcher(first, "A"), self._dispatcher(second, "B")]
         self._numbers = count(1)
@@ -149,9 +156,11 @@ class Cluster:
     def programs(self) -> list[Program]:
         return [self.redis, *self.dispatchers, *self.nodes]
 
-    def succeed(self, old: Node) -> None:
-        """Start a node on the same host, which has the other's place here from now on."""
+    def succeed(self, old: Node, tree: Path | None = None) -> None:
+        """Start a node on the same host, which has the other's place here from now on; of the
+        version in that `tree`, if one is given."""
         new = self._node(old.host)
+        new.runs_from(tree)
         self.nodes[self.nodes.index(old)] = new
         new.start()
 
@@ -160,11 +169,11 @@ class Cluster:
         command = (sys.executable, "-P", "-m", "dispatcher.node")
         name = f"node-{number}"
         settings = {**self._settings, "AVATAR_NODE_NAME": name}
-        return Node(host, name, self._folder, *command, **settings)
+        return Node(host, name, self.folder, *command, **settings)
 
     def _dispatcher(self, host: Host, name: str) -> Dispatcher:
         command = (sys.executable, "-P", "-m", "dispatcher")
-        return Dispatcher(host, f"dispatcher-{name}", self._folder, *command, **self._settings)
+        return Dispatcher(host, f"dispatcher-{name}", self.folder, *command, **self._settings)
 
     def start(self) -> None:
         """Start what does not run."""

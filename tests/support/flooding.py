@@ -12,8 +12,8 @@ from collections import Counter
 from itertools import cycle
 
 LINES = 16
-BUSY_S = 5.0
-"""How long an answer may take."""
+BUSY_S = 30.0
+"""After so long there is no answer."""
 
 
 async def ask(

@@ -13,7 +13,8 @@ from cryptography.fernet import Fernet
 from redis_server import RedisServer, move
 
 from agent_side.join import JoinInfo
-from dispatcher.ledger import Claim, Held, Ledger, Letter, NodeLedger, Record, Serve
+from dispatcher.ledger import Claim, Held, Ledger, Letter, NodeLedger, Serve
+from dispatcher.records import Record
 from dispatcher.seal import Seal
 
 SEAL_KEY = Fernet.generate_key().decode()
@@ -59,9 +60,13 @@ class Scene:
 
     def dispatcher(self, name: str = "dispatcher", *, url: str | None = None) -> Ledger:
         """One that hears its replies."""
-        ledger = Ledger(url or self.server.url, Seal([SEAL_KEY]), name=name, lease_s=LEASE_S)
+        seal = Seal([SEAL_KEY])
+        return self.hears(Ledger(url or self.server.url, seal, name=name, lease_s=LEASE_S))
+
+    def hears(self, ledger: Ledger) -> Ledger:
+        """That dispatcher, which hears its replies."""
         self._ledgers.append(ledger)
-        self._hearing.append(asyncio.create_task(ledger.run(), name=f"replies of {name}"))
+        self._hearing.append(asyncio.create_task(ledger.run(), name="replies"))
         return ledger
 
     async def node(self, name: str = "host", slots: int = 1, key: str = SEAL_KEY) -> NodeLedger:

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import Any
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 POLL_S = 0.02
 
 

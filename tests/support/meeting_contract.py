@@ -31,7 +31,7 @@ from worker.errors import JoinError, MeetingError
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SILENCE, TICK_S, AvatarFrame, Picture
 from worker.meeting import Joined, Left, Meeting, MeetingEvent, Received
 
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 """How long anything may take to arrive."""
 
 SIZE = (128, 96)

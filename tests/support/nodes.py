@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -12,6 +11,8 @@ from pathlib import Path
 from dispatching import PATIENCE_S, Dispatcher, dispatcher, environ, printed_by
 from processes import alive, descendants, parent, until
 from redis_server import RedisServer
+
+from avatar_runtime.programs import command
 
 SEAL_KEY = "bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="
 
@@ -131,7 +132,7 @@ class Cluster:
 def _node(log: Path, settings: dict[str, str]) -> Iterator[Node]:
     with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "dispatcher.node"],
+            command("dispatcher.node"),
             env=environ(**settings),
             stderr=file,
             stdout=printed,

@@ -18,15 +18,19 @@ from typing import Any, Final, NamedTuple
 
 from recorded import CountingRenderer
 
-from agent_side.join import JoinInfo
+from agent_side.join import LENGTHS, JoinInfo
 from agent_side.wire import MAX_PAYLOAD, decode, encode
 from dispatcher.auth import Gate
-from dispatcher.errors import BadRequest, Forbidden, Unauthorized
-from dispatcher.ledger import End, Handed, NodeLedger, Renew, Serve, expiry_of
-from dispatcher.request import LENGTHS, participant_of, read_launch
-from dispatcher.seal import Seal
+from dispatcher.errors import BadRequest, Forbidden, Unauthorized, Unreadable
+from dispatcher.ledger import SETTLEMENTS, End, Handed, NodeLedger, Renew, Serve, expiry_of
+from dispatcher.ledger import _read_reply as read_reply
+from dispatcher.records import as_session, key_of, read_record
+from dispatcher.request import participant_of, read_launch
+from dispatcher.seal import Holder, Seal
 from dispatcher.settings import Settings as DispatcherSettings
+from dispatcher.workers import STATES
 from dispatcher.workers import _parse as parse_report
+from dispatcher.workers import _read_fate as read_fate
 from localroom.faults import Chaos, Faults
 from localroom.http import Request
 from localroom.ice import IceLite
@@ -35,10 +39,12 @@ from localroom.relay import Relay
 from localroom.rtp import Exchange, begins_key_frame
 from localroom.sdp import NothingInCommonError
 from localroom.sdp import read as read_offer
+from worker import leash as leash_module
 from worker.__main__ import read_join
 from worker.assignment import Assignment
 from worker.characters.folder import Character
 from worker.errors import InputError, SettingsError
+from worker.leash import Leash
 from worker.recording import Reader, pack
 from worker.replay import Stage
 from worker.timeline import timeline
@@ -185,14 +191,82 @@ def recording(data: bytes) -> None:
 
 
 def sealed(data: bytes) -> None:
-    """What a node finds in Redis in the place of a join request."""
-    assert SEAL.open(as_text(data)) is None
+    """What a node finds in Redis in the place of a join request, and what it opens there."""
+    holder = Holder(key_of("room", "face"), "0123456789abcdef", 1)
+    assert SEAL.open(as_redis(data)) is None
+    assert SEAL.open_join(as_redis(data), holder) is None
+    with quiet(data, Unreadable):
+        found = SEAL.open_join(SEAL.close(as_text(data)), holder)
+        assert found is not None
+        assert found.room_name
+
+
+def as_redis(data: bytes) -> str:
+    """As the connection to Redis hands it out."""
+    return data.decode(errors="surrogateescape")
+
+
+def record(data: bytes) -> None:
+    """A session's record in Redis: what is read can be shown."""
+    try:
+        fields = json.loads(as_redis(data))
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(fields, dict):
+        return
+    if isinstance(fields.get("room"), str) and isinstance(fields.get("participant"), str):
+        with suppress(UnicodeEncodeError):
+            fields["key"] = key_of(fields["room"], fields["participant"])
+    with quiet(data, Unreadable):
+        shown = as_session(read_record(fields)).to_dict()
+        json.dumps(shown, ensure_ascii=False).encode()
+
+
+def reply(data: bytes) -> None:
+    """An answer to a claim."""
+    with quiet(data, Unreadable):
+        session_id, heard = read_reply(as_redis(data))
+        assert session_id.encode()
+        assert heard.settlement in SETTLEMENTS
+
+
+def fate(data: bytes) -> None:
+    """What a zygote says of a worker."""
+    with quiet(data, Unreadable):
+        verb, number, _ = read_fate(data.decode(errors="replace"))
+        assert verb in ("born", "died")
+        assert number >= 0
+
+
+def leash(data: bytes) -> None:
+    """What a worker reads on its stdin after its join request."""
+    asyncio.run(_commanded(data))
+
+
+async def _commanded(data: bytes) -> None:
+    def renew(line: bytes) -> None:
+        with suppress(ValueError):
+            JoinInfo.from_json(line)
+            Assignment.from_json(line)
+
+    ours, theirs = os.pipe()
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    before = leash_module.STDIN, leash_module.STDOUT, leash_module._read_ahead
+    try:
+        leash_module.STDIN, leash_module.STDOUT = ours, nowhere  # type: ignore[misc]
+        leash_module._read_ahead = lambda: data
+        Leash().attend(renew, lambda: None)
+        asyncio.get_running_loop().remove_reader(ours)
+    finally:
+        leash_module.STDIN, leash_module.STDOUT, leash_module._read_ahead = before  # type: ignore[misc]
+        for each in (ours, theirs, nowhere):
+            os.close(each)
 
 
 def letter(data: bytes) -> None:
     """What a node finds in its mailbox in Redis, as its script hands it out: JSON."""
     try:
-        parts = json.loads(data)
+        parts = json.loads(as_redis(data))
     except (ValueError, RecursionError):
         return
     if isinstance(parts, list):
@@ -212,7 +286,10 @@ async def _posted(parts: list[Any]) -> None:
 def report(data: bytes) -> None:
     """A line that a worker, or a library in it, has printed."""
     said = parse_report(data)
-    assert said is None or all(type(value) is int for value in said.counters.values())
+    if said is not None:
+        assert said.state in STATES
+        assert said.reason is None or said.reason.encode()
+        assert all(type(value) is int for value in said.counters.values())
 
 
 def offer(data: bytes) -> None:
@@ -290,6 +367,10 @@ TARGETS: Final[dict[str, Target]] = {
     "wire": Target("a packet of the data channel", wire),
     "join": Target("the join request and assignment on a worker's stdin", join),
     "report": Target("a line on a worker's stdout", report),
+    "fate": Target("what a zygote says of a worker", fate),
+    "leash": Target("what a worker reads after its join request", leash),
+    "record": Target("a session's record in Redis", record),
+    "reply": Target("an answer to a claim in Redis", reply),
     "letter": Target("a letter in a node's mailbox", letter),
     "sealed": Target("a sealed join request in Redis", sealed),
     "manifest": Target("a character's manifest", manifest),

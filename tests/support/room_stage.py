@@ -21,7 +21,7 @@ from worker.meetings.videosdk import VideoSDKMeeting
 from worker.settings import Settings
 
 TOKEN = "eyJ.secret-token.sig"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 POLL_S = 0.01
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -68,10 +67,7 @@ class House:
         waiting = sorted(self.running.family() - {zygote, room})
         roles = {"dispatcher": self.running.process.pid, "zygote": zygote, "room": room}
         roles |= {f"waiting worker {number}": pid for number, pid in enumerate(waiting, 1)}
-        files = Counter(
-            re.sub(r"(?<=gauge_livesum_seat)\d+", "", str(each.relative_to(self.folder)))
-            for each in self.folder.rglob("*")
-        )
+        files = Counter(str(each.relative_to(self.folder)) for each in self.folder.rglob("*"))
         return Footprint({role: process(pid) for role, pid in roles.items()}, files)
 
     async def session(self, name: str, end: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -69,6 +69,9 @@ class Talk:
     ear: Ear
     face_url: str
     session: dict[str, Any]
+    stage: RoomStage
+    stack: AsyncExitStack
+    """What others bring into the room; left when the talk is over."""
 
     @property
     def session_id(self) -> str:
@@ -130,11 +133,12 @@ async def talking(
     first = cluster.dispatchers[0]
     session_id = ""
     try:
-        async with stage.open(), calling(stage, first.url) as agent:
+        async with stage.open(), calling(stage, first.url) as agent, AsyncExitStack() as stack:
             session_id = await _session_of(first, room_id)
             session = await asyncio.to_thread(cluster.session, session_id)
             assert session is not None
-            talk = Talk(room_id, agent, ear, house.local.whep_url(room_id, FACE), session)
+            face_url = house.local.whep_url(room_id, FACE)
+            talk = Talk(room_id, agent, ear, face_url, session, stage, stack)
             ear.hear(talk.face_url)
             await agent.say(speech(seconds))
             yield talk
@@ -242,9 +246,11 @@ def client_of_agents() -> httpx.AsyncClient:
     return httpx.AsyncClient(timeout=AGENT_PATIENCE_S, verify=False)
 
 
-async def post(client: httpx.AsyncClient, dispatcher: Dispatcher, room_id: str) -> Answer:
+async def post(
+    client: httpx.AsyncClient, dispatcher: Dispatcher, room_id: str, agent_id: str | None = None
+) -> Answer:
     """One POST, which lasts as long as an agent's patience at most."""
-    body = JoinInfo(room_id, TOKEN, FACE).to_json()
+    body = JoinInfo(room_id, TOKEN, FACE, agent_participant_id=agent_id).to_json()
     headers = {"Content-Type": "application/json"}
     sent_s = time.monotonic()
     try:

@@ -1,13 +1,13 @@
 """What is behind a character instead of its wall, and the badge that says that it is no human."""
 
 import re
-from pathlib import Path
 from typing import Final
 
 from PIL import Image, ImageDraw, ImageOps
 
-from worker.characters.source import FORMATS, MAX_FILE, bounded
+from worker.characters.source import MAX_FILE, bounded, expanded
 from worker.errors import InputError
+from worker.pictures import BROKEN, DRAWN, opened, regular, upright
 
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 SMOOTH: Final = 8
@@ -26,20 +26,21 @@ def backdrop(choice: str, width: int, height: int) -> Image.Image | None:
         return None
     if COLOUR.fullmatch(choice):
         return Image.new("RGBA", (width, height), choice)
-    path = Path(choice).expanduser()
+    path = expanded(choice)
+    regular(path, "a WebP, PNG or JPEG")
     try:
         if path.stat().st_size > MAX_FILE:
             raise InputError(f"The background {choice} is longer than {MAX_FILE // 2**20} MB.")
-        with Image.open(path, formats=FORMATS) as image:
+        with opened(path, DRAWN) as image:
             bounded(image.size, choice)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            pixels = upright(image).convert("RGB")
+    except BROKEN as error:
         raise InputError(
             f"The background {choice!r} cannot be used "
             f"({error.strerror if isinstance(error, OSError) and error.strerror else 'no picture'}"
             "); give a colour such as #20404f, or a WebP, PNG or JPEG."
         ) from error
-    return ImageOps.fit(upright, (width, height), Image.Resampling.LANCZOS).convert("RGBA")
+    return ImageOps.fit(pixels, (width, height), Image.Resampling.LANCZOS).convert("RGBA")
 
 
 def badge(width: int, height: int) -> Image.Image:

@@ -8,10 +8,12 @@ from typing import Final, Self
 
 from PIL import Image
 
+from agent_side.join import CHARACTER
+from avatar_runtime.texts import folded
 from worker.characters.acting import Gesture, Mood
-from worker.characters.manifest import NAME, Reader, parse
+from worker.characters.manifest import Reader, parse
 from worker.characters.parts import Box, Overlay, Part
-from worker.characters.source import MANIFEST, Source, open_source, picture
+from worker.characters.source import MANIFEST, Source, expanded, open_source, picture
 from worker.errors import InputError
 
 SHIPPED: Final = Path(__file__).parent
@@ -19,7 +21,7 @@ SHIPPED: Final = Path(__file__).parent
 LOW_SHARE: Final = 0.35
 """Of the height that a tall picture has to spare, how much goes above the head."""
 
-IS_PATH: Final = re.compile(r"[/\\]|\.zip$|^[.~]")
+IS_PATH: Final = re.compile(r"[/\\]|\.zip$|^[.~]", re.IGNORECASE)
 """What tells a path from a name in AVATAR_CHARACTER and --character."""
 
 
@@ -82,27 +84,12 @@ class Character:
         Raises InputError listing them. A path is never followed, nor a link that leads out of
         the folder: whoever may only choose a name comes here.
         """
-        if NAME.fullmatch(name) is not None:
-            for place in places(folder):
-                for path in (place / name, place / f"{name}.zip"):
-                    if not ((path / MANIFEST).is_file() or path.is_file()):
-                        continue
-                    if not path.resolve().is_relative_to(place.resolve()):
-                        raise InputError(
-                            f"The character {name!r} is a link that leads out of its folder; "
-                            "put the character itself there."
-                        )
-                    return cls.read(path)
-        raise InputError(
-            f"There is no character {name!r}; choose one of: {', '.join(names(folder))}."
-        )
+        return cls.read(by_name(name, folder))
 
     @classmethod
     def find(cls, name_or_path: str, folder: str = "") -> Self:
         """The character that an operator names, who may also give a folder's or .zip's path."""
-        if IS_PATH.search(name_or_path):
-            return cls.read(Path(name_or_path).expanduser())
-        return cls.load(name_or_path, folder)
+        return cls.read(locate(name_or_path, folder))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -204,15 +191,79 @@ class Character:
         return Placement(scale, left, min(top, self.figure_height - height / scale))
 
 
+def locate(name_or_path: str, folder: str = "") -> Path:
+    """Where the character is that an operator means, whichever program he asks.
+
+    What has a slash, ends in .zip or begins with . or ~ is a path. Anything else is the name of a
+    character, of `folder` or shipped; only where there is none, a folder or file of the working
+    directory. Raises InputError with the names that there are.
+    """
+    if IS_PATH.search(name_or_path):
+        return expanded(name_or_path)
+    try:
+        return by_name(name_or_path, folder)
+    except UnknownError:
+        here = Path(name_or_path)
+        if name_or_path and here.exists():
+            return here
+        raise
+
+
+class UnknownError(InputError):
+    """No character has that name."""
+
+
+def by_name(name: str, folder: str = "") -> Path:
+    """Where the character of that name is, capital letters or small. Raises InputError."""
+    wanted = name.lower() if name.isascii() else name
+    if CHARACTER.fullmatch(wanted) is not None:
+        for place in places(folder):
+            path = characters_in(place).get(wanted)
+            if path is None:
+                continue
+            if not path.resolve().is_relative_to(place.resolve()):
+                raise InputError(
+                    f"The character {name!r} is a link that leads out of its folder; "
+                    "put the character itself there."
+                )
+            return path
+    raise UnknownError(
+        f"There is no character {name!r}; choose one of: {', '.join(names(folder))}."
+    )
+
+
 def places(folder: str) -> list[Path]:
     """Where characters are looked for by name, an operator's first."""
-    return [*([Path(folder)] if folder else []), SHIPPED]
+    return [*([expanded(folder)] if folder else []), SHIPPED]
 
 
 def names(folder: str = "") -> list[str]:
     """The characters that are shipped, and those in `folder`, an operator's."""
-    found = set()
+    found: set[str] = set()
     for place in places(folder):
-        found |= {path.parent.name for path in place.glob(f"*/{MANIFEST}")}
-        found |= {path.stem for path in place.glob("*.zip")}
-    return sorted(name for name in found if NAME.fullmatch(name))
+        found |= characters_in(place).keys()
+    return sorted(found)
+
+
+def characters_in(place: Path) -> dict[str, Path]:
+    """The characters in a folder by their names; a folder goes before an archive."""
+    found: dict[str, Path] = {}
+    try:
+        entries = sorted(place.iterdir(), key=lambda path: (path.name != path.name.lower(), path))
+    except OSError:
+        return {}
+    for path in entries:
+        if _is_character(path):
+            found.setdefault(path.name.lower(), path)
+    for path in entries:
+        if path.suffix.lower() == ".zip" and path.is_file():
+            found.setdefault(path.stem.lower(), path)
+    return {name: path for name, path in found.items() if CHARACTER.fullmatch(name)}
+
+
+def _is_character(path: Path) -> bool:
+    """Whether it is a folder with a manifest."""
+    try:
+        return path.is_dir() and any(folded(each.name) == MANIFEST for each in path.iterdir())
+    except OSError:
+        return False

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final, TypeGuard
 
+from avatar_runtime.texts import read_text
 from worker.characters.acting import EXPRESSIONS, GESTURES, Gesture, Mood, Move
 from worker.characters.parts import Box, Overlay, Part, Sheet
 from worker.characters.source import plain
@@ -21,6 +22,7 @@ MAX_NAME: Final = 32
 """The longest name of a gesture that a message may carry."""
 MAX_SECONDS: Final = 10.0
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""A gesture's, an expression's or an overlay's."""
 
 Range = tuple[float, float]
 
@@ -77,7 +79,7 @@ KNOWN: Final[Mapping[str, frozenset[str]]] = {
 def parse(content: bytes) -> dict[str, object]:
     """The object in a manifest's JSON. Raises InputError."""
     try:
-        manifest = json.loads(content.decode())
+        manifest = json.loads(read_text(content))
     except (ValueError, RecursionError) as error:
         raise InputError(f"manifest.json: is not JSON ({error}); mend it there.") from error
     if not isinstance(manifest, dict):

@@ -5,18 +5,20 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from PIL import Image
 
+from avatar_runtime.texts import folded
 from worker.errors import InputError
+from worker.pictures import BROKEN as DAMAGED
+from worker.pictures import DRAWN, opened
 
 MANIFEST: Final = "manifest.json"
-FORMATS: Final = ("WEBP", "PNG", "JPEG")
 
 MAX_FILE: Final = 32 * 1024 * 1024
 """The longest file of a character (bytes), as it is when unpacked."""
@@ -34,6 +36,10 @@ BROKEN: Final = (
     ValueError,
 )
 """What unpacking an archive raises that is damaged, encrypted or packed in an unusual way."""
+UTF8: Final = 0x800
+"""The flag of an archive's entry whose name is UTF-8; any other is in whatever its maker used."""
+CODE_PAGES: Final = ("utf-8", "cp850", "cp1252")
+"""What makers of archives use for names beside cp437: Unix, and Windows in Western Europe."""
 MAX_PIXELS: Final = 40_000_000
 """Of one picture: 160 MB while it is unpacked, and five times what a sheet needs."""
 
@@ -70,8 +76,16 @@ def open_source(path: Path) -> Source:
     )
 
 
+def expanded(path: str) -> Path:
+    """The path, its ``~`` made the home that it stands for. Raises InputError where none is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path} has no home folder ({error}); write the whole path.") from error
+
+
 class Folder:
-    """A character's files in a folder."""
+    """A character's files in a folder; their names may differ in case and Unicode's forms."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -81,8 +95,8 @@ class Folder:
         return str(self.path)
 
     def read(self, file: str) -> bytes:
-        place = self.path / plain(file)
         try:
+            place = self._place(plain(file))
             if not place.resolve().is_relative_to(self.path.resolve()):
                 raise InputError(f"{file}: leads out of the folder; put the file itself there.")
             if not place.is_file():
@@ -94,6 +108,18 @@ class Folder:
             raise InputError(
                 f"{file}: cannot be read ({error.strerror}); restore the file."
             ) from error
+
+    def _place(self, file: str) -> Path:
+        """Where `file` lies: what has that very name, else what has the same one, folded."""
+        place = self.path
+        for part in PurePosixPath(file).parts:
+            exact = place / part
+            place = exact
+            if not exact.exists() and exact.parent.is_dir():
+                near = sorted(each.name for each in exact.parent.iterdir())
+                same = [name for name in near if folded(name) == folded(part)]
+                place = exact.parent / (same[0] if same else part)
+        return place
 
 
 class Archive:
@@ -110,7 +136,8 @@ class Archive:
                 f"{path} holds more than {MAX_ENTRIES} files or {MAX_TOTAL // 2**20} MB; "
                 "keep only what the manifest names."
             )
-        manifests = [e.filename for e in entries if PurePosixPath(e.filename).name == MANIFEST]
+        self._files = _named(entries)
+        manifests = [name for name in self._files if PurePosixPath(name).name == MANIFEST]
         nearest = min(manifests, key=lambda name: name.count("/"), default=MANIFEST)
         self._top = nearest.removesuffix(MANIFEST) if nearest.count("/") <= 1 else ""
 
@@ -118,12 +145,10 @@ class Archive:
         return str(self.path)
 
     def read(self, file: str) -> bytes:
-        name = self._top + plain(file)
+        entry = self._files.get(self._top + folded(plain(file)))
+        if entry is None:
+            raise InputError(f"{file}: is missing in {self.path}; put it there.")
         with self._opened() as archive:
-            try:
-                entry = archive.getinfo(name)
-            except KeyError:
-                raise InputError(f"{file}: is missing in {self.path}; put it there.") from None
             if stat.S_ISLNK(entry.external_attr >> 16):
                 raise InputError(f"{file}: is a link in {self.path}; pack the file itself.")
             try:
@@ -144,6 +169,34 @@ class Archive:
             raise InputError(
                 f"{self.path} cannot be unpacked ({_line(error)}); pack it anew."
             ) from error
+
+
+def _named(entries: Iterable[zipfile.ZipInfo]) -> Mapping[str, zipfile.ZipInfo]:
+    """Entries by their folded names, with ``/`` between folders; of several, the first.
+
+    Windows writes ``\\`` and its code page, Unix often UTF-8 that it does not declare: an entry is
+    found under each name that its bytes may mean.
+    """
+    entries = list(entries)
+    found: dict[str, zipfile.ZipInfo] = {}
+    for entry in entries:
+        found.setdefault(_key(entry.filename), entry)
+    for entry in entries:
+        if not entry.flag_bits & UTF8 and not entry.filename.isascii():
+            for name in _other_names(entry.filename):
+                found.setdefault(_key(name), entry)
+    return found
+
+
+def _other_names(name: str) -> Iterator[str]:
+    """What the bytes of a name that was read as cp437 are in other code pages."""
+    for page in CODE_PAGES:
+        with suppress(UnicodeError):
+            yield name.encode("cp437").decode(page)
+
+
+def _key(name: str) -> str:
+    return folded(name.replace("\\", "/"))
 
 
 def plain(file: str) -> str:
@@ -170,10 +223,10 @@ def picture_size(source: Source, file: str) -> tuple[int, int]:
 @contextmanager
 def _opened(source: Source, file: str) -> Iterator[Image.Image]:
     try:
-        with Image.open(BytesIO(source.read(file)), formats=FORMATS) as image:
+        with opened(BytesIO(source.read(file)), DRAWN) as image:
             bounded(image.size, file)
             yield image
-    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError) as error:
+    except DAMAGED as error:
         raise InputError(
             f"{file}: is no picture that can be used ({_line(error)}); save it anew as WebP or PNG."
         ) from error

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from typing import Any, Final
-from urllib.parse import quote
 
 import av
 from videosdk import CustomAudioTrack, CustomVideoTrack, VideoSDK
@@ -15,7 +14,8 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
-from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
+from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
+from worker.logs import hash_of
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.parking import Parking
@@ -33,10 +33,6 @@ each at most). What comes then is dropped and counted; joining and leaving never
 POLL_S: Final = 0.005
 WATCH_S: Final = 0.25
 LEAVE_S: Final = 5.0
-
-URL_SAFE: Final = "!$'()*,;:@/"
-"""What a value may contain beside letters, digits and ``-._~``: the SDK puts it into an
-address as it is."""
 
 logger = logging.getLogger("avatar.worker.meetings.videosdk")
 
@@ -183,6 +179,8 @@ class VideoSDKMeeting:
 
     def __init__(self, join: JoinInfo, settings: Settings) -> None:
         self._info = join
+        self._called = hash_of(join.room_name)
+        """The room in logs and errors, which do not have its name."""
         self._host = join.signaling_base_url or SIGNALLING_BASE_URL
         self._join_timeout_s = settings.join_timeout_s
         self._tracks = Tracks()
@@ -196,19 +194,20 @@ class VideoSDKMeeting:
         self._left = False
 
     async def join(self) -> None:
-        self._check_addressable()
+        if self._info.fault is not None:
+            raise Refused(self._info.fault)
         began = clock.now()
         try:
             async with asyncio.timeout(self._join_timeout_s):
                 await self._join()
         except TimeoutError:
             raise JoinError(
-                f"Meeting {self._info.room_name} was not joined within "
+                f"Meeting {self._called} was not joined within "
                 f"{self._join_timeout_s:g} s: {self._stage}"
             ) from None
         logger.info(
-            "joined %s as %s in %.0f ms",
-            self._info.room_name,
+            "joined meeting %s as %s in %.0f ms",
+            self._called,
             self._sdk.local_participant.id,
             1000 * (clock.now() - began),
         )
@@ -272,8 +271,8 @@ class VideoSDKMeeting:
                 logger.warning("leaving took longer than %g s and was given up", LEAVE_S)
             self._parking.close()
             logger.info(
-                "left %s; %d packets dropped, %d events unreadable",
-                self._info.room_name,
+                "left meeting %s; %d packets dropped, %d events unreadable",
+                self._called,
                 self._inbox.dropped,
                 self._inbox.unreadable,
             )
@@ -292,8 +291,9 @@ class VideoSDKMeeting:
         await inside.join(config)
         if not inbox.joined or not inside.published:
             problem = inside.refusal or ", then ".join(inbox.problems) or "no reason was given"
-            raise JoinError(
-                f"Meeting {self._info.room_name} did not let the worker in: {problem}; "
+            kind = Refused if inside.refused else JoinError
+            raise kind(
+                f"Meeting {self._called} did not let the worker in: {problem}; "
                 "check the token and the meeting's id."
             )
 
@@ -302,7 +302,7 @@ class VideoSDKMeeting:
             reason = "the server ended it for the worker" if inbox.closed else inside.lost()
             if reason is not None:
                 raise JoinError(
-                    f"Meeting {self._info.room_name} was lost while joining it: {reason}; "
+                    f"Meeting {self._called} was lost while joining it: {reason}; "
                     "let UDP through to its media servers, or try again later."
                 )
             await clock.sleep_until(clock.now() + POLL_S)
@@ -320,22 +320,13 @@ class VideoSDKMeeting:
         }
         return {name: value for name, value in options.items() if value is not None}
 
-    def _check_addressable(self) -> None:
-        for name in ("room_name", "participant_id", "token"):
-            value = getattr(self._info, name)
-            if value is not None and (not value or quote(value, safe=URL_SAFE) != value):
-                raise JoinError(
-                    f"`{name}` in the join request is empty or has characters that the SDK "
-                    "cannot put into an address; use letters, digits and -._~ only."
-                )
-
     def _check(self, inside: Inside, inbox: Inbox, since_s: float) -> None:
         """Raises Dismissed, and MeetingLost at the second look.
 
         A server that sends the worker away may close its channels before its goodbye is read,
         and who took that for a loss would come back and evict whoever is wanted instead.
         """
-        room = self._info.room_name
+        room = self._called
         if inbox.closed or inside.leaving:
             raise Dismissed(
                 f"The server of meeting {room} told the worker to leave: it was removed, the "

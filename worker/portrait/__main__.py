@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         portrait = photo.load(given.photo)
         face = _face(portrait, given.photo, given.landmarks)
         figure.check(face, str(given.photo))
-        title = (given.title or given.photo.stem)[:MOST_TITLE]
+        title = _printable(given.title or given.photo.stem)[:MOST_TITLE]
         build(portrait, face, given.output, title, force=given.force)
     except AvatarError as error:
         _say(" ".join(str(error).split()))
@@ -43,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "corrected and given back with --landmarks.\n"
     )
     return 0
+
+
+def _printable(title: str) -> str:
+    """The title where it came from a file's name that is no UTF-8."""
+    return title.encode(errors="replace").decode()
 
 
 def _say(line: str) -> None:

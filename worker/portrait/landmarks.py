@@ -10,7 +10,9 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from avatar_runtime.texts import read_text
 from worker.errors import InputError
+from worker.pictures import regular
 
 Points = npt.NDArray[np.float64]
 """Places in pixels of the photo, right and down from its corner: shape (n, 2) or (2,)."""
@@ -65,7 +67,8 @@ class Landmarks:
     def read(cls, path: Path, size: tuple[int, int]) -> Self:
         """The landmarks in a file, of a photo of `size`. Raises InputError saying what is wrong."""
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            regular(path, "one with landmarks")
+            content = json.loads(read_text(path.read_bytes()))
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}).") from error
         except (ValueError, RecursionError) as error:

@@ -138,7 +138,7 @@ def obtain(folder: Path, say: Callable[[str], None], fetch: Fetch = download) ->
 
 def _is_there(path: Path, sha256: str) -> bool:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+        return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     except OSError:
         return False
 

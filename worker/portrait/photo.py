@@ -1,14 +1,14 @@
 """Reads a photo of any kind as upright RGB."""
 
 import io
-import warnings
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from worker.errors import InputError
+from worker.pictures import BROKEN, PHOTOS, opened, regular, upright
 
 MAX_PIXELS: Final = 120_000_000
 """More than any camera for portraits takes; 360 MB once it is unpacked."""
@@ -19,23 +19,23 @@ SHALLOW: Final = 255
 
 def load(path: Path) -> Image.Image:
     """The photo as a person sees it: upright, RGB, sRGB. Raises InputError."""
+    regular(path, "a JPEG, PNG or WebP photo")
     try:
-        with warnings.catch_warnings():
-            # The limit is ours, and it is an error.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                _limit(path, image.size)
-                image.load()
-                return _seen(image)
+        with opened(path, PHOTOS) as image:
+            _limit(path, image.size)
+            image.load()
+            return _seen(image)
     except UnidentifiedImageError as error:
         raise InputError(f"{path} is not a picture; give a JPEG, PNG or WebP photo.") from error
     except Image.DecompressionBombError as error:
         raise InputError(_too_large(path)) from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except BROKEN as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         if reason:
             raise InputError(f"{path} cannot be read ({reason}).") from error
-        raise InputError(f"{path} is damaged ({error}); save the photo again.") from error
+        raise InputError(
+            f"{path} is damaged ({error or type(error).__name__}); save the photo again."
+        ) from error
 
 
 def _limit(path: Path, size: tuple[int, int]) -> None:
@@ -52,14 +52,14 @@ def _too_large(path: Path) -> str:
 
 def _seen(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return _shallow(upright).convert("RGB")
-    if upright.has_transparency_data:
-        clear = upright.convert("RGBA")
+    turned = upright(image)
+    if turned.mode.startswith("I") or turned.mode == "F":
+        return _shallow(turned).convert("RGB")
+    if turned.has_transparency_data:
+        clear = turned.convert("RGBA")
         ground = Image.new("RGBA", clear.size, (*GROUND, SHALLOW))
         return Image.alpha_composite(ground, clear).convert("RGB")
-    return _srgb(upright, profile)
+    return _srgb(turned, profile)
 
 
 def _srgb(image: Image.Image, profile: object) -> Image.Image:
@@ -71,7 +71,7 @@ def _srgb(image: Image.Image, profile: object) -> Image.Image:
             made = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
             if made is not None:
                 return made
-        except (ImageCms.PyCMSError, OSError):
+        except (ImageCms.PyCMSError, *BROKEN):
             # A broken profile, or one of another kind: plain conversion is near enough.
             return image.convert("RGB")
     return image.convert("RGB")

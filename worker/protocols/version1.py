@@ -158,6 +158,9 @@ class Version1:
             if not self._accepts_turns:
                 self._counters["turn_while_leaving"] += 1
                 return
+            if self._speech.full:
+                self._counters["audio_refused_full"] += 1
+                return
             self._open = self._begin_turn()
         elif now > self._heard_by + FLOW_S:
             self.gaps += 1
@@ -192,6 +195,8 @@ class Version1:
             self._idle_ended = False
         elif not self._accepts_turns:
             self._counters["turn_while_leaving"] += 1
+        elif self._speech.full:
+            self._counters["turn_refused"] += 1
         else:
             self._open = self._begin_turn()
             self._closing_since = now
@@ -277,14 +282,12 @@ class _Pieces:
     def __init__(self, rate: int) -> None:
         self._rate = rate
         self._pieces: list[bytes] = []
+        self.size = 0
+        """Bytes."""
         self.newest = float("-inf")
 
     def __bool__(self) -> bool:
         return bool(self._pieces)
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self._pieces))
 
     @property
     def seconds(self) -> float:
@@ -292,11 +295,13 @@ class _Pieces:
 
     def add(self, data: bytes, now: float) -> None:
         self._pieces.append(data)
+        self.size += len(data)
         self.newest = now
 
     def take(self) -> list[bytes]:
-        pieces, self._pieces = self._pieces, []
+        pieces = self._pieces
+        self.clear()
         return pieces
 
     def clear(self) -> None:
-        self._pieces = []
+        self._pieces, self.size = [], 0

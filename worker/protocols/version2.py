@@ -1,6 +1,6 @@
 """Version 2: every message names its turn, so nothing has to be guessed and nothing is lost."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,7 +30,7 @@ from agent_side.wire import (
 from worker.acts import Acts, Cue, Prompt
 from worker.playout import Ended
 from worker.renderer import Word
-from worker.segment import MAX_WAITING_S, AudioSegment, SegmentQueue
+from worker.segment import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, AudioSegment, SegmentQueue
 from worker.turns import Handed
 
 REPORT_S: Final = 0.2
@@ -42,6 +42,16 @@ MAX_NEW_TURNS: Final = 100
 
 
 MAX_RETIRED: Final = 64
+
+MAX_UNACKED: Final = 256
+"""What is repeated until the agent acknowledges it. The oldest is given up: an agent that has not
+acknowledged that many has gone, or never will."""
+
+MAX_PROMPTS: Final = 256
+"""Packets of words that wait for the renderer; the oldest are forgotten: they are a hint."""
+
+MAX_KNOWN_WORDS: Final = 4 * MAX_TURN_WORDS
+"""Words of living turns that are known; what more comes is ignored."""
 
 
 @dataclass(slots=True)
@@ -67,10 +77,10 @@ class Version2:
         self._name = worker
         self._face = face
         self._acts = Acts(face, counters)
-        self._prompts: list[Prompt] = []
+        self._prompts: deque[Prompt] = deque(maxlen=MAX_PROMPTS)
         self._releases = 0
         self._counters = counters
-        self._repeater = Repeater()
+        self._repeater = Repeater(most=MAX_UNACKED)
         self._turns: dict[int, _Turn] = {}
         self._turn_of: dict[int, int] = {}
         self._next = 1
@@ -124,6 +134,8 @@ class Version2:
 
     def advance(self, now: float) -> None:
         self.outgoing.extend(self._repeater.due(now))
+        if self._repeater.given_up:
+            self._counters["unacked_given_up"] = self._repeater.given_up
         for turn, state in self._turns.items():
             self._report(turn, state, now)
 
@@ -170,11 +182,11 @@ class Version2:
             case Ack(of=of, turn=turn):
                 self._repeater.done((of, turn))
             case TurnEnd():
-                self.outgoing.append(ack_of(message))
-                self._turn_end(message)
+                if self._turn_end(message):
+                    self.outgoing.append(ack_of(message))
             case TurnInterrupt():
-                self.outgoing.append(ack_of(message))
-                self._interrupt(message.turn)
+                if self._interrupt(message.turn):
+                    self.outgoing.append(ack_of(message))
             case Gesture() | Expression() | Posture():
                 self.outgoing.append(self._acts.receive(message))
             case Words():
@@ -182,11 +194,14 @@ class Version2:
         return True
 
     def _open_to(self, turn: int) -> bool:
-        """Open all turns up to `turn`, in order, as far as they are new."""
-        if turn >= self._next and not self._accepts_turns:
+        """Open all turns up to `turn`, in order, as far as they are new. Returns False where
+        that cannot be: what is not acknowledged then comes again."""
+        new = turn + 1 - self._next
+        if new > 0 and not self._accepts_turns:
             self._counters["turn_while_leaving"] += 1
             return False
-        if turn >= self._next + MAX_NEW_TURNS:
+        full = new > 0 and len(self._speech.living) + new > MAX_LIVING
+        if new > MAX_NEW_TURNS or full:
             self._counters["turn_refused"] += 1
             return False
         while self._next <= turn:
@@ -208,7 +223,7 @@ class Version2:
         state = self._turns.get(chunk.turn)
         if state is None:
             self._counters["audio_of_ended_turn"] += 1
-        elif self._speech.waiting_s > MAX_WAITING_S:
+        elif self._speech.waiting_s > MAX_WAITING_S or self._is_too_much_aside(chunk, state):
             self._counters["audio_refused_full"] += 1
         else:
             gaps = state.segment.gaps
@@ -216,23 +231,30 @@ class Version2:
                 self._counters["audio_refused"] += 1
             self.gaps += state.segment.gaps - gaps
 
-    def _turn_end(self, end: TurnEnd) -> None:
+    def _is_too_much_aside(self, chunk: AudioChunk, state: _Turn) -> bool:
+        """Whether it would wait behind a gap, as too much does; what fills a gap is welcome."""
+        return chunk.first_sample > state.segment.received and self._speech.aside > MAX_ASIDE
+
+    def _turn_end(self, end: TurnEnd) -> bool:
+        """Returns whether it has had its effect, or never will."""
         if not self._open_to(end.turn):
-            return
+            return False
         state = self._turns.get(end.turn)
         if state is None:
             self._counters["control_duplicate"] += 1
         elif not state.segment.close(end.samples):
             self._counters["control_refused"] += 1
+        return True
 
-    def _interrupt(self, turn: int) -> None:
-        if not self._open_to(turn):
-            return
+    def _interrupt(self, turn: int) -> bool:
+        """Returns whether it has had its whole effect; what lives of those turns dies anyway."""
+        whole = self._open_to(turn)
         dead = [state.segment.number for t, state in self._turns.items() if t <= turn]
         if dead:
             self._speech.cut(max(dead) + 1)
-        else:
+        elif whole:
             self._counters["control_duplicate"] += 1
+        return whole
 
     def _prompt(self, message: Words) -> None:
         if not self._open_to(message.turn):
@@ -240,6 +262,9 @@ class Version2:
         state = self._turns.get(message.turn)
         if state is None:
             self._counters["words_of_ended_turn"] += 1
+            return
+        if sum(len(each.prompted) for each in self._turns.values()) >= MAX_KNOWN_WORDS:
+            self._counters["words_refused"] += 1
             return
         segment = state.segment
         begin_s = segment.begin / segment.rate if segment.rate else 0.0
@@ -254,11 +279,13 @@ class Version2:
 
     def _report(self, turn: int, state: _Turn, now: float) -> None:
         segment = state.segment
+        if self.stream is None or segment.rate is None or now < state.reported_at + GAP_REPORT_S:
+            return
         heard = segment.samples_heard(self._handed(segment.number))
         missing = segment.missing(MAX_RANGES)
         news = (heard, segment.received, missing)
         due = state.reported_at + (GAP_REPORT_S if missing else REPORT_S)
-        if self.stream is None or segment.rate is None or now < due or news == state.reported:
+        if now < due or news == state.reported:
             return
         state.reported, state.reported_at = news, now
         self.outgoing.append(Progress(self.stream, turn, *news))

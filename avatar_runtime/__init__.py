@@ -1,0 +1,1 @@
+"""What all our programs need of their surroundings: how they start, their variables, the CPUs."""

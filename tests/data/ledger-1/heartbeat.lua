@@ -1,0 +1,24 @@
+-- A node lives, and says which of its slots are idle.
+-- ARGV: node, slots, draining, number...
+-- Where `slots` is '' it only adds the numbers to what it has said; else the others are withdrawn.
+local node, slots, draining = unpack(ARGV, 1, 3)
+local at = AV .. 'node:' .. node
+local before = call('HGET', at, 'slots')
+local listed = {}
+for i = 4, #ARGV do listed[ARGV[i]] = true end
+if draining == '1' then listed = {} end
+if not call('HGET', WATCH, 'born') then call('HSET', WATCH, 'born', now) end
+call('ZADD', NODES, now, node)
+if slots ~= '' then
+  withdraw(node, math.max(slots, before or 0), listed)
+  call('HSET', at, 'slots', slots, 'draining', draining)
+end
+call('PEXPIRE', at, HOUR)
+for number in pairs(listed) do
+  local slot = node .. '/' .. number
+  local claim = call('HGET', at, number)
+  if not claim or not bound(slot, claim) then
+    if claim then call('HDEL', at, number) end
+    call('ZADD', IDLE, 'NX', now, slot)
+  end
+end

@@ -1,0 +1,31 @@
+-- A node prolongs the leases of all that it holds.
+-- ARGV: lease, then for each: key, id, epoch, slot, acked, since, renewals
+-- Returns a verdict for each; `behind` where the record lacks what the node has reported.
+local lease = tonumber(ARGV[1])
+local answers = {}
+for i = 2, #ARGV, 7 do
+  local key, id, epoch, slot, acked, since, renewals = unpack(ARGV, i, i + 6)
+  local sess = AV .. 'sess:' .. key
+  local rec = session_of(key)
+  local said = verdict(rec, id, epoch, slot)
+  if said == 'back' and not regain(key, slot, epoch) then said = 'fenced' end
+  if said == 'ok' or said == 'back' then
+    local taken = acked == '1'
+    if taken and rec.acked == '0' then
+      call('HSET', sess, 'acked', '1', 'ever', '1', 'since_ack', now, 'waiters', '')
+      reply(rec, 'acked')
+    end
+    if said == 'back' then call('HSET', sess, 'waiting', '0') end
+    call('ZADD', LEASES, now + (taken and lease or UNACKED), key)
+    call('PEXPIRE', sess, lasts(tonumber(rec.exp)))
+    call('HSET', AV .. 'node:' .. node_of(slot), number_of(slot), key .. ' ' .. epoch)
+    if tonumber(renewals) < tonumber(rec.renewals) then
+      post(node_of(slot), 'renew ' .. key .. ' ' .. id)
+    end
+    if taken and rec.since ~= since then said = 'behind' else said = 'ok' end
+  elseif said == 'end' and rec.id == id and rec.slot == slot then
+    call('ZADD', LEASES, now + lease, key)
+  end
+  answers[#answers + 1] = said
+end
+return answer(answers)
