@@ -198,9 +198,11 @@ def test_a_stall_makes_late_frames() -> None:
     async def main() -> None:
         async with stage(measures=watched.measures):
             await asyncio.sleep(1)
-            before = watched("late_frames_total")
+            before, frames = watched("late_frames_total"), watched("frames_total")
+            while watched("frames_total") == frames:
+                await asyncio.sleep(0.001)
             loop: Any = asyncio.get_running_loop()
-            loop.virtual_s += 0.13
+            loop.virtual_s += 0.17  # the next tick is 0.04 s away: late by 0.13, 0.09, 0.05, 0.01
             await asyncio.sleep(1)
             assert watched("late_frames_total") - before == 3
 
