@@ -374,7 +374,7 @@ def test_ada_ships_with_the_worker_and_is_small() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["bob", "", ".", "..", "../ada", "ada/../ada", "/etc", "ada\n", "Ada", "./ada", "a.zip"]
+    "name", ["bob", "", ".", "..", "../ada", "ada/../ada", "/etc", "ada\n", "./ada", "a.zip"]
 )
 def test_who_may_only_name_a_character_is_never_led_by_a_path(name: str) -> None:
     with pytest.raises(InputError, match=r"choose one of: .*ada"):

@@ -84,7 +84,7 @@ def test_every_command_means_the_same_character(
     if "ada" not in meant:  # drawing it in three sizes takes long
         assert for_check(spelling, capsys) == meant
     monkeypatch.setenv("AVATAR_CHARACTER", spelling)
-    assert [str(each) for each in findings()][-2] == "ok       a face is drawn, 64x64"
+    assert "ok       a face is drawn, 64x64" in [str(each) for each in findings()]
 
 
 @pytest.mark.parametrize("spelling", ["nobody", "NOBODY", "a b", "\u0430da", ""])

@@ -36,7 +36,7 @@ async def says(pool: RedisPool, why: str) -> None:
 
 async def refusal(pool: RedisPool) -> str:
     with pytest.raises(Full) as refused:
-        await pool.launch(join("another room"), 2.0)
+        await pool.launch(join("another-room"), 2.0)
     return str(refused.value)
 
 

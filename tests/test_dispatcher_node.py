@@ -139,6 +139,8 @@ def test_a_killed_zygote_is_replaced_and_sessions_go_on(one: tuple[Dispatcher, N
 def test_what_a_worker_refuses_is_422(one: tuple[Dispatcher, Node]) -> None:
     service, _ = one
     answer = service.launch("room", character="nobody")
+    while answer.status_code == 503:  # on a busy machine, the worker may be late
+        answer = service.launch("room", character="nobody")
     assert answer.status_code == 422
     session = service.http.get(answer.json()["error"].split()[-3]).json()
     assert (session["state"], session["attempts"]) == ("failed", 1)

@@ -171,7 +171,9 @@ def test_speech_and_its_words_are_there_only_where_they_are_asked_for(tmp_path):
 
 def test_no_token_is_ever_in_it(tmp_path):
     """The whole program, its join request full of canaries."""
-    request = json.loads(JoinInfo("leaves", TOKEN, TOKEN, None, TOKEN).to_json())
+    request = json.loads(
+        JoinInfo("leaves", TOKEN, f"{TOKEN}-face", None, f"{TOKEN}-agent").to_json()
+    )
     request["assignment"] = {"session_id": "session-7", "epoch": 1, "slot": TOKEN}
     with worker(
         AVATAR_MEETING="room_of_one:create", AVATAR_RECORD=str(tmp_path), AVATAR_RECORD_SOUND="on"
@@ -192,7 +194,7 @@ CANARY = "wss://user:canary-1@host/?secret=canary-2&x=1 refused eyJhbGci.eyJjYW5
 
 def test_a_join_that_fails_leaves_no_token_in_it(tmp_path):
     """The whole program: the error that ends it quotes the server."""
-    request = json.loads(JoinInfo("tells", CANARY).to_json())
+    request = json.loads(JoinInfo("tells", TOKEN, metadata={"quote": CANARY}).to_json())
     with worker(AVATAR_MEETING="room_of_one:create", AVATAR_RECORD=str(tmp_path)) as process:
         _, errors = process.communicate(json.dumps(request), timeout=PATIENCE_S)
     assert process.returncode == 1, errors

@@ -46,7 +46,7 @@ from worker.tracks import PIECE_S
 
 SECONDS = 3.0
 EVERY_S = 0.01
-LEAST = 150
+LEAST = 50
 """Messages of the intruder that the worker has to have refused, so that the test says something;
 at full speed there are 300."""
 

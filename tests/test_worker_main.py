@@ -105,10 +105,10 @@ def test_the_join_request_chooses_the_character() -> None:
         dress(PLAIN, renderer, replace(JOIN, character="nobody"))
 
 
-@pytest.mark.parametrize("name", ["../ada", "/etc", "./ada", "~/ada", "ada.zip", "a/b", "", "Ada"])
+@pytest.mark.parametrize("name", ["../ada", "/etc", "./ada", "~/ada", "ada.zip", "a/b", ""])
 def test_a_join_request_cannot_name_a_path(name: str) -> None:
     renderer = load_renderer(PLAIN)
-    with pytest.raises(InputError, match="has to be a name in small letters"):
+    with pytest.raises(InputError, match="has to be a name of letters from a to z"):
         dress(PLAIN, renderer, replace(JOIN, character=name))
 
 

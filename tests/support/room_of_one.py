@@ -2,10 +2,11 @@
 
 ``room`` is joined and stays. ``lost`` is joined and broken at once, ``again`` is lost once and
 joined anew, which takes half a second where it is ``slow``. ``dismissed`` tells whoever joins to
-leave, ``closed`` lets nobody in, ``tells`` neither and quotes the token, ``refused`` refuses the
-token, ``crash`` ends the process while it joins, ``deaf`` blocks the event loop soon after it was
-joined, ``signalled`` is lost when the process gets SIGUSR1, ``leaves`` is over as soon as it was
-joined, and ``goes`` half a second later. What follows a ``-`` in the name is only a name.
+leave, ``closed`` lets nobody in, ``tells`` neither and says what ``metadata["quote"]`` has,
+``refused`` refuses the token, ``crash`` ends the process while it joins, ``deaf`` blocks the event
+loop soon after it was joined, ``signalled`` is lost when the process gets SIGUSR1, ``leaves`` is
+over as soon as it was joined, and ``goes`` half a second later. What follows a ``-`` in the name is
+only a name.
 
 Whoever joins writes its token into the file that ``metadata["diary"]`` names.
 """
@@ -40,7 +41,7 @@ class RoomOfOne(MemoryMeeting):
         if self._fate == "closed":
             raise JoinError("The room lets nobody in; try another.")
         if self._fate == "tells":
-            raise JoinError(f"The room says: {self._join_info.token}")
+            raise JoinError(f"The room says: {(self._join_info.metadata or {}).get('quote')}")
         if self._fate == "refused":
             raise Refused("The room refused the token; send a fresh one.")
         if self._fate == "crash":
