@@ -587,7 +587,7 @@ def test_words_of_a_turn_that_was_interrupted_meanwhile_reach_no_renderer():
         Words(stream, 2, (Word("alive", 0.0, 0.5),)),
     ):
         session._conversation.receive("agent", message, 0.0)
-    (prompt,) = session._take_cues()
+    (prompt,) = session._engine._take_cues()
     assert prompt.words[0].text == "alive"
 
 
