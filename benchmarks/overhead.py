@@ -18,9 +18,9 @@ from agent_side.wire import AudioChunk, Face
 from worker.conversation import Conversation
 from worker.meeting import Received
 from worker.metrics import Measures, Metrics
-from worker.segment import Speech
+from worker.segment import SegmentQueue
 from worker.shared_numbers import SIZE
-speech = Speech()
+speech = SegmentQueue()
 speech.open(24_000).append(bytes(960))
 conversation = Conversation(
     speech, lambda _: 0, worker="w", face=Face((), (), ()), rate=24_000, agent_id=None

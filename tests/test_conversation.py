@@ -37,7 +37,7 @@ from worker.conversation import (
 )
 from worker.playout import Ended
 from worker.protocols.version1 import GRACE_S
-from worker.segment import Speech
+from worker.segment import SegmentQueue
 
 STREAM = "00112233445566aa"
 SPEECH = Pcm(voice(960).tobytes())
@@ -62,7 +62,7 @@ class Room:
 
     def __init__(self, agent_id=None):
         self.now = 1000.0
-        self.speech = Speech()
+        self.speech = SegmentQueue()
         self.handed = Counter()
         self.conversation = Conversation(
             self.speech,
@@ -82,7 +82,7 @@ class Room:
     def hears(self, sender, *messages):
         for message in messages:
             self.conversation.receive(sender, message, self.now)
-        for segment in self.speech.bury():
+        for segment in self.speech.drop_dead():
             ended = Ended(segment, self.handed[segment], interrupted=True)
             self.conversation.ended(ended, self.now)
 

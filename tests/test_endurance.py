@@ -128,9 +128,9 @@ def test_half_an_hour_of_conversation_leaves_nothing_behind():
         assert new_blocks < MAX_BLOCKS
         assert new_bytes < MAX_BYTES
         assert len(asyncio.all_tasks()) == tasks
-        assert session._speech.living == ()
-        assert session._playout.lead == 0
-        assert session._outbox.empty()
+        assert session._engine.segments.living == ()
+        assert session._engine._playout.lead == 0
+        assert session._outbox.empty
         session.finish()
         await running
         assert asyncio.all_tasks() == {asyncio.current_task()}

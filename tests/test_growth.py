@@ -53,7 +53,7 @@ from worker.media import AvatarFrame, Picture
 from worker.parking import MAX_PARKED, Parking
 from worker.playout import MAX_PREFETCH, Ended, Playout
 from worker.protocols.version2 import MAX_NEW_TURNS, MAX_PROMPTS, MAX_UNACKED
-from worker.segment import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, Speech
+from worker.segment import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, SegmentQueue
 from worker.settings import Settings
 
 STREAM = "00112233445566aa"
@@ -79,7 +79,7 @@ class Worker:
     def __init__(self, *, renders: bool = True, agent_id: str | None = None) -> None:
         self.now = 1000.0
         self.renders = renders
-        self.speech = Speech()
+        self.speech = SegmentQueue()
         self.playout = Playout(REST)
         self.attendance = Attendance(Settings(), agent_id, self.now)
         self.conversation = Conversation(
@@ -147,10 +147,10 @@ class Worker:
                 self.playout.add([AvatarFrame(segment, REST, NO_PCM, last=True)])
 
     def _cut(self) -> None:
-        if self.speech.floor == self.playout.floor:
+        if self.speech.first_live_segment == self.playout.first_live_segment:
             return
-        began = {ended.segment: ended for ended in self.playout.cut(self.speech.floor)}
-        for segment in self.speech.bury():
+        began = {ended.segment: ended for ended in self.playout.cut(self.speech.first_live_segment)}
+        for segment in self.speech.drop_dead():
             ended = began.get(segment, Ended(segment, 0, interrupted=True))
             self.conversation.ended(ended, self.now)
 

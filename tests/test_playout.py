@@ -1,5 +1,8 @@
 """One frame per tick, every sample once, and a cut that is exact wherever it falls."""
 
+import itertools
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +10,15 @@ from hypothesis import strategies as st
 from stage import voice
 
 from worker.media import FRAME_SAMPLES, AvatarFrame, Picture, fade_in, ramp_down
-from worker.playout import HOLD_TICKS, MAX_PREFETCH, MIN_PREFETCH, Ended, Playout
+from worker.playout import (
+    HOLD_TICKS,
+    MAX_PREFETCH,
+    MIN_PREFETCH,
+    TRANSITIONS,
+    Ended,
+    Playout,
+    State,
+)
 
 REST = Picture.blank(2, 2, 1)
 """The face at rest when a test begins."""
@@ -348,7 +359,7 @@ def test_the_next_turn_begins_whole_in_the_tick_after_a_cut(line):
     assert is_whole(line.ticks(1)[0], line.frames[2][0])
 
 
-def test_a_cut_below_a_floor_leaves_the_turns_from_there_on(line):
+def test_a_cut_below_the_first_live_segment_leaves_the_turns_from_there_on(line):
     line.say(1, 960, 960)
     line.say(2, 960, last=True)
     line.ticks(1)
@@ -394,10 +405,10 @@ def test_frames_of_the_dead_are_dropped_when_they_come_late(line):
     assert line.sounds(2) == [3, 0]
 
 
-def test_a_floor_never_sinks(line):
+def test_the_first_live_segment_never_sinks(line):
     line.playout.cut(3)
     line.playout.cut(2)
-    assert line.playout.floor == 3
+    assert line.playout.first_live_segment == 3
     line.say(2, 960, last=True)
     assert line.sounds(1) == [0]
 
@@ -433,7 +444,7 @@ class Watched(Line):
     def tick(self):
         frame = self.playout.tick()
         assert len(frame.pcm) == FRAME_SAMPLES
-        assert frame.segment == 0 or frame.segment >= self.playout.floor
+        assert frame.segment == 0 or frame.segment >= self.playout.first_live_segment
         if frame.segment:
             place = self.shown.get(frame.segment, 0)
             pcm = self.frames[frame.segment][place].pcm
@@ -485,3 +496,49 @@ def test_whatever_happens_positions_are_what_was_handed_out_and_nobody_dead_is_h
             case "cut old":
                 line.cut(newest, unheard)
     assert list(line.told) == sorted(line.told)
+
+
+# The states -----------------------------------------------------------------------------------
+
+
+class Recorded(Playout):
+    """Keeps the transitions that happen."""
+
+    def __init__(self, seen):
+        super().__init__(REST)
+        self.seen = seen
+
+    def _go(self, state, segment=0):
+        self.seen.add((self.state, state))
+        super()._go(state, segment)
+
+
+def test_every_transition_is_reached_and_every_other_refused():
+    seen = set()
+    for seed in range(100):
+        dice = random.Random(seed)
+        line = Line()
+        line.playout = Recorded(seen)
+        segment = 1
+        for _ in range(60):
+            match dice.choice(["tick"] * 9 + ["say", "say", "finish", "empty", "cut"]):
+                case "tick":
+                    line.playout.tick()
+                case "say":
+                    line.say(segment, *[960] * dice.randint(1, 4))
+                case "finish":
+                    line.say(segment, 480, last=True)
+                    segment += 1
+                case "empty":
+                    line.say(segment, empty_last=True)
+                    segment += 1
+                case "cut":
+                    line.playout.cut(segment + 1)
+                    segment += 1
+    allowed = {(before, after) for before, those in TRANSITIONS.items() for after in those}
+    assert seen == allowed
+    for before, after in set(itertools.product(State, State)) - allowed:
+        line = Line()
+        line.playout.state = before
+        with pytest.raises(AssertionError, match=f"{before.name} is never followed"):
+            line.playout._go(after)

@@ -229,8 +229,7 @@ class Scene:
         self.running = asyncio.create_task(self.session.run())
 
     async def end(self) -> str:
-        self.session.finish()
-        self.session.finish()
+        self.session.leave()
         return await self.running
 
 
@@ -344,7 +343,7 @@ def test_a_message_of_the_agent_that_was_sent_to_the_lost_place_is_lost_with_it(
         await asyncio.sleep(0.01)
         await StockAgent(stage.peer).end()
         await asyncio.sleep(2)
-        assert not stage.session._speech.living
+        assert not stage.session._engine.segments.living
         assert heard(room.film, {}).samples == {}
         await stage.end()
 

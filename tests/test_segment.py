@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stage import voice
 
 from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Resampler
-from worker.segment import MAX_AHEAD_S, MAX_PIECES_AHEAD, AudioSegment, Speech
+from worker.segment import MAX_AHEAD_S, MAX_PIECES_AHEAD, AudioSegment, SegmentQueue
 
 RATES = (8000, 16_000, 22_050, 24_000, 44_100, 48_000)
 
@@ -165,7 +165,7 @@ def test_each_hole_is_a_gap_once_however_it_is_filled():
 
 
 def test_a_segment_has_begun_when_some_of_its_speech_is_here():
-    speech = Speech()
+    speech = SegmentQueue()
     ahead, silent, begun = speech.open(), speech.open(), speech.open(24_000, 960)
     assert speech.begun == ()
     ahead.insert(960, 24_000, bytes(4))
@@ -335,7 +335,7 @@ def test_before_the_first_speech_nothing_of_a_turn_was_heard():
 
 def speech_of(*lengths):
     """Closed segments of so many samples, in a row."""
-    speech = Speech()
+    speech = SegmentQueue()
     for length in lengths:
         segment = speech.open(SAMPLE_RATE)
         segment.append(voice(length, seed=segment.number).tobytes())
@@ -360,7 +360,7 @@ def test_segments_are_taken_one_after_the_other_and_each_finishes_once():
 
 
 def test_a_segment_that_waits_for_speech_keeps_the_next_one_waiting():
-    speech = Speech()
+    speech = SegmentQueue()
     first, second = speech.open(SAMPLE_RATE), speech.open(SAMPLE_RATE)
     second.append(voice(2000).tobytes())
     second.close()
@@ -372,7 +372,7 @@ def test_a_segment_that_waits_for_speech_keeps_the_next_one_waiting():
 
 
 def test_a_segment_that_ends_after_its_last_block_was_taken_still_finishes():
-    speech = Speech()
+    speech = SegmentQueue()
     segment = speech.open(SAMPLE_RATE)
     segment.append(voice(960).tobytes())
     assert work_of(speech) == [(1, 960, False)]
@@ -383,27 +383,27 @@ def test_a_segment_that_ends_after_its_last_block_was_taken_still_finishes():
 def test_a_cut_kills_every_segment_that_there_is():
     speech = speech_of(960, 960)
     speech.cut()
-    assert speech.floor == 3
+    assert speech.first_live_segment == 3
     assert speech.take() is None
     assert speech.waiting_s == 0
-    assert speech.bury() == [1, 2]
-    assert speech.bury() == []
+    assert speech.drop_dead() == [1, 2]
+    assert speech.drop_dead() == []
     assert speech.open().number == 3
 
 
-def test_a_cut_below_a_floor_leaves_the_segments_from_there_on():
+def test_a_cut_below_the_first_live_segment_leaves_the_segments_from_there_on():
     speech = speech_of(960, 960, 960)
     speech.cut(3)
     assert work_of(speech) == [(3, 960, True)]
-    assert speech.bury() == [1, 2]
+    assert speech.drop_dead() == [1, 2]
     assert speech.living == (3,)
 
 
-def test_a_floor_never_sinks():
+def test_the_first_live_segment_never_sinks():
     speech = speech_of(960, 960)
     speech.cut()
     speech.cut(2)
-    assert speech.floor == 3
+    assert speech.first_live_segment == 3
 
 
 def test_a_segment_that_was_heard_is_not_buried():
@@ -411,7 +411,7 @@ def test_a_segment_that_was_heard_is_not_buried():
     speech.end(1)
     speech.end(1)
     speech.cut()
-    assert speech.bury() == [2]
+    assert speech.drop_dead() == [2]
 
 
 def test_what_waits_counts_all_segments_that_were_not_taken():

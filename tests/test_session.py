@@ -101,7 +101,7 @@ def test_an_agent_that_leaves_in_mid_sentence_is_heard_as_far_as_it_came():
             await asyncio.sleep(2)
             samples = heard(scene.film, {1: pcm}).samples[1]
             assert SAMPLE_RATE < samples < 1.5 * SAMPLE_RATE
-            assert not scene.session._speech.living
+            assert not scene.session._engine.segments.living
             assert scene.film.published[-1].frame.picture is CLOSED
 
     virtual_time.run(conversation())
@@ -116,7 +116,7 @@ def test_a_stock_agent_that_leaves_in_mid_sentence_is_heard_to_what_it_said():
             scene.peer.leave()
             await asyncio.sleep(2)
             assert heard(scene.film, {1: pcm}).samples == {1: 36_000}
-            assert not scene.session._speech.living
+            assert not scene.session._engine.segments.living
             assert agent.acks == []
 
     virtual_time.run(conversation())
@@ -411,11 +411,12 @@ def test_a_session_that_is_cancelled_leaves_the_meeting():
 
 
 async def finishing(scene, *calls_s):
-    """`finish` is called after so many seconds each; returns how long the worker stayed on."""
+    """`finish` is called after the first of `calls_s`, `leave` after the others; returns how long
+    the worker stayed on."""
     begin = asyncio.get_running_loop().time()
-    for seconds in calls_s:
+    for number, seconds in enumerate(calls_s):
         await asyncio.sleep(seconds)
-        scene.session.finish()
+        scene.session.leave() if number else scene.session.finish()
     while "avatar" in scene.peer.participants:
         await asyncio.sleep(0.01)
     return asyncio.get_running_loop().time() - begin
@@ -586,7 +587,7 @@ def test_words_of_a_turn_that_was_interrupted_meanwhile_reach_no_renderer():
         Words(stream, 2, (Word("alive", 0.0, 0.5),)),
     ):
         session._conversation.receive("agent", message, 0.0)
-    (prompt,) = session._take_cues()
+    (prompt,) = session._engine._take_cues()
     assert prompt.words[0].text == "alive"
 
 

@@ -27,7 +27,7 @@ from worker.protocols.version1 import (
     STRAY_S,
     Version1,
 )
-from worker.segment import MAX_WAITING_S, Speech
+from worker.segment import MAX_WAITING_S, SegmentQueue
 
 JUST = 0.001
 """A moment (s)."""
@@ -38,7 +38,7 @@ class Worker:
 
     def __init__(self, rate=SAMPLE_RATE):
         self.now = 1000.0
-        self.speech = Speech()
+        self.speech = SegmentQueue()
         self.counters = Counter()
         self.version = Version1(self.speech, rate, self.counters)
         self.rate = rate
@@ -68,7 +68,7 @@ class Worker:
 
     def hears_interrupt(self):
         self.version.receive(Interrupt(), self.now)
-        for segment in self.speech.bury():
+        for segment in self.speech.drop_dead():
             handed = self.handed.get(segment, 0)
             self.version.ended(Ended(segment, handed, interrupted=True), self.now)
 
@@ -367,7 +367,7 @@ def test_a_turn_that_was_heard_whole_when_interrupted_ends_and_those_behind_it_a
 ):
     queue_three(worker)
     worker.version.receive(Interrupt(), worker.now)
-    first, second, third = worker.speech.bury()
+    first, second, third = worker.speech.drop_dead()
     worker.version.ended(Ended(first, 12_000, interrupted=False), worker.now)
     worker.version.ended(Ended(second, 0, interrupted=True), worker.now)
     worker.version.ended(Ended(third, 0, interrupted=True), worker.now)
@@ -706,7 +706,7 @@ def test_without_order_only_what_was_sent_is_heard_and_the_face_comes_to_rest(sc
             packets, acks, control = await play(scene, script)
             ended_by_itself = scene.session.counters["segment_end_missing"]
             assert len(acks) <= copies * (copies * control + ended_by_itself)
-            assert not scene.session._speech.living
+            assert not scene.session._engine.segments.living
             assert scene.film.published[-1].frame.segment == 0
             check_handed_out(scene.film, scribe.turns)
             check_sent(scribe.turns, packets, copies)

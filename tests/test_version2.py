@@ -38,7 +38,7 @@ from worker.protocols.version2 import (
     REPORT_S,
     Version2,
 )
-from worker.segment import MAX_WAITING_S, Speech
+from worker.segment import MAX_WAITING_S, SegmentQueue
 
 STREAM = "00112233445566aa"
 OTHER = "ffeeddccbbaa9988"
@@ -51,7 +51,7 @@ class Worker:
 
     def __init__(self, hello=AgentHello(STREAM, 1, 0, 24_000)):  # noqa: B008 - frozen
         self.now = 1000.0
-        self.speech = Speech()
+        self.speech = SegmentQueue()
         self.counters = Counter()
         self.handed = Counter()
         """Samples of each segment that were handed to the tracks, at 24 kHz."""
@@ -97,7 +97,7 @@ class Worker:
         return [len(pcm) for pcm in self.turns.values()]
 
     def _bury(self):
-        for segment in self.speech.bury():
+        for segment in self.speech.drop_dead():
             ended = Ended(segment, self.handed.get(segment, 0), interrupted=True)
             self.version.ended(ended, self.now)
 

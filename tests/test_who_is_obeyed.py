@@ -27,7 +27,7 @@ from agent_side.wire import (
 from worker.conversation import CLAIM_S, DENY_S, Conversation
 from worker.media import Pcm as Samples
 from worker.playout import Ended
-from worker.segment import Speech
+from worker.segment import SegmentQueue
 
 AGENT = "agent"
 STRANGERS = ("one", "two")
@@ -111,7 +111,7 @@ class Scene:
     told: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.speech = Speech()
+        self.speech = SegmentQueue()
         self.heard: dict[int, list[Samples]] = {}
         self.samples: dict[int, int] = {}
         self.conversation = Conversation(
@@ -125,7 +125,7 @@ class Scene:
 
     def receive(self, sender: str, message: Message) -> None:
         self.conversation.receive(sender, message, self.now)
-        for segment in self.speech.bury():
+        for segment in self.speech.drop_dead():
             self._end(segment, interrupted=True)
         self._play()
 
@@ -280,7 +280,7 @@ def test_a_renewal_gives_the_face_to_whom_it_names_whoever_has_it(
         scene.play(event)
     scene.agent_id = AGENT
     scene.conversation.name(AGENT, scene.now)
-    for segment in scene.speech.bury():
+    for segment in scene.speech.drop_dead():
         scene._end(segment, interrupted=True)
     already = len(scene.sounded)
     said = list(version_2(2, 3))

@@ -236,18 +236,17 @@ async def run(
         meeting, face = record.meeting(rejoining), record.renderer(renderer)
         session = Session(meeting, face, settings, join.agent_participant_id, tell, measures)
 
-        def leave() -> None:
-            session.finish()
-            session.finish()
+        def stop() -> None:
+            session.leave() if session.finishing else session.finish()
 
         def count(leash: Leash) -> None:
             leash.count(session.tally)
             loop.call_later(COUNT_S, count, leash)
 
         for number in SIGNALS:
-            loop.add_signal_handler(number, session.finish)
+            loop.add_signal_handler(number, stop)
         if leash is not None:
-            leash.attend(renew, leave)
+            leash.attend(renew, session.leave)
             loop.call_later(COUNT_S, count, leash)
         try:
             reason = await session.run()

@@ -18,7 +18,7 @@ from worker.acts import Cue
 from worker.playout import Ended
 from worker.protocols.version1 import Version1
 from worker.protocols.version2 import Version2
-from worker.segment import Speech
+from worker.segment import SegmentQueue
 from worker.turns import Handed, TurnTaking
 
 ANNOUNCE_S: Final = 10.0
@@ -58,7 +58,7 @@ class Conversation:
 
     def __init__(
         self,
-        speech: Speech,
+        speech: SegmentQueue,
         handed: Handed,
         *,
         worker: str,

@@ -26,7 +26,7 @@ from worker.media import TICK_S
 from worker.meeting import Meeting, MeetingEvent, Received, Timed
 from worker.playout import Ended
 from worker.reasons import WORDS, Word
-from worker.segment import Speech
+from worker.segment import SegmentQueue
 from worker.shared_numbers import Block
 
 prometheus_client.values.ValueClass = prometheus_client.values.MutexValue
@@ -211,7 +211,9 @@ class Measures:
         for _ in range(pictures):
             self._metrics.render.observe(seconds / pictures)
 
-    def listened(self, event: MeetingEvent, obeyed: str | None, speech: Speech, now: float) -> None:
+    def listened(
+        self, event: MeetingEvent, obeyed: str | None, speech: SegmentQueue, now: float
+    ) -> None:
         """What was read at `now` has had its effect by now."""
         if not isinstance(event, Received) or event.sender != obeyed:
             return
@@ -253,7 +255,7 @@ class Measures:
         self._metrics.acks["true" if message.interrupted else "false"].inc()
 
     def look(
-        self, speech: Speech, conversation: Conversation, meeting: Meeting, now: float
+        self, speech: SegmentQueue, conversation: Conversation, meeting: Meeting, now: float
     ) -> None:
         """What is, rather than what happens; called at every tick, looks once a second."""
         if now < self._look_at:

@@ -1,8 +1,30 @@
-"""Playout: what is seen and heard at this tick, how far each turn got, and what has ended."""
+"""Playout: what is seen and heard at this tick, how far each segment got, and what has ended.
+
+What a tick hands out depends on one state:
+
+    RESTING   nothing is spoken: the face at rest, silence
+    SPEAKING  the newest tick handed out sound of `segment`, and more of it follows
+    STALLED   the sound of `segment` ran out: the face is held still, then rests, in silence
+    ENDING    the newest tick handed out the last sound of `segment`; the next tick ends it
+
+    RESTING  -> SPEAKING  a frame, once enough wait
+             -> ENDING    a frame that is the last
+             -> RESTING   nothing waits, or the end of a segment without sound
+    SPEAKING -> SPEAKING  a frame
+             -> ENDING    the last frame
+             -> STALLED   nothing waits
+             -> RESTING   the end of the segment came without sound, or a cut
+    STALLED  -> SPEAKING  a frame, once enough wait; the prefetch doubles
+             -> ENDING    the last frame; the prefetch doubles
+             -> STALLED   nothing waits
+             -> RESTING   the end of the segment came without sound, or a cut
+    ENDING   -> RESTING   the next tick, before it looks for a frame, or a cut
+"""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 import numpy as np
@@ -11,7 +33,7 @@ from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, fade
 
 MIN_PREFETCH: Final = 2
 MAX_PREFETCH: Final = 6
-"""Frames that wait before a turn sounds: 80 ms, up to 240 ms where the sender stumbles.
+"""Frames that wait before a segment sounds: 80 ms, up to 240 ms where the sender stumbles.
 
 Version 2 sends 400 ms ahead, so as many always come, and a renderer may look 160 ms ahead.
 """
@@ -29,33 +51,52 @@ class Ended:
     interrupted: bool
 
 
+class State(Enum):
+    """What the newest tick did; see the module."""
+
+    RESTING = auto()
+    SPEAKING = auto()
+    STALLED = auto()
+    ENDING = auto()
+
+
+TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
+    State.RESTING: frozenset({State.RESTING, State.SPEAKING, State.ENDING}),
+    State.SPEAKING: frozenset(State),
+    State.STALLED: frozenset(State),
+    State.ENDING: frozenset({State.RESTING}),
+}
+
+
 class Playout:
     """Holds rendered frames and hands out one per tick.
 
     Holds no clock: a call of `tick` is 40 ms. Positions count what `tick` handed out, less
-    what `cut` is told that nobody heard; never what was added.
+    what `cut` is told that nobody heard; never what was added. `prefetch` is how many frames
+    wait before a segment sounds, at least `least`; it doubles with each stall and shrinks with
+    each segment without one.
     """
 
-    def __init__(self, rest: Picture) -> None:
-        self.floor = 1
+    def __init__(self, rest: Picture, least: int = MIN_PREFETCH) -> None:
+        self.first_live_segment = 1
         self.underruns = 0
-        self.prefetch = MIN_PREFETCH
+        self.prefetch = least
+        self.state = State.RESTING
+        self._segment = 0
+        self._least = least
+        self._most = max(least, MAX_PREFETCH)
         self._queue: deque[AvatarFrame] = deque()
-        self._current = 0
-        self._flowing = False
-        self._sounding = 0
-        self._finishing = 0
         self._handed: dict[int, int] = {}
         self._started: list[int] = []
         self._ended: list[Ended] = []
-        self._clean = True
+        self._has_stalled = False
         self._rest = rest
         self._rest_is_fresh = True
         self._shown = rest
         self._hold_ticks = 0
         self._newest_sample = 0
         self._newest_samples = 0
-        self._soft = False
+        self._fades_in = False
 
     @property
     def lead(self) -> int:
@@ -63,9 +104,14 @@ class Playout:
         return len(self._queue)
 
     @property
+    def most(self) -> int:
+        """Frames that are worth rendering ahead: as many as may be waited for."""
+        return self._most
+
+    @property
     def sounding(self) -> int:
         """The segment whose sound the newest tick handed out; 0 when it was silence."""
-        return self._sounding
+        return self._segment if self.state in (State.SPEAKING, State.ENDING) else 0
 
     @property
     def wants_rest(self) -> bool:
@@ -78,7 +124,7 @@ class Playout:
 
     def add(self, frames: Iterable[AvatarFrame]) -> None:
         """Rendered frames, in order; those of dead segments are dropped."""
-        self._queue.extend(frame for frame in frames if frame.segment >= self.floor)
+        self._queue.extend(frame for frame in frames if frame.segment >= self.first_live_segment)
 
     def rest(self, picture: Picture) -> None:
         """The face at rest, for the next tick that has nothing to say."""
@@ -87,51 +133,42 @@ class Playout:
 
     def tick(self) -> AvatarFrame:
         """What is seen and heard for the next 40 ms: always a picture and 960 samples."""
-        self._settle()
+        if self.state is State.ENDING:
+            self._end(self._segment)
         frame = self._next_frame()
         if frame is None:
-            self._soft = False
+            self._fades_in = False
             return self._silent_frame()
         sound = self._sound_of(frame)
-        self._soft = False
-        self._current = 0 if frame.last else frame.segment
-        self._flowing = not frame.last
-        self._finishing = frame.segment if frame.last else 0
-        self._sounding = frame.segment
-        self._hold_ticks = 0
+        self._fades_in = False
+        self._go(State.ENDING if frame.last else State.SPEAKING, frame.segment)
         self._shown = frame.picture
         self._rest_is_fresh = False
         return AvatarFrame(frame.segment, frame.picture, sound, frame.last)
 
     def hold(self) -> None:
         """Nobody sees or hears the face until the next tick, which begins softly."""
-        self._soft = True
+        self._fades_in = True
         self._newest_sample = 0
 
-    def cut(self, floor: int, unheard: int = 0) -> list[Ended]:
-        """Every segment below `floor` is dead: drop its frames.
+    def cut(self, first_live_segment: int, unheard: int = 0) -> list[Ended]:
+        """Every segment below `first_live_segment` is dead: drop its frames.
 
         `unheard` of the newest tick's samples were still in the tracks and are not heard.
         Returns how far the dead segments got that had begun, in order. One that had been
         heard whole is not `interrupted`.
         """
-        self.floor = max(self.floor, floor)
-        self._queue = deque(frame for frame in self._queue if frame.segment >= self.floor)
-        lost = 0
-        if 0 < self._sounding < self.floor:
-            lost = max(0, self._newest_samples - (FRAME_SAMPLES - unheard))
-            self._handed[self._sounding] -= lost
-            if unheard:
-                self._newest_sample = 0
-        ended = []
-        for segment in [number for number in self._handed if number < self.floor]:
-            whole = segment == self._finishing and not lost
-            ended.append(Ended(segment, self._handed.pop(segment), interrupted=not whole))
-        if self._sounding < self.floor:
-            self._sounding = self._finishing = 0
-        if self._current < self.floor:
-            self._current = self._hold_ticks = 0
-            self._flowing = False
+        live = self.first_live_segment = max(self.first_live_segment, first_live_segment)
+        self._queue = deque(frame for frame in self._queue if frame.segment >= live)
+        lost = self._take_back(unheard) if 0 < self.sounding < live else 0
+        heard_whole = self._segment if self.state is State.ENDING and not lost else 0
+        dead = [number for number in self._handed if number < live]
+        ended = [
+            Ended(number, self._handed.pop(number), interrupted=number != heard_whole)
+            for number in dead
+        ]
+        if 0 < self._segment < live:
+            self._go(State.RESTING)
         return ended
 
     def started(self) -> list[int]:
@@ -147,25 +184,37 @@ class Playout:
         ended, self._ended = self._ended, []
         return ended
 
-    def _settle(self) -> None:
-        if self._finishing:
-            self._end(self._finishing)
-            self._finishing = 0
+    def _go(self, state: State, segment: int = 0) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise AssertionError(f"{self.state.name} is never followed by {state.name}")
+        if state is State.STALLED and self.state is not State.STALLED:
+            self._hold_ticks = HOLD_TICKS
+        elif state is not State.STALLED:
+            self._hold_ticks = 0
+        self.state = state
+        self._segment = segment
+
+    def _take_back(self, unheard: int) -> int:
+        """How many samples of the newest tick's speech nobody hears; silence follows them."""
+        lost = max(0, self._newest_samples - (FRAME_SAMPLES - unheard))
+        self._handed[self._segment] -= lost
+        if unheard:
+            self._newest_sample = 0
+        return lost
 
     def _end(self, segment: int) -> None:
         self._ended.append(Ended(segment, self._handed.pop(segment, 0), interrupted=False))
-        if self._clean:
-            self.prefetch = max(MIN_PREFETCH, self.prefetch - 1)
-        self._clean = True
+        if not self._has_stalled:
+            self.prefetch = max(self._least, self.prefetch - 1)
+        self._has_stalled = False
+        self._go(State.RESTING)
 
     def _next_frame(self) -> AvatarFrame | None:
-        while self._queue and (self._flowing or self._enough()):
+        while self._queue and (self.state is State.SPEAKING or self._enough()):
             frame = self._queue.popleft()
             if len(frame.pcm) or not frame.last:
                 return frame
             self._end(frame.segment)
-            self._current = self._hold_ticks = 0
-            self._flowing = False
         return None
 
     def _enough(self) -> bool:
@@ -176,10 +225,9 @@ class Playout:
         if frame.segment not in self._handed:
             self._handed[frame.segment] = 0
             self._started.append(frame.segment)
-        elif frame.segment == self._current and not self._flowing:
-            self._stumbled()
-            self._soft = True
-        if self._soft:
+        elif self.state is State.STALLED:
+            self._recover()
+        if self._fades_in:
             pcm = fade_in(pcm)
         self._handed[frame.segment] += len(pcm)
         self._newest_samples = len(pcm)
@@ -189,16 +237,17 @@ class Playout:
         self._newest_sample = int(pcm[-1])
         return pcm
 
-    def _stumbled(self) -> None:
-        self._clean = False
+    def _recover(self) -> None:
+        self._has_stalled = True
+        self._fades_in = True
         self.underruns += 1
-        self.prefetch = min(MAX_PREFETCH, 2 * self.prefetch)
+        self.prefetch = min(self._most, 2 * self.prefetch)
 
     def _silent_frame(self) -> AvatarFrame:
-        if self._flowing:
-            self._flowing = False
-            self._hold_ticks = HOLD_TICKS
-        self._sounding = 0
+        if self.state in (State.SPEAKING, State.STALLED):
+            self._go(State.STALLED, self._segment)
+        else:
+            self._go(State.RESTING)
         sound = SILENCE
         if self._newest_sample:
             sound = ramp_down(self._newest_sample, FRAME_SAMPLES)

@@ -211,14 +211,15 @@ class AudioSegment:
         self._ready.append(pcm)
 
 
-class Speech:
-    """The segments in the order in which they are heard, and where the living ones begin.
+class SegmentQueue:
+    """The segments in the order in which they are heard, and where the live ones begin.
 
-    An interrupt is a number: every segment below `floor` is dead, wherever it stands.
+    An interrupt is a number: every segment below `first_live_segment` is dead, wherever it
+    stands.
     """
 
     def __init__(self) -> None:
-        self.floor = 1
+        self.first_live_segment = 1
         self._next = 1
         self._living: dict[int, AudioSegment] = {}
         self._untaken: deque[AudioSegment] = deque()
@@ -256,15 +257,16 @@ class Speech:
         """Samples that wait behind gaps."""
         return sum(segment.aside for segment in self._untaken)
 
-    def cut(self, floor: int | None = None) -> None:
-        """Every segment below `floor`, or every one that there is, is dead from now on."""
-        self.floor = max(self.floor, self._next if floor is None else floor)
-        while self._untaken and self._untaken[0].number < self.floor:
+    def cut(self, first_live: int | None = None) -> None:
+        """Every segment below `first_live`, or every one that there is, is dead from now on."""
+        first_live = self._next if first_live is None else first_live
+        self.first_live_segment = max(self.first_live_segment, first_live)
+        while self._untaken and self._untaken[0].number < self.first_live_segment:
             self._untaken.popleft()
 
-    def bury(self) -> list[int]:
+    def drop_dead(self) -> list[int]:
         """The dead segments that nobody has been told about, in order."""
-        dead = [number for number in self._living if number < self.floor]
+        dead = [number for number in self._living if number < self.first_live_segment]
         for number in dead:
             del self._living[number]
         return dead

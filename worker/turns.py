@@ -14,7 +14,7 @@ class TurnTaking(Protocol):
     """Turns the messages of the one agent that is obeyed into segments of speech.
 
     Holds no socket and no clock: messages and the time go in, segments are opened, filled,
-    closed and cut in `Speech`, and `outgoing` holds what the agent has to be told.
+    closed and cut in `SegmentQueue`, and `outgoing` holds what the agent has to be told.
     A choice of version is a file in ``worker/protocols/``.
     """
 

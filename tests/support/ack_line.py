@@ -17,7 +17,7 @@ from agent_side.wire import AgentHello, Face, Message, StreamEnded, decode
 from worker.conversation import Conversation
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, AvatarFrame, Picture
 from worker.playout import MAX_PREFETCH, Ended, Playout
-from worker.segment import Speech
+from worker.segment import SegmentQueue
 
 RATE = 24_000
 HALF_TICK_S = 0.02
@@ -52,7 +52,7 @@ class Worker:
     def __init__(self, version: int, name: str, heard: npt.NDArray[np.int64]) -> None:
         self.version = version
         self._heard = heard
-        self._speech = Speech()
+        self._speech = SegmentQueue()
         self._playout = Playout(REST)
         self._conversation = Conversation(
             self._speech,
@@ -113,15 +113,15 @@ class Worker:
         self._playout.add([frame])
 
     def _cut(self, now: float) -> None:
-        floor = self._speech.floor
-        if floor == self._playout.floor:
+        floor = self._speech.first_live_segment
+        if floor == self._playout.first_live_segment:
             return
         unheard = 0
         if 0 < self._playout.sounding < floor:
             unheard = FRAME_SAMPLES - PIECE_SAMPLES * (2 - len(self._in_track))
             self._in_track = []
         began = {ended.segment: ended for ended in self._playout.cut(floor, unheard)}
-        for segment in self._speech.bury():
+        for segment in self._speech.drop_dead():
             self._conversation.ended(began.get(segment, Ended(segment, 0, True)), now)
 
 

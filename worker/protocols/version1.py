@@ -23,7 +23,7 @@ from typing import Final
 from agent_side.wire import MAX_PCM, Interrupt, Message, Pcm, SegmentEnd, StreamEnded
 from worker.media import SAMPLE_RATE
 from worker.playout import Ended
-from worker.segment import MAX_WAITING_S, AudioSegment, Speech
+from worker.segment import MAX_WAITING_S, AudioSegment, SegmentQueue
 
 GRACE_S: Final = 0.1
 """Speech so soon after `segment_end` may still belong to the turn that it ended."""
@@ -51,7 +51,7 @@ FLOW_S: Final = 0.2
 class Version1:
     """What a worker hears from an agent that does not number its turns (a `TurnTaking`)."""
 
-    def __init__(self, speech: Speech, rate: int, counters: Counter[str]) -> None:
+    def __init__(self, speech: SegmentQueue, rate: int, counters: Counter[str]) -> None:
         self.outgoing: list[Message] = []
         self.gaps = 0
         self._speech = speech

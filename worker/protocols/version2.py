@@ -30,7 +30,7 @@ from agent_side.wire import (
 from worker.acts import Acts, Cue, Prompt
 from worker.playout import Ended
 from worker.renderer import Word
-from worker.segment import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, AudioSegment, Speech
+from worker.segment import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, AudioSegment, SegmentQueue
 from worker.turns import Handed
 
 REPORT_S: Final = 0.2
@@ -67,7 +67,7 @@ class Version2:
     """What a worker hears from an agent that numbers its turns (a `TurnTaking`)."""
 
     def __init__(
-        self, speech: Speech, handed: Handed, worker: str, face: Face, counters: Counter[str]
+        self, speech: SegmentQueue, handed: Handed, worker: str, face: Face, counters: Counter[str]
     ) -> None:
         self.outgoing: list[Message] = []
         self.gaps = 0
