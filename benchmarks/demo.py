@@ -231,9 +231,9 @@ def _wrong_acks(view: Seen, told: Told) -> int:
         position_s, interrupted, ended = ack
         if turn.was_interrupted:
             until_s = following[number - 1]
-            reached_s = account(seen.heard(view, turn.said_s, until_s), turn.said).until / 1000
+            sound = seen.heard(view, turn.said_s, until_s)
             place_s = PLACE_S + _late_s(view, turn.said_s, until_s)
-            right = _is_end(position_s, reached_s, turn.said, place_s)
+            right = _is_end(position_s, sound, turn.said, place_s)
         else:
             right = position_s == len(turn.said) / SAMPLE_RATE
         wrong += not (ended == number and right and interrupted == turn.was_interrupted)
@@ -246,10 +246,17 @@ def _late_s(view: Seen, since_s: float, until_s: float) -> float:
     return max(np.diff(times), default=0.0) - seen.PACKET / SOUND_RATE
 
 
-def _is_end(position_s: float, reach_s: float, said: Pcm, place_s: float) -> bool:
-    """Whether the sound was heard to that place: no further, and what is between is a pause."""
-    between = said[round((reach_s + place_s) * SAMPLE_RATE) : round(position_s * SAMPLE_RATE)]
-    return position_s > reach_s - place_s and not (np.abs(between) > seen.LOUD).any()
+def _is_end(position_s: float, sound: Pcm, said: Pcm, place_s: float) -> bool:
+    """Whether the turn was heard to that place: no further, and what is between is a pause.
+
+    Piece by piece it is found behind silence that was put in; only a look from the beginning on
+    is not led astray by later speech that was never heard and sounds alike.
+    """
+    acked = said[: round(position_s * SAMPLE_RATE)]
+    reached_s = account(sound, acked).until / 1000
+    between = acked[round((reached_s + place_s) * SAMPLE_RATE) :]
+    goes_on = seen.reach_s(sound, said) > position_s + place_s
+    return not goes_on and not (np.abs(between) > seen.LOUD).any()
 
 
 def whole_begin_s(view: Seen, told: Told, heard: Account) -> float:

@@ -221,6 +221,25 @@ def account(sound: Pcm, speech: Pcm, step: int = PACKET) -> Account:
     return found
 
 
+def reach_s(sound: Pcm, speech: Pcm) -> float:
+    """How far a turn was heard that was cut off: the end of the last piece that was said (s).
+
+    A hiss in the middle may be too much changed by the codec to be found, so one look back is
+    not enough.
+    """
+    said, sounded = fine(speech), np.asarray(sound, np.float64)
+    begin = int(np.argmax(np.abs(said) > LOUD))
+    place = _find(said[begin : begin + 5 * PACKET], sounded, 0, everywhere=True)
+    if place is None:
+        return 0.0
+    reached = begin
+    for at in range(begin, len(said) - PACKET + 1, PACKET):
+        piece = said[at : at + PACKET]
+        if _rms(piece) >= QUIET and _alike(piece, sounded, place + at - begin):
+            reached = at + PACKET
+    return reached / SOUND_RATE
+
+
 def fine(speech: Pcm) -> Floats:
     """Speech at 24 kHz as it is heard, at 48 kHz."""
     return np.asarray(Doubler().push(speech), np.float64)
