@@ -1,7 +1,8 @@
 """The numbers that workers count, read from memory that is shared with them.
 
 A block for each worker's number: what a worker has counted stays when it ends or is killed, and
-the next one of the same number counts on. worker/shared_numbers.py has the format and writes it.
+the next one of the same number counts on. avatar_runtime/shared_block.py has the format, and
+worker/shared_numbers.py writes it.
 The blocks have no name in any file system, and all of their memory is reserved when they are made,
 so that no worker dies of a disk or of memory that is full (SIGBUS).
 """
@@ -16,11 +17,9 @@ from typing import Final, NamedTuple
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
+from avatar_runtime.shared_block import LAYOUT_AT, NUMBERS_AT, SIZE
 from dispatcher.degraded import Degraded
 
-SIZE: Final = 65_536
-NUMBERS_AT: Final = 8
-LAYOUT_AT: Final = 8192
 PLACES: Final = (LAYOUT_AT - NUMBERS_AT) // 8
 
 SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL

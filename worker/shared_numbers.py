@@ -4,22 +4,16 @@ They are in a block of memory that the dispatcher makes and passes on with the o
 anonymous file with no name in any file system, so that no full or read-only disk matters. The
 next worker of the same number counts on in the same block; two at a time never have one.
 
-    0       the length of the layout (8 bytes, little endian); 0 while there is none
-    8       the numbers, each a double in the byte order of this machine
-    8192    the layout, JSON: {family: [type, help, [[sample, {label: value}, place], ...]]}
-
-`place` counts the numbers from 0. dispatcher/shared_numbers.py makes the blocks and reads them.
+avatar_runtime/shared_block.py has the format. dispatcher/shared_numbers.py makes the blocks and
+reads them.
 """
 
 import json
 import mmap
 from collections.abc import Sequence
 from threading import Lock
-from typing import Final
 
-SIZE: Final = 65_536
-NUMBERS_AT: Final = 8
-LAYOUT_AT: Final = 8192
+from avatar_runtime.shared_block import LAYOUT_AT, NUMBERS_AT, SIZE
 
 Sample = tuple[str, dict[str, str], int]
 
