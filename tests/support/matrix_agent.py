@@ -38,6 +38,7 @@ class Diary:
     """What the agent did and was told; times are monotonic seconds.
 
     `acks`: (when, position in seconds, interrupted, turn or None), in the order of arrival.
+    `outcomes`: of each turn by number; only our agent is told it.
     `phases`: when each phase began, and when the last was over.
     `hung`: how often our `wait_for_playout` did not return, and once for one that was given up.
     """
@@ -46,6 +47,7 @@ class Diary:
     begun: dict[int, float] = field(default_factory=dict)
     interrupted_at: float = math.inf
     acks: list[tuple[float, float, bool, int | None]] = field(default_factory=list)
+    outcomes: dict[int, str] = field(default_factory=dict)
     phases: list[float] = field(default_factory=list)
     hung: int = 0
 
@@ -79,11 +81,15 @@ class Agent:
         self._speech = speech
         if kind == "ours":
             out.on_stream_ended = self._ended
+            out.on_turn_over = self._over
         else:
             out._on_stream_ended = self._ended
 
     def _ended(self, position: float, interrupted: bool, turn: int | None = None) -> None:
         self.diary.acks.append((time.monotonic(), position, interrupted, turn))
+
+    def _over(self, turn: Any) -> None:
+        self.diary.outcomes[turn.turn] = turn.outcome
 
     async def say_all(self) -> None:
         """Say the script, or what of it can be said in `STUCK_S`.

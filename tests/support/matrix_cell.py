@@ -103,6 +103,7 @@ class Stage:
                 diary = Diary(**json.loads(said.wait_for("{")))
         self._end(cell.room)
         diary.begun = {int(turn): at for turn, at in diary.begun.items()}
+        diary.outcomes = {int(turn): outcome for turn, outcome in diary.outcomes.items()}
         return Conversation(speech(cell.room), read(tap), diary)
 
     def _both_in(self, room: str, peers: set[str]) -> None:
