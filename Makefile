@@ -36,7 +36,7 @@ lint: .venv/installed
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file= --strict --warn-unreachable --ignore-missing-imports --no-warn-unused-ignores \
-		--no-warn-return-any --allow-untyped-decorators --explicit-package-bases benchmarks/art benchmarks/lipsync
+		--no-warn-return-any --allow-untyped-decorators --explicit-package-bases art training benchmarks/lipsync
 
 bench: .venv/installed  ## all that is speed: drawing, latencies, a flood; five minutes
 	$(BENCH) benchmarks/drawing.py

@@ -19,15 +19,21 @@ class Command(NamedTuple):
 
 COMMANDS: Final = {
     "serve": Command("dispatcher", "take join requests over HTTP and keep a face in each meeting"),
-    "node": Command("dispatcher.node", "serve this machine's share of many machines' sessions"),
+    "node": Command(
+        "dispatcher.node.program", "serve this machine's share of many machines' sessions"
+    ),
     "worker": Command("worker", "be one face in one meeting, asked for on standard input"),
     "room": Command("localroom", "stand in for VideoSDK's servers on this machine"),
-    "speak": Command("worker.speak", "film a face that speaks what a sound file says"),
-    "replay": Command("worker.replay", "film a recorded session anew, or say what happened in it"),
-    "character": Command(
-        "worker.character", "check or preview a character, build one from a photo"
+    "speak": Command("worker.tools.speak", "film a face that speaks what a sound file says"),
+    "replay": Command(
+        "worker.tools.replay", "film a recorded session anew, or say what happened in it"
     ),
-    "doctor": Command("worker.doctor", "say what is installed, what is missing and what to do"),
+    "character": Command(
+        "worker.tools.character", "check or preview a character, build one from a photo"
+    ),
+    "doctor": Command(
+        "worker.tools.doctor", "say what is installed, what is missing and what to do"
+    ),
 }
 
 LOGGING: Final = frozenset({"serve", "node", "worker", "doctor"})

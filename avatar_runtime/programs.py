@@ -8,7 +8,7 @@ START: Final = str(Path(__file__).with_name("__main__.py"))
 
 
 def command(module: str, *arguments: str, program: str = "") -> list[str]:
-    """What to execute for our `module`, such as ``worker.zygote``, with `arguments`.
+    """What to execute for our `module`, such as ``worker.process.zygote``, with `arguments`.
 
     With a `program`, such as "avatar speak", it runs in the console under that name.
     """

@@ -1,11 +1,11 @@
 """How fast slots are claimed: eight dispatchers, two nodes, one Redis, all processes of their own.
 
-What is measured is the real ledger (dispatcher/ledger.py), from the call of `Ledger.claim` until
-it returns: the join request is sealed, one script is run in Redis, which takes a slot, writes the
-record and sends the letter, and the answer is read. The slot's node takes the letter, unseals the
-join request, finishes the session and offers the slot again, so that all is steady; it looks into
-its mailbox each 2 ms. Workers are left out; dispatchers reap, nodes send heartbeats and renewals
-as they always do. Every session has a room of its own.
+What is measured is the real ledger (dispatcher/ledger/redis.py), from the call of `Ledger.claim`
+until it returns: the join request is sealed, one script is run in Redis, which takes a slot,
+writes the record and sends the letter, and the answer is read. The slot's node takes the letter,
+unseals the join request, finishes the session and offers the slot again, so that all is steady;
+it looks into its mailbox each 2 ms. Workers are left out; dispatchers reap, nodes send heartbeats
+and renewals as they always do. Every session has a room of its own.
 
 - ``steady``: claims are due at a fixed rate, a little more than 2,000 a second over all
   dispatchers. A latency counts from when the claim was due, so what piles up is not hidden. It
@@ -44,9 +44,9 @@ from ledgers import join
 from redis_server import RedisServer, redis_server
 
 from dispatcher.errors import StoreDown
-from dispatcher.ledger import Held, Ledger, NodeLedger, Serve
-from dispatcher.seal import Seal
-from dispatcher.server import settle
+from dispatcher.http.server import settle
+from dispatcher.ledger.encryption import Seal
+from dispatcher.ledger.redis import Held, Ledger, NodeLedger, Serve
 
 DISPATCHERS: Final = 8
 NODES: Final = 2

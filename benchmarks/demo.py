@@ -34,8 +34,8 @@ from seen import SOUND_RATE, Account, Seen, account
 from benchmarks.lipsync import film as judge
 from localroom.launch import LocalRoom
 from worker.characters.gauge import mouth_opening
-from worker.film import Film, FilmWriter, read_film, read_sound
 from worker.media import FPS, FRAME_SAMPLES, SAMPLE_RATE, Pcm, Picture
+from worker.tools.film import Film, FilmWriter, read_film, read_sound
 
 HERE: Final = Path(__file__).parent
 LAUNCHES: Final = 5

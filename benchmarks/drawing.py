@@ -19,10 +19,10 @@ from typing import Any, Final
 import numpy as np
 
 from worker.characters.folder import names
-from worker.film import read_sound
 from worker.media import FRAME_SAMPLES
 from worker.renderers.character import CharacterRenderer, create
 from worker.settings import Settings
+from worker.tools.film import read_sound
 
 HERE: Final = Path(__file__).parent
 SIZES: Final = ((512, 512), (720, 720), (1280, 720))

@@ -18,8 +18,8 @@ import numpy as np
 import virtual_time
 from stage import Stage, stage, voice
 
-from worker.loading import load_renderer
 from worker.media import SAMPLE_RATE, TICK_S, Pcm
+from worker.process.loading import load_renderer
 from worker.settings import Settings
 
 VIRTUAL_TURNS: Final = 400

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.characters.gauge import mouth_opening
-from worker.film import Film
 from worker.lipsync.lips import read
 from worker.lipsync.shape import HOP_S
 from worker.media import FPS, SAMPLE_RATE, Picture
+from worker.meeting_support.tracks import PIECE_S
 from worker.meetings.memory import Recording
-from worker.tracks import PIECE_S
+from worker.tools.film import Film
 
 Floats = npt.NDArray[np.float64]
 

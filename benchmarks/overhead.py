@@ -15,11 +15,11 @@ TRIES: Final = 3
 MEASURING: Final = """
 import os, time
 from agent_side.wire import AudioChunk, Face
-from worker.conversation import Conversation
+from worker.turns.conversation import Conversation
 from worker.meeting import Received
-from worker.metrics import Measures, Metrics
-from worker.segment import SegmentQueue
-from worker.shared_numbers import SIZE
+from worker.process.metrics import Measures, Metrics
+from worker.turns.segments import SegmentQueue
+from worker.process.shared_numbers import SIZE
 speech = SegmentQueue()
 speech.open(24_000).append(bytes(960))
 conversation = Conversation(

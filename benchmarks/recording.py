@@ -20,8 +20,8 @@ from conversing import play
 from script import Action, Interrupt, Pause, Say
 from stage import stage
 
-from worker.loading import load_renderer
-from worker.recorder import recorder
+from worker.process.loading import load_renderer
+from worker.recording.recorder import recorder
 from worker.session import Session
 from worker.settings import Settings
 

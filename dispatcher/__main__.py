@@ -28,26 +28,26 @@ from typing import Final
 from avatar_runtime.proxies import direct_loopback
 from avatar_runtime.variables import own
 from dispatcher import logs, metrics, tracing
-from dispatcher.admin import gate_of, make_admin
-from dispatcher.app import make_app
-from dispatcher.auth import may_listen
 from dispatcher.background import detach
-from dispatcher.crew import Crew
 from dispatcher.degraded import Degraded
-from dispatcher.descriptors import shares_of_this_process
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
-from dispatcher.front import hosts_of
-from dispatcher.ledger import Ledger
-from dispatcher.listener import Listener
+from dispatcher.http.admin import gate_of, make_admin
+from dispatcher.http.app import make_app
+from dispatcher.http.auth import may_listen
+from dispatcher.http.descriptors import shares_of_this_process
+from dispatcher.http.listener import Listener
+from dispatcher.http.middleware import hosts_of
+from dispatcher.http.rate_limit import Quota
+from dispatcher.http.server import listen, make_server, settle, url_of
+from dispatcher.ledger.encryption import Seal
+from dispatcher.ledger.redis import Ledger
+from dispatcher.local_room import Room, local_room, write_env_file
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
-from dispatcher.quota import Quota
-from dispatcher.room import Room, local_room, write_env_file
-from dispatcher.seal import Seal
-from dispatcher.server import listen, make_server, settle, url_of
 from dispatcher.settings import HELP, Settings
-from dispatcher.shared_numbers import SharedNumbers
+from dispatcher.workers.shared_numbers import SharedNumbers
+from dispatcher.workers.supervisor import Crew
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

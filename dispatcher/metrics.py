@@ -2,7 +2,8 @@
 
 The names and labels are a contract with dashboards and alert rules. No label has more values
 than are written here, and each is there from the begin. A process has one set of them, as it
-has one log; the workers count in memory that is shared with them (dispatcher/shared_numbers.py).
+has one log; the workers count in memory that is shared with them, see
+dispatcher/workers/shared_numbers.py.
 """
 
 import time

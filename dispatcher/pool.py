@@ -111,8 +111,8 @@ class Pool(Protocol):
         """The session for that room and participant, once a worker has taken it.
 
         While one is live, it is the answer, and its join request is renewed (see
-        ``dispatcher/renewal.py``): for its worker, which obeys the agent that is named now, and
-        for the workers that may follow; `not_applied` says what the session did not take.
+        ``dispatcher/workers/renewal.py``): for its worker, which obeys the agent that is named now,
+        and for the workers that may follow; `not_applied` says what the session did not take.
         `owner` is who asks, of whom only so many sessions may be live; `traceparent` is for the
         worker's traces.
 

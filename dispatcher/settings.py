@@ -16,7 +16,7 @@ from avatar_runtime.cpus import MAX_SLOTS, cpus
 from avatar_runtime.texts import read_text, tidied
 from avatar_runtime.variables import own
 from dispatcher.errors import SettingsError
-from dispatcher.pod import Pod
+from dispatcher.node.kubernetes import Pod
 
 PLATFORM: Final = "api.videosdk.live"
 """VideoSDK's signalling host, to which a request leads that names none."""
@@ -144,7 +144,7 @@ class Settings:
     - `signaling_hosts`: the signalling hosts, ``host`` or ``host:port``, to which a join
       request may lead; a request that names none leads to the first.
     - `drain_s`: how long the sessions may speak out when the dispatcher is told to stop.
-    - `auth`: who is let in, see dispatcher/auth.py; empty where nobody has said.
+    - `auth`: who is let in, see dispatcher/http/auth.py; empty where nobody has said.
     - `jwt_keys`, `basic_keys`: (name, secret) pairs; `bearer_keys`: secrets. No repr has them.
     - `rate`: launches of one owner, as the library `limits` writes it; empty for no limit.
     - `refusals`: requests of one address that are told why they are refused, likewise.
@@ -152,13 +152,14 @@ class Settings:
     - `room_policy`: what happens to the face in a room for which another is asked.
     - `allowed_hosts`: what the Host header may say; empty where nobody has said.
     - `forwarded_allow_ips`: proxies whose X-Forwarded-For is believed.
-    - `admin_host`, `admin_port`: where operators' programs ask, see dispatcher/admin.py.
+    - `admin_host`, `admin_port`: where operators' programs ask, see dispatcher/http/admin.py.
     - `worker_memory_mb`: the memory that one worker may have; 0 for no limit.
     - `redis_url`: where the ledger is; empty for one machine alone. No repr has it.
     - `seal_keys`: Fernet keys, the newest first. No repr has them.
     - `node_name`: under which this host's slots are known.
     - `lease_s`: how long a node may be silent until its sessions are served elsewhere.
-    - `protect`: the pod of Kubernetes to mark while it has sessions, see dispatcher/pod.py.
+    - `protect`: the pod of Kubernetes to mark while it has sessions, see
+      dispatcher/node/kubernetes.py.
     - `log_level`, `log_format`, `tracing`: what is said of all this, and how.
     """
 

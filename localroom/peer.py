@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vsaiortc.rtcdtlstransport import RTCCertificate
 
-from localroom import capabilities
-from localroom.data import DataConsumer, DataProducer
 from localroom.faults import Chaos
-from localroom.protoo import Channel, RefusalError
-from localroom.rtp import ASK_OFTEN_S, Consumer, Producer, told
-from localroom.transport import Transport
+from localroom.media.data import DataConsumer, DataProducer
+from localroom.media.rtp import ASK_OFTEN_S, Consumer, Producer, told
+from localroom.media.transport import Transport
+from localroom.signalling import capabilities
+from localroom.signalling.protoo import Channel, RefusalError
 
 if TYPE_CHECKING:
     from localroom.room import Room

@@ -5,13 +5,13 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from localroom.data import DataProducer
+from localroom.media.data import DataProducer
+from localroom.media.rtp import Producer
 from localroom.peer import Peer
-from localroom.protoo import RefusalError
-from localroom.rtp import Producer
+from localroom.signalling.protoo import RefusalError
 
 if TYPE_CHECKING:
-    from localroom.audience import Audience
+    from localroom.watching.audience import Audience
 
 MAX_KEPT: Final = 1000
 """Messages that a topic keeps for those who subscribe later; the oldest are forgotten."""

@@ -18,18 +18,19 @@ from vsaiortc.rtcdtlstransport import RTCCertificate
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
-from localroom import authority, control
-from localroom.audience import Audience, gathered
-from localroom.control import Control
-from localroom.entry import Entry
+from localroom import authority
+from localroom.control import control
+from localroom.control.control import Control
+from localroom.control.http import Answer, endpoint
+from localroom.control.web import Web
 from localroom.faults import Chaos, Faults
-from localroom.http import Answer, endpoint
 from localroom.listener import Listener, listen
+from localroom.media.relay import needed, relay
 from localroom.peer import Ground, Peer
-from localroom.protoo import SUBPROTOCOL, Channel
-from localroom.relay import needed, relay
 from localroom.room import Room, empty
-from localroom.web import Web
+from localroom.signalling.init_config import Entry
+from localroom.signalling.protoo import SUBPROTOCOL, Channel
+from localroom.watching.audience import Audience, gathered
 
 logger = logging.getLogger("avatar.localroom.server")
 

@@ -19,19 +19,19 @@ from typing import BinaryIO, Final
 
 from agent_side.join import CHARACTER, JoinInfo, redact
 from avatar_runtime.proxies import direct_loopback
-from worker import logs, tracing
-from worker.arguments import REFUSED, Parser
-from worker.assignment import Assignment
 from worker.characters.folder import by_name
 from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
-from worker.leash import Leash, State
-from worker.loading import MakeMeeting, load_meeting, load_renderer
-from worker.metrics import Measures, Metrics
-from worker.recorder import prepare, probe, recorder
-from worker.rejoining import Rejoining
+from worker.meeting_support.reconnecting import Rejoining
+from worker.process import logs, tracing
+from worker.process.assignment import Assignment
+from worker.process.control_channel import Leash, State
+from worker.process.loading import MakeMeeting, load_meeting, load_renderer
+from worker.process.metrics import Measures, Metrics
+from worker.recording.recorder import prepare, probe, recorder
 from worker.renderer import Renderer
 from worker.session import Session
 from worker.settings import Settings
+from worker.tools.arguments import REFUSED, Parser
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1

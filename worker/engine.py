@@ -16,12 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from worker.acts import Cue, Prompt, perform
 from worker.errors import AvatarError, RendererError
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
-from worker.playout import MIN_PREFETCH, Ended, Playout
 from worker.renderer import Renderer
-from worker.segment import AudioSegment, SegmentQueue
+from worker.turns.cues import Cue, Prompt, perform
+from worker.turns.playout import MIN_PREFETCH, Ended, Playout
+from worker.turns.segments import AudioSegment, SegmentQueue
 
 Work = tuple[int, Pcm | None, bool]
 """Segment, its next block, and whether that was all of it."""

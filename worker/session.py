@@ -8,19 +8,19 @@ from collections.abc import Callable
 from typing import Final
 
 from worker import clock
-from worker.acts import face_of
-from worker.attendance import Attendance
-from worker.conversation import Conversation
 from worker.engine import Engine, Started
 from worker.errors import AvatarError
 from worker.media import SAMPLE_RATE
 from worker.meeting import Away, Back, Joined, Left, Meeting, MeetingEvent, Received
-from worker.metrics import Measures, Metrics
-from worker.outbox import Outbox
-from worker.playout import Ended
-from worker.reasons import Reason
+from worker.meeting_support.outbox import Outbox
+from worker.process.metrics import Measures, Metrics
 from worker.renderer import Renderer
 from worker.settings import Settings
+from worker.turns.attendance import Attendance
+from worker.turns.conversation import Conversation
+from worker.turns.cues import face_of
+from worker.turns.playout import Ended
+from worker.turns.reasons import Reason
 
 logger = logging.getLogger("avatar.worker.session")
 

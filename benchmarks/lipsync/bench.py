@@ -30,10 +30,10 @@ from benchmarks.lipsync.evaluate import (
     tally,
     total,
 )
-from benchmarks.lipsync.labels import UnknownPhonemeError
-from benchmarks.lipsync.material import Material, MaterialError, read_folder
 from benchmarks.lipsync.metric import Answer, Scores
-from benchmarks.lipsync.voices import EngineError, install
+from training.labels import UnknownPhonemeError
+from training.material import Material, MaterialError, read_folder
+from training.voices import EngineError, install
 from worker.media import SAMPLE_RATE, Pcm
 
 BLOCK: Final = SAMPLE_RATE // 25

@@ -18,9 +18,9 @@ from typing import Final
 import numpy as np
 
 from benchmarks.lipsync import metric
-from benchmarks.lipsync.labels import UnknownPhonemeError
-from benchmarks.lipsync.material import Material, MaterialError, read_folder
 from benchmarks.lipsync.metric import Answer, Scores, Sums
+from training.labels import UnknownPhonemeError
+from training.material import Material, MaterialError, read_folder
 from worker.media import Pcm
 
 Lips = Callable[[Pcm], Answer]

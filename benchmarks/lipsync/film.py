@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.lipsync.labels import Interval, blended, per_hop, seen
 from benchmarks.lipsync.metric import SHUT_BELOW, bilabials, truly_silent
+from training.labels import Interval, blended, per_hop, seen
 from worker.lipsync.shape import HOP_S
 
 PICTURE_S: Final = 0.04

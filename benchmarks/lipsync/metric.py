@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.lipsync.labels import PP, SIL, VOWELS, Interval, Labels, round_up
+from training.labels import PP, SIL, VOWELS, Interval, Labels, round_up
 from worker.lipsync.shape import HOP_S, VISEMES, Floats, Track
 
 CLASSES: Final = {

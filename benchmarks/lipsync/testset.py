@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from benchmarks.lipsync.corpus import Utterance, espeak_line, generate
-from benchmarks.lipsync.labels import SIL
-from benchmarks.lipsync.material import Material
-from benchmarks.lipsync.sentences import english
-from benchmarks.lipsync.voices import ESPEAK, NATURAL, VOICES, Line
+from training.corpus import Utterance, espeak_line, generate
+from training.labels import SIL
+from training.material import Material
+from training.sentences import english
+from training.voices import ESPEAK, NATURAL, VOICES, Line
 from worker.media import SAMPLE_RATE, Pcm
 
 LIST: Final = Path(__file__).with_name("test_list.json")

@@ -16,11 +16,11 @@ from typing import Final
 
 from agent_side.join import JoinInfo
 from dispatcher import logs, metrics, tracing
-from dispatcher.crew import Crew
 from dispatcher.errors import Conflict, Full, Refused, TooMany
 from dispatcher.pool import Session
-from dispatcher.serving import LEAVE_S, Serving
 from dispatcher.settings import RoomPolicy
+from dispatcher.workers.session_runner import LEAVE_S, Serving
+from dispatcher.workers.supervisor import Crew
 
 REMEMBERED: Final = 256
 """Sessions that are over and can still be asked about."""

@@ -15,9 +15,9 @@ from typing import Final
 from agent_side.join import JoinInfo
 from dispatcher import logs, metrics, tracing
 from dispatcher.errors import Conflict, Full, Refused, StoreDown, TooMany
-from dispatcher.ledger import Claim, Ledger
+from dispatcher.ledger.record import Record, as_session
+from dispatcher.ledger.redis import Claim, Ledger
 from dispatcher.pool import Session
-from dispatcher.records import Record, as_session
 from dispatcher.settings import RoomPolicy
 
 IDLE_S: Final = 1.0

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from agent_side.speaker import Speaker, TurnOver
 from agent_side.wire import AgentHello, Face, Message, StreamEnded, decode
-from worker.conversation import Conversation
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, AvatarFrame, Picture
-from worker.playout import MAX_PREFETCH, Ended, Playout
-from worker.segment import SegmentQueue
+from worker.turns.conversation import Conversation
+from worker.turns.playout import MAX_PREFETCH, Ended, Playout
+from worker.turns.segments import SegmentQueue
 
 RATE = 24_000
 HALF_TICK_S = 0.02

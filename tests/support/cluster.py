@@ -166,7 +166,7 @@ class Cluster:
 
     def _node(self, host: Host) -> Node:
         number = next(self._numbers)
-        command = (sys.executable, "-P", "-m", "dispatcher.node")
+        command = (sys.executable, "-P", "-m", "dispatcher.node.program")
         name = f"node-{number}"
         settings = {**self._settings, "AVATAR_NODE_NAME": name}
         return Node(host, name, self.folder, *command, **settings)

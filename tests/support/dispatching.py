@@ -103,7 +103,9 @@ class Dispatcher:
 
     def zygote(self) -> int:
         """The process that forks workers."""
-        (zygote,) = (each for each in self.children() if b"worker.zygote" in shown(each, "cmdline"))
+        (zygote,) = (
+            each for each in self.children() if b"worker.process.zygote" in shown(each, "cmdline")
+        )
         return zygote
 
     def children(self) -> set[int]:

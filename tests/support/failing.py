@@ -134,7 +134,9 @@ def _stop_zygote(scene: Scene) -> Callable[[], None]:
 
 def _zygotes(node: Node) -> set[int]:
     """The processes of that node that fork workers; workers are their children."""
-    named = {each for each in descendants(node.pid) if b"worker.zygote" in shown(each, "cmdline")}
+    named = {
+        each for each in descendants(node.pid) if b"worker.process.zygote" in shown(each, "cmdline")
+    }
     return {each for each in named if alive(each) and parent(each) == node.pid}
 
 

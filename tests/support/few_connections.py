@@ -8,9 +8,9 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from dispatcher.front import Front
-from dispatcher.listener import Listener
-from dispatcher.server import listen, make_server
+from dispatcher.http.listener import Listener
+from dispatcher.http.middleware import Front
+from dispatcher.http.server import listen, make_server
 
 MOST: Final = 16
 

@@ -13,9 +13,9 @@ from cryptography.fernet import Fernet
 from redis_server import RedisServer, move
 
 from agent_side.join import JoinInfo
-from dispatcher.ledger import Claim, Held, Ledger, Letter, NodeLedger, Serve
-from dispatcher.records import Record
-from dispatcher.seal import Seal
+from dispatcher.ledger.encryption import Seal
+from dispatcher.ledger.record import Record
+from dispatcher.ledger.redis import Claim, Held, Ledger, Letter, NodeLedger, Serve
 
 SEAL_KEY = Fernet.generate_key().decode()
 LEASE_S = 10.0

@@ -1,7 +1,7 @@
 """What has to hold in each cell of the fault matrix.
 
 Our agent speaks version 2 with our worker, where everything is exact. A stock agent's packets
-have no numbers, so what they went through shows; see `worker.protocols.version1`. What the stock
+have no numbers, so what they went through shows; see `worker.turns.version1`. What the stock
 worker does is not ours to promise.
 """
 
@@ -12,7 +12,7 @@ from matrix_figures import Figures
 from matrix_script import PHASES
 
 from worker.media import SAMPLE_RATE
-from worker.protocols.version1 import STALE_S
+from worker.turns.version1 import STALE_S
 
 TURNS: Final = sum(len(phase.turns) for phase in PHASES)
 

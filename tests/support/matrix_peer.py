@@ -1,4 +1,4 @@
-"""A peer in the local room on the SDK as it is: what `worker.sdk` mends is not mended here.
+"""A peer in the local room on the SDK as it is, without the patches of `sdk_internals`.
 
 Nobody's sound and pictures are taken: they are not what the matrix looks at.
 """
@@ -13,7 +13,9 @@ POLL_S = 0.02
 
 async def enter(meeting: Any) -> None:
     """Join, and return when data can be sent."""
-    assert "worker.sdk" not in sys.modules, "it changes the SDK's SCTP in all of the process"
+    assert "worker.meeting_support.sdk_internals" not in sys.modules, (
+        "it changes the SDK's SCTP in all of the process"
+    )
     client = meeting._Meeting__room_client
 
     async def decline(**_: object) -> None:

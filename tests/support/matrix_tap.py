@@ -17,8 +17,8 @@ import numpy as np
 from agent_side.join import JoinInfo
 from worker.media import Pcm
 from worker.meeting import Meeting
+from worker.meeting_support.tracks import Tracks
 from worker.settings import Settings
-from worker.tracks import Tracks
 
 FOLDER: Final = "AVATAR_TAP"
 HEADER: Final = struct.Struct("<dqi")

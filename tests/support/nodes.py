@@ -132,7 +132,7 @@ class Cluster:
 def _node(log: Path, settings: dict[str, str]) -> Iterator[Node]:
     with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
-            command("dispatcher.node"),
+            command("dispatcher.node.program"),
             env=environ(**settings),
             stderr=file,
             stdout=printed,

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent_side.join import JoinInfo
-from dispatcher import store
 from dispatcher.errors import StoreDown
-from dispatcher.ledger import Ledger, Letter, NodeLedger, Renew
-from dispatcher.records import Record, read_record
-from dispatcher.seal import Holder, Seal
-from dispatcher.store import PREFIX, Reply, Store
+from dispatcher.ledger import store
+from dispatcher.ledger.encryption import Holder, Seal
+from dispatcher.ledger.record import Record, read_record
+from dispatcher.ledger.redis import Ledger, Letter, NodeLedger, Renew
+from dispatcher.ledger.store import PREFIX, Reply, Store
 
 SCRIPTS: Final = Path(__file__).parents[1] / "data" / "ledger-1"
 

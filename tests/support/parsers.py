@@ -2,7 +2,7 @@
 
 A target takes any bytes. It raises AssertionError where an error repeats what it was given, and
 lets through whatever the parser raises that it does not declare: both are findings. Used with
-hypothesis by ``tests/test_parsers_property.py`` and with coverage by ``tests/fuzz/fuzz.py``.
+hypothesis by ``tests/worker/test_parsers_property.py`` and with coverage by ``tests/fuzz/fuzz.py``.
 """
 
 import asyncio
@@ -20,34 +20,34 @@ from recorded import CountingRenderer
 
 from agent_side.join import LENGTHS, JoinInfo
 from agent_side.wire import MAX_PAYLOAD, decode, encode
-from dispatcher.auth import Gate
 from dispatcher.errors import BadRequest, Forbidden, Unauthorized, Unreadable
-from dispatcher.ledger import SETTLEMENTS, End, Handed, NodeLedger, Renew, Serve, expiry_of
-from dispatcher.ledger import _read_reply as read_reply
-from dispatcher.records import as_session, key_of, read_record
-from dispatcher.request import participant_of, read_launch
-from dispatcher.seal import Holder, Seal
+from dispatcher.http.auth import Gate
+from dispatcher.http.request import participant_of, read_launch
+from dispatcher.ledger.encryption import Holder, Seal
+from dispatcher.ledger.record import as_session, key_of, read_record
+from dispatcher.ledger.redis import SETTLEMENTS, End, Handed, NodeLedger, Renew, Serve, expiry_of
+from dispatcher.ledger.redis import _read_reply as read_reply
 from dispatcher.settings import Settings as DispatcherSettings
-from dispatcher.workers import STATES
-from dispatcher.workers import _parse as parse_report
-from dispatcher.workers import _read_fate as read_fate
+from dispatcher.workers.process import STATES
+from dispatcher.workers.process import _parse as parse_report
+from dispatcher.workers.process import _read_fate as read_fate
+from localroom.control.http import Request
 from localroom.faults import Chaos, Faults
-from localroom.http import Request
-from localroom.ice import IceLite
-from localroom.protoo import Channel
-from localroom.relay import Relay
-from localroom.rtp import Exchange, begins_key_frame
-from localroom.sdp import NothingInCommonError
-from localroom.sdp import read as read_offer
-from worker import leash as leash_module
+from localroom.media.ice import IceLite
+from localroom.media.relay import Relay
+from localroom.media.rtp import Exchange, begins_key_frame
+from localroom.media.sdp import NothingInCommonError
+from localroom.media.sdp import read as read_offer
+from localroom.signalling.protoo import Channel
 from worker.__main__ import read_join
-from worker.assignment import Assignment
 from worker.characters.folder import Character
 from worker.errors import InputError, SettingsError
-from worker.leash import Leash
-from worker.recording import Reader, pack
-from worker.replay import Stage
-from worker.timeline import timeline
+from worker.process import control_channel as leash_module
+from worker.process.assignment import Assignment
+from worker.process.control_channel import Leash
+from worker.recording.file import Reader, pack
+from worker.recording.timeline import timeline
+from worker.tools.replay import Stage
 
 HOSTS: Final = ("api.videosdk.live",)
 SECRET: Final = "a-secret-of-thirty-two-characters"

@@ -19,7 +19,7 @@ from talking import Talk
 
 ROOT: Final = Path(__file__).parents[2]
 
-NEW_FILE: Final = "dispatcher/refusals.py"
+NEW_FILE: Final = "dispatcher/ledger/refusals.py"
 """The version before is the one that did not have it."""
 
 ROUNDS: Final = (4, 7, 19)

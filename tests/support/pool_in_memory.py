@@ -8,9 +8,9 @@ from typing import Any, Final, Self
 import httpx
 
 from agent_side.join import JoinInfo
-from dispatcher.app import make_app
+from dispatcher.http.app import make_app
+from dispatcher.http.rate_limit import Quota
 from dispatcher.pool import Session
-from dispatcher.quota import Quota
 from dispatcher.settings import Settings
 
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -11,15 +11,15 @@ from typing import Any, TypeVar, cast
 from redis_server import RedisServer
 
 from agent_side.join import JoinInfo
-from dispatcher.crew import Crew
-from dispatcher.ledger import Ledger, NodeLedger
-from dispatcher.node import Node
+from dispatcher.ledger.encryption import Seal
+from dispatcher.ledger.redis import Ledger, NodeLedger
+from dispatcher.node.program import Node
 from dispatcher.pool import Pool, Session
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
-from dispatcher.seal import Seal
 from dispatcher.settings import RoomPolicy
-from dispatcher.workers import Worker, Zygote
+from dispatcher.workers.process import Worker, Zygote
+from dispatcher.workers.supervisor import Crew
 
 T = TypeVar("T")
 

@@ -17,12 +17,12 @@ from stage import Stage, stage
 
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meetings.memory import Faults
-from worker.recorder import recorder
-from worker.recording import Reader
+from worker.recording.file import Reader
+from worker.recording.recorder import recorder
 from worker.renderer import Renderer
-from worker.replay import Shot
-from worker.replay import Stage as Replayed
 from worker.settings import Settings
+from worker.tools.replay import Shot
+from worker.tools.replay import Stage as Replayed
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"

@@ -17,7 +17,7 @@ from typing import Self
 import pytest
 import redis
 
-from dispatcher import store
+from dispatcher.ledger import store
 
 CHOSEN = "REDIS_SERVER"
 PATIENCE_S = 30.0

@@ -16,8 +16,8 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from localroom.faults import Faults
 from localroom.launch import LocalRoom, local_room
-from worker import logs
 from worker.meetings.videosdk import VideoSDKMeeting
+from worker.process import logs
 from worker.settings import Settings
 
 TOKEN = "eyJ.secret-token.sig"

@@ -10,8 +10,8 @@ import numpy as np
 from agent_side import AvatarAudioOut, AvatarCredentials
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
 from worker.meetings.memory import Faults, MemoryMeeting, MemoryPeer, MemoryRoom, Recording
-from worker.metrics import Measures
-from worker.recorder import Recorder
+from worker.process.metrics import Measures
+from worker.recording.recorder import Recorder
 from worker.renderer import Renderer
 from worker.session import Session
 from worker.settings import Settings

@@ -5,9 +5,9 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageOps
 
+from worker.characters.pictures import BROKEN, DRAWN, opened, regular, upright
 from worker.characters.source import MAX_FILE, bounded, expanded
 from worker.errors import InputError
-from worker.pictures import BROKEN, DRAWN, opened, regular, upright
 
 COLOUR: Final = re.compile(r"#[0-9a-fA-F]{6}")
 SMOOTH: Final = 8

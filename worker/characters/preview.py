@@ -18,7 +18,7 @@ from worker.characters.parts import Box, Part
 from worker.lipsync.shape import VISEMES, MouthShape
 from worker.media import FPS, Picture
 from worker.renderers.character import Artist
-from worker.script import Act
+from worker.tools.script import Act
 
 WIDTH: Final = 2640
 MARGIN: Final = 24

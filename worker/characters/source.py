@@ -14,9 +14,9 @@ from typing import Final, Protocol
 from PIL import Image
 
 from avatar_runtime.texts import folded
+from worker.characters.pictures import BROKEN as DAMAGED
+from worker.characters.pictures import DRAWN, opened
 from worker.errors import InputError
-from worker.pictures import BROKEN as DAMAGED
-from worker.pictures import DRAWN, opened
 
 MANIFEST: Final = "manifest.json"
 

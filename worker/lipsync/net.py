@@ -2,7 +2,7 @@
 
 Layers of dilated convolutions, each adding to what the one before it said; every layer keeps
 as much of its past as its taps reach back. All arrays of a step have fixed shapes, so what a
-hop gets does not depend on how its sound was cut. `benchmarks/lipsync/nets.py` is the same net
+hop gets does not depend on how its sound was cut. `training/nets.py` is the same net
 to be trained.
 
 There are two sets of weights: for a voice alone, and for one among other sounds. `Listener` takes

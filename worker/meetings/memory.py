@@ -28,8 +28,8 @@ from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.parking import Parking
-from worker.tracks import Tracks, TracksClosed
+from worker.meeting_support.pending_sends import Parking
+from worker.meeting_support.tracks import Tracks, TracksClosed
 
 BUFFER_THRESHOLD: Final = 65_535
 """With more than this unsent on a channel, the SDK's ``send`` waits (bytes)."""

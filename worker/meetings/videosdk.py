@@ -15,13 +15,13 @@ from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
-from worker.logs import hash_of
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.parking import Parking
-from worker.sdk import Inside, fetch_config
+from worker.meeting_support.pending_sends import Parking
+from worker.meeting_support.sdk_internals import Inside, fetch_config
+from worker.meeting_support.tracks import Tracks, TracksClosed
+from worker.process.logs import hash_of
 from worker.settings import Settings
-from worker.tracks import Tracks, TracksClosed
 
 DISPLAY_NAME: Final = "Avatar"
 

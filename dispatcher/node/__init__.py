@@ -1,0 +1,1 @@
+"""The node program: one machine's slots in a pool of many."""

@@ -1,0 +1,1 @@
+"""One machine's worker processes, and the sessions that they serve."""

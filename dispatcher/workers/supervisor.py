@@ -1,0 +1,251 @@
+"""Crew: one machine's seats for sessions, and its workers; what dies is replaced."""
+
+import asyncio
+import logging
+import socket
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from typing import Final
+
+from dispatcher.degraded import Degraded
+from dispatcher.errors import Full, NodeError, SettingsError
+from dispatcher.pool import to_start
+from dispatcher.workers.process import Worker, Zygote
+from dispatcher.workers.shared_numbers import SharedNumbers
+
+PAUSES_S: Final = (0.1, 5.0)
+"""The first and the longest pause after a worker or a zygote that did not get ready."""
+
+START_S: Final = 15.0
+"""How long a worker may take from its fork until it waits for a session; then it is killed."""
+
+logger = logging.getLogger("avatar.dispatcher.crew")
+
+
+class Crew:
+    """`slots` seats for sessions, and `warm` workers that wait for the next of them.
+
+    A session takes a seat, hires one worker after the other while it needs one, and frees
+    the seat when the last is gone. `environment` is added to that of the workers, each of which
+    may have `memory_mb` of its own, or any amount where that is 0. Seats count from 1, and so do
+    workers, each of which has the smallest number that no process has. What they count is in
+    `numbers`, what fails beside their faces in `degraded`.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        warm: int,
+        environment: Mapping[str, str],
+        memory_mb: int = 0,
+        numbers: SharedNumbers | None = None,
+        degraded: Degraded | None = None,
+    ) -> None:
+        self._degraded = degraded or Degraded()
+        self._numbers = numbers or SharedNumbers(self._degraded)
+        self._memory_mb = memory_mb
+        self._environment = environment
+        self.slots = slots
+        self._warm = warm
+        self._seats: set[int] = set()
+        self._starting: set[Worker] = set()
+        self._idle: deque[Worker] = deque()
+        self._waiting: deque[asyncio.Future[Worker]] = deque()
+        self._alive: dict[int, Worker] = {}
+        self._changed = asyncio.Event()
+        self._pause_s = 0.0
+        self._zygote: Zygote | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether workers can be had, however many."""
+        return self._zygote is not None and self._zygote.answers
+
+    @property
+    def can_hire(self) -> bool:
+        """Whether a worker can be had now: one that waits, if none can be forked."""
+        return self.ready or bool(self._idle)
+
+    @property
+    def free_seats(self) -> list[int]:
+        """The seats that nobody has."""
+        return [seat for seat in range(1, self.slots + 1) if seat not in self._seats]
+
+    def take_seat(self, seat: int | None = None) -> int:
+        """Room for one session: that `seat`, or the first that is free. Raises Full."""
+        free = self.free_seats
+        if not free:
+            raise Full(f"All {self.slots} slots are taken; try again later.")
+        if seat is not None and seat not in free:
+            raise Full("That slot is taken; try again later.")
+        seat = free[0] if seat is None else seat
+        self._seats.add(seat)
+        self._changed.set()
+        return seat
+
+    def free_seat(self, seat: int) -> None:
+        """The session is over and its worker gone."""
+        self._seats.discard(seat)
+        self._changed.set()
+
+    async def hire(self) -> Worker:
+        """A warm worker for somebody who has a seat; waits until there is one."""
+        if self._idle:
+            self._changed.set()
+            return self._idle.popleft()
+        waiter: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        self._changed.set()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._be_idle(waiter.result())
+            raise
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    async def start(self) -> None:
+        """Be ready for `run`. Raises NodeError where workers cannot be had at all."""
+        self._zygote = await Zygote.start(self._environment, self._memory_mb)
+
+    async def run(self) -> None:
+        """Keep workers, and a zygote, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                if self._zygote is None:
+                    self._zygote = await self._start_again()
+                zygote = self._zygote
+                keeping = tasks.create_task(self._keep(zygote, tasks), name="keep warm")
+                try:
+                    await zygote.hear(self._born, self._died)
+                except asyncio.CancelledError:
+                    self._send_away([*self._alive.values()])
+                    raise
+                finally:
+                    self._zygote = None
+                    keeping.cancel()
+                    await zygote.close()
+                    for worker in self._alive.values():
+                        worker.died(None)
+                logger.error("the process that forks workers is gone; starting another")
+                self._send_away([*self._idle, *self._starting])
+
+    def _send_away(self, workers: list[Worker]) -> None:
+        """They leave. Whoever has a session already had it before; nobody gets one any more."""
+        for worker in workers:
+            worker.leave()
+        self._idle.clear()
+        self._starting.clear()
+
+    async def _start_again(self) -> Zygote:
+        while True:
+            await self._rest()
+            try:
+                return await Zygote.start(self._environment, self._memory_mb)
+            except (NodeError, SettingsError) as error:
+                logger.error("%s", error)
+            except (OSError, RuntimeError) as error:
+                # No memory, process, thread or descriptor is free now: the sessions go on.
+                logger.error(
+                    "the process that forks workers cannot be started: %s; trying again", error
+                )
+
+    async def _rest(self) -> None:
+        """The pause after a failure, longer each time until something succeeds."""
+        first, longest = PAUSES_S
+        self._pause_s = min(longest, 2 * self._pause_s or first)
+        await asyncio.sleep(self._pause_s)
+
+    async def _keep(self, zygote: Zygote, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            self._changed.clear()
+            wanted = to_start(
+                idle=len(self._idle),
+                starting=len(self._starting),
+                waiting=len(self._waiting),
+                busy=len(self._seats),
+                slots=self.slots,
+                warm=self._warm,
+            )
+            try:
+                for _ in range(wanted):
+                    worker = await self._fork(zygote)
+                    tasks.create_task(self._watch(worker), name=f"worker {worker.number}")
+            except OSError as error:
+                logger.warning("no worker could be forked: %s", error)
+                await self._rest()
+                continue
+            await self._changed.wait()
+            if self._pause_s:
+                await self._rest()
+
+    async def _fork(self, zygote: Zygote) -> Worker:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+            number = next(each for each in count(1) if each not in self._alive)
+            worker = Worker(number, zygote, reader, writer)
+            try:
+                zygote.fork(number, theirs, self._numbers.block(number))
+            except OSError:
+                writer.close()
+                raise
+        self._alive[number] = worker
+        self._starting.add(worker)
+        return worker
+
+    async def _watch(self, worker: Worker) -> None:
+        """From its fork until it is buried."""
+        try:
+            await self._hear(worker)
+            await worker.status
+        finally:
+            worker.close()
+        self._numbers.buried(worker.number)
+        del self._alive[worker.number]
+
+    async def _hear(self, worker: Worker) -> None:
+        watchdog = asyncio.get_running_loop().call_later(START_S, worker.kill)
+        async for report in worker.said():
+            if report.state == "idle" and worker in self._starting:
+                watchdog.cancel()
+                self._starting.remove(worker)
+                self._pause_s = 0.0
+                self._be_idle(worker)
+            elif report.state == "degraded":
+                self._degraded.failed(report.part, report.reason or "no reason was given")
+            elif report.state == "restored":
+                self._degraded.restored(report.part)
+            else:
+                worker.reports.put_nowait(report)
+        watchdog.cancel()
+        gone = await worker.buried()
+        if worker in self._starting:
+            self._starting.remove(worker)
+            self._pause_s = self._pause_s or PAUSES_S[0]
+            logger.warning("a worker did not get ready: %s", gone.reason)
+        with suppress(ValueError):
+            self._idle.remove(worker)
+            logger.warning("a worker that waited is lost: %s", gone.reason)
+        worker.reports.put_nowait(gone)
+        self._changed.set()
+
+    def _be_idle(self, worker: Worker) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(worker)
+                return
+        self._idle.append(worker)
+
+    def _born(self, number: int, pid: int) -> None:
+        if number in self._alive:
+            self._alive[number].born(pid)
+
+    def _died(self, number: int, status: int) -> None:
+        if number in self._alive:
+            self._alive[number].died(status)

@@ -1,0 +1,1 @@
+"""What flows: ICE, DTLS, SRTP, SCTP, and the packets that are forwarded."""

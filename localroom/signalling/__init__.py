@@ -1,0 +1,1 @@
+"""What the SDK asks before any media flows: the init request, and protoo over a WebSocket."""

@@ -1,0 +1,1 @@
+"""Watching a participant in a browser, by WHEP."""

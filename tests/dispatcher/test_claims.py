@@ -1,0 +1,96 @@
+"""A claim has a deadline: a node that has no worker for it gives it to another within the POST."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from pool_stage import PATIENCE_S, SEAL, Stage, Troupe, played
+from redis_server import RedisServer, redis_server
+
+from dispatcher.ledger.redis import Ledger, NodeLedger
+from dispatcher.node import owned_session as hold
+from dispatcher.node.program import Node
+from dispatcher.pools.redis import RedisPool
+from dispatcher.workers.process import Worker
+
+LEASE_S = 10.0
+
+
+class Idle(Troupe):
+    """Its zygote forks nothing any more; `noticed` says whether its crew knows that."""
+
+    def __init__(self, slots: int, noticed: bool) -> None:
+        super().__init__(slots)
+        self.asked = 0
+        self._noticed = noticed
+
+    @property
+    def ready(self) -> bool:
+        return True  # or it would not be chosen: it was, when it was asked last
+
+    @property
+    def can_hire(self) -> bool:
+        return not self._noticed
+
+    async def hire(self) -> Worker:
+        self.asked += 1
+        return await asyncio.get_running_loop().create_future()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def two_nodes(server: RedisServer, bad: Idle) -> AsyncIterator[Stage]:
+    """A pool whose longest idle slots are those of the `bad` node."""
+    server.flush()
+    server.settle()
+    good = Troupe(2)
+    standing: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
+
+    async def stand() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"))
+            tasks.create_task(pool.run())
+            idle = 0
+            for name, troupe in (("bad", bad), ("good", good)):
+                ledger = NodeLedger(server.url, SEAL, name=name)
+                node = Node(ledger, troupe, tasks, LEASE_S, lambda _: None)
+                tasks.create_task(node.run())
+                idle += troupe.slots
+                while not pool.ready or (await pool.slots())["idle"] < idle:
+                    await asyncio.sleep(0.01)
+            standing.set_result(Stage(pool, good))
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(30), played(stand(), standing, bad, good) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_a_node_that_forks_nothing_is_left_for_one_that_does(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, noticed: bool
+) -> None:
+    monkeypatch.setattr(hold, "CLAIM_S", 0.3)
+    bad = Idle(1, noticed)
+
+    async def scene() -> None:
+        async with two_nodes(server, bad) as stage:
+            session, hand = await stage.launched()
+            assert hand is not None, "the good node has hired"
+            session = await stage.reach(session.session_id, lambda each: each.state == "active")
+            assert (session.slot or "").startswith("good@")
+            assert bad.asked == (0 if noticed else 1)
+            await stage.end(session, hand)
+
+    asyncio.run(scene())
+
+
+def test_the_first_worker_has_to_be_ready_before_the_claim_runs_out() -> None:
+    """Its lease is `UNACKED_S`, and a POST waits for two claims."""
+    assert 0 < hold.CLAIM_S < hold.UNACKED_S
+    assert 2 * hold.CLAIM_S < PATIENCE_S

@@ -1,0 +1,125 @@
+"""A session that is handed from one node to another, with workers that the test plays."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from pool_stage import PATIENCE_S, SEAL, Hand, Stage, Troupe, played
+from redis_server import RedisServer, redis_server
+
+from dispatcher.ledger.redis import Ledger, NodeLedger
+from dispatcher.node.program import Node
+from dispatcher.pool import Session
+from dispatcher.pools.redis import RedisPool
+
+LEASE_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with redis_server() as running:
+        yield running
+
+
+class Handing:
+    """A session on its way: the `old` worker is in the meeting, the `new` one has been told of it
+    and is not."""
+
+    def __init__(self, stage: Stage, session: Session, old: Hand, new: Hand) -> None:
+        self.stage = stage
+        self.session = session
+        self.old = old
+        self.new = new
+
+    async def arrives(self) -> None:
+        """The new worker gets there, and the session goes on with it."""
+        self.new.says("joining")
+        self.new.says("active")
+        await self.stage.reach(
+            self.session.session_id, lambda each: (each.state, each.epoch) == ("active", 2)
+        )
+
+
+@asynccontextmanager
+async def handing(server: RedisServer) -> AsyncIterator[Handing]:
+    server.flush()
+    server.settle()
+    standing: asyncio.Future[Handing] = asyncio.get_running_loop().create_future()
+    troupes = [Troupe(1), Troupe(1)]
+
+    async def stand() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"))
+            tasks.create_task(pool.run())
+
+            async def node(number: int) -> Node:
+                ledger = NodeLedger(server.url, SEAL, name=f"node-{number}")
+                joined = Node(ledger, troupes[number], tasks, LEASE_S, lambda _: None)
+                tasks.create_task(joined.run())
+                while not (await pool.slots())["idle"]:
+                    await asyncio.sleep(0.01)
+                return joined
+
+            first = await node(0)
+            session, old = await Stage(pool, troupes[0]).launched()
+            await node(1)
+            hurry = asyncio.Event()
+            tasks.create_task(first.drain(0.0, hurry, hurry))
+            stage = Stage(pool, troupes[1])
+            new = await stage.hand()
+            assert (await new.line())["assignment"]["epoch"] == 2
+            standing.set_result(Handing(stage, session, old, new))
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(20), played(stand(), standing, *troupes) as handed:
+        yield handed
+
+
+def test_the_old_worker_leaves_when_the_new_one_is_there(server: RedisServer) -> None:
+    async def scene() -> None:
+        async with handing(server) as scene:
+            leaving = asyncio.create_task(scene.old.line())
+            await asyncio.sleep(0.3)
+            assert not leaving.done()
+            await scene.arrives()
+            assert await leaving is None
+            scene.old.exits(0, "The worker was told to stop.")
+            await scene.stage.slots({"busy": 1})
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "fate",
+    [
+        lambda old: old.exits(-9),
+        lambda old: old.exits(1, "The renderer failed."),
+        lambda old: (old.says("dismissed", "Another has its place."), old.exits(0)),
+    ],
+    ids=["killed", "failed", "thrown out"],
+)
+def test_what_becomes_of_the_old_worker_is_of_no_matter_to_the_new_one(
+    server: RedisServer, fate: Callable[[Hand], object]
+) -> None:
+    async def scene() -> None:
+        async with handing(server) as scene:
+            fate(scene.old)
+            await scene.stage.slots({"claimed": 1})
+            await scene.arrives()
+
+    asyncio.run(scene())
+
+
+def test_a_meeting_that_is_over_meanwhile_needs_no_new_worker(server: RedisServer) -> None:
+    async def scene() -> None:
+        async with handing(server) as scene:
+            scene.new.says("joining")
+            scene.old.exits(0, "The agent has left.")
+            async with asyncio.timeout(PATIENCE_S):
+                assert await scene.new.line() is None
+            scene.new.exits(0, "The worker was told to stop.")
+            session = await scene.stage.reach(scene.session.session_id, lambda each: each.over)
+            assert (session.state, session.reason) == ("ended", "The agent has left.")
+
+    asyncio.run(scene())

@@ -1,0 +1,92 @@
+"""A worker on its way into a meeting does not arrive once the session may be somebody else's."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from pool_stage import PATIENCE_S, Hand, Troupe
+
+from agent_side.join import JoinInfo
+from dispatcher.pool import Session
+from dispatcher.workers.session_runner import Serving
+
+SURE_S = 0.2
+JOIN = JoinInfo("room", "token", "face")
+
+
+@asynccontextmanager
+async def serving(sure_s: float = SURE_S) -> AsyncIterator[tuple[Serving, Hand, Troupe]]:
+    """A session that is surely ours for so long, and its first worker."""
+    troupe = Troupe(1)
+    session = Session.claimed("id", JOIN, datetime.now(UTC))
+    until = asyncio.get_running_loop().time() + sure_s
+    served = Serving(session, JOIN, troupe, sure_until=until)
+    running = asyncio.create_task(served.run())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            yield served, await troupe.hired.get(), troupe
+    finally:
+        served.stop("The test is over.")
+        await troupe.close()
+        await running
+
+
+async def killed(hand: Hand) -> None:
+    while not hand._writer.is_closing():
+        await asyncio.sleep(0.01)
+
+
+def test_who_is_not_in_the_meeting_in_time_is_killed_and_followed_once_it_is_sure() -> None:
+    async def scene() -> None:
+        async with serving() as (served, hand, troupe):
+            await hand.line()
+            hand.says("joining")
+            await killed(hand)
+            await asyncio.sleep(0.2)
+            assert troupe.hired.empty()
+            served.assure(math.inf)
+            second = await troupe.hired.get()
+            await second.take()
+
+    asyncio.run(scene())
+
+
+def test_who_is_in_the_meeting_stays_whatever_becomes_of_the_store() -> None:
+    async def scene() -> None:
+        async with serving() as (_, hand, _):
+            await hand.take()
+            await asyncio.sleep(2 * SURE_S)
+            assert not hand._writer.is_closing()
+
+    asyncio.run(scene())
+
+
+def test_who_joins_anew_gets_leave_to_only_as_long_as_it_is_sure() -> None:
+    async def scene() -> None:
+        async with serving() as (served, hand, _):
+            await hand.take()
+            await asyncio.sleep(2 * SURE_S)
+            hand.says("rejoining", "The room was gone.")
+            hand.says("asking")
+            await asyncio.sleep(SURE_S)
+            assert not hand._writer.is_closing(), "who waits for leave waits"
+            served.assure(asyncio.get_running_loop().time() + SURE_S)
+            assert await hand.line() == {"permission": 0}
+            await killed(hand)
+
+    asyncio.run(scene())
+
+
+def test_whoever_is_assured_again_and_again_may_take_its_time() -> None:
+    async def scene() -> None:
+        async with serving() as (served, hand, _):
+            await hand.line()
+            hand.says("joining")
+            for _ in range(8):
+                await asyncio.sleep(SURE_S / 3)
+                served.assure(asyncio.get_running_loop().time() + SURE_S)
+            assert not hand._writer.is_closing()
+
+    asyncio.run(scene())

@@ -1,0 +1,226 @@
+"""The pipe to a worker and what the pool says through it; the test is at its other end."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from agent_side.join import JoinInfo
+from dispatcher.pools.local import LocalPool
+from dispatcher.workers.process import Report, Worker, Zygote
+from dispatcher.workers.supervisor import Crew
+
+JOIN = JoinInfo("room", "token", "face")
+FRESH = JoinInfo("room", "fresh token", "face")
+PATIENCE_S = 20.0
+
+
+class Hand:
+    """The other end of a worker's pipe."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    async def line(self) -> Any:
+        """What the worker is told next; None when that was all."""
+        async with asyncio.timeout(PATIENCE_S):
+            line = await self._reader.readline()
+        return json.loads(line) if line else None
+
+    def says(self, report: Any) -> None:
+        self._writer.write(json.dumps(report).encode() + b"\n")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+async def worker() -> tuple[Worker, Hand]:
+    ours, theirs = socket.socketpair()
+    pipe = Worker(1, cast(Zygote, None), *await asyncio.open_unix_connection(sock=ours))
+    return pipe, Hand(*await asyncio.open_unix_connection(sock=theirs))
+
+
+class OneWorker:
+    """A crew of a single worker."""
+
+    def __init__(self, only: Worker) -> None:
+        self._only = only
+
+    def take_seat(self) -> int:
+        return 1
+
+    def free_seat(self, seat: int) -> None: ...
+
+    async def hire(self) -> Worker:
+        return self._only
+
+
+@asynccontextmanager
+async def pool() -> AsyncIterator[tuple[LocalPool, Worker, Hand]]:
+    pipe, hand = await worker()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        yield LocalPool(cast(Crew, OneWorker(pipe)), tasks), pipe, hand
+        pipe.reports.put_nowait(Report("gone", "It is over.", 0))
+    hand.close()
+    pipe.status.set_result(0)
+    await pipe.buried()
+
+
+def test_a_worker_is_told_of_each_newer_join_request() -> None:
+    async def scene() -> None:
+        async with pool() as (launched, pipe, hand):
+            pipe.reports.put_nowait(Report("joining"))
+            first = await launched.launch(JOIN, PATIENCE_S)
+            told = {"epoch": 1, "slot": "local/1", "traceparent": None}
+            part = {"assignment": {"session_id": first.session_id, **told}}
+            assert await hand.line() == {**json.loads(JOIN.to_json()), **part}
+            for newer in (JOIN, FRESH, FRESH):
+                again = await launched.launch(newer, PATIENCE_S)
+                assert again.session_id == first.session_id
+            renewal = {**json.loads(FRESH.to_json()), **part, "renewal": 1}
+            assert await hand.line() == renewal
+            pipe.leave()
+            assert await hand.line() is None, "who sends the same again has no news"
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_is_about_to_leave_is_told_nothing() -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        pipe.take("1")
+        pipe.leave()
+        pipe.renew("{}")
+        assert await hand.line() == 1
+        assert await hand.line() is None
+        hand.close()
+        pipe.status.set_result(0)
+        await pipe.buried()
+        pipe.renew("{}")
+
+    asyncio.run(scene())
+
+
+def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> None:
+    class Ear:
+        def __init__(self) -> None:
+            self.heard: list[tuple[int, signal.Signals]] = []
+
+        def signal(self, number: int, what: signal.Signals) -> None:
+            self.heard.append((number, what))
+
+    async def scene() -> None:
+        ear = Ear()
+        ours, theirs = socket.socketpair()
+        pipe = Worker(1, cast(Zygote, ear), *await asyncio.open_unix_connection(sock=ours))
+        pipe.finish()
+        pipe.died(0)
+        pipe.finish()
+        pipe.kill()
+        assert ear.heard == [(1, signal.SIGTERM)]
+        theirs.close()
+        await pipe.buried()
+
+    asyncio.run(scene())
+
+
+def test_what_a_worker_does_not_read_is_bounded_and_the_newest_arrives() -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        for number in range(1000):
+            pipe.renew(json.dumps({"room_name": "room", "number": number, "fill": "5" * 16_000}))
+        assert pipe._writer.transport.get_write_buffer_size() <= 17_000
+        said = asyncio.create_task(anext(pipe.said()))
+        first = await hand.line()
+        assert (first["number"], first["renewal"]) == (0, 1)
+        hand.says({"state": "heard", "heard": {"renewal": 1}})
+        newest = await hand.line()
+        assert (newest["number"], newest["renewal"]) == (999, 1000)
+        hand.close()
+        pipe.status.set_result(0)
+        with suppress(StopAsyncIteration):
+            await said
+        await pipe.buried()
+
+    asyncio.run(scene())
+
+
+def opened() -> int:
+    """The descriptors of this process."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def sleeper() -> asyncio.subprocess.Process:
+    """A process that only a signal ends."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-S", "-c", "import signal; signal.pause()")
+    )
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [(Worker.finish, -signal.SIGTERM), (Worker.kill, -signal.SIGKILL)]
+)
+def test_a_worker_without_a_zygote_still_hears_signals(
+    end: Callable[[Worker], None], status: int
+) -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        process = await sleeper()
+        pipe.born(process.pid)
+        pipe.died(None)
+        end(pipe)
+        async with asyncio.timeout(PATIENCE_S):
+            assert await process.wait() == status
+        end(pipe)
+        hand.close()
+        pipe.close()
+
+    asyncio.run(scene())
+
+
+def test_a_worker_that_was_gone_before_it_was_known_hears_nothing() -> None:
+    async def scene() -> None:
+        pipe, hand = await worker()
+        process = await sleeper()
+        process.kill()
+        await process.wait()
+        before = opened()
+        pipe.born(process.pid)
+        assert (pipe.pid, opened()) == (process.pid, before)
+        pipe.died(None)
+        pipe.kill()
+        hand.close()
+        pipe.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("status", [0, None])
+def test_a_buried_worker_leaves_no_descriptor(status: int | None) -> None:
+    """However much is known of its end; a signal that comes after that hits nobody."""
+
+    async def scene() -> None:
+        process = await sleeper()
+        before = opened()
+        pipe, hand = await worker()
+        pipe.born(process.pid)
+        pipe.died(status)
+        pipe.close()
+        pipe.kill()
+        pipe.close()
+        hand.close()
+        async with asyncio.timeout(PATIENCE_S):
+            while opened() > before:
+                await asyncio.sleep(0)
+        process.terminate()
+        assert await process.wait() == -signal.SIGTERM
+
+    asyncio.run(scene())

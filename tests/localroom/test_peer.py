@@ -1,0 +1,117 @@
+"""What a peer of the local room is told when others do something in the same turn of the loop."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from vsaiortc.rtcdtlstransport import RTCCertificate
+from websockets.asyncio.server import ServerConnection
+
+from localroom.faults import Chaos
+from localroom.peer import Ground, Peer
+from localroom.room import Room
+from localroom.signalling.protoo import Channel
+from localroom.watching.audience import Audience
+
+JOIN: dict[str, Any] = {"displayName": "somebody"}
+PATIENCE_S = 30.0
+DATA: dict[str, Any] = {"sctpStreamParameters": {"streamId": 0}, "label": "reliable"}
+
+
+def on_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    @functools.wraps(test)
+    def run() -> None:
+        async def within() -> None:
+            async with asyncio.timeout(PATIENCE_S):
+                await test()
+
+        asyncio.run(within())
+
+    return run
+
+
+@on_loop
+async def test_peers_that_join_together_are_introduced_once() -> None:
+    room, (first, second) = await two_peers()
+    for peer in (first, second):
+        await peer.handle("join", JOIN)
+    await asyncio.sleep(0)
+    assert told(first) == ["newPeer"]
+    assert told(second) == ["newPeer"]
+    await close(room)
+
+
+@on_loop
+async def test_data_that_is_offered_just_before_somebody_joins_is_offered_once() -> None:
+    """Twice would double each message; before the introduction it would be lost."""
+    room, (first, second) = await two_peers()
+    await first.handle("join", JOIN)
+    await asyncio.sleep(0)
+    await produce_data(first)
+    await second.handle("join", JOIN)
+    await asyncio.sleep(0)
+    assert told(second) == ["newPeer", "newDataConsumer"]
+    await close(room)
+
+
+@on_loop
+async def test_data_that_is_offered_just_after_somebody_joins_is_offered_once() -> None:
+    room, (first, second) = await two_peers()
+    await first.handle("join", JOIN)
+    await asyncio.sleep(0)
+    await second.handle("join", JOIN)
+    await produce_data(first)
+    await asyncio.sleep(0)
+    assert told(second) == ["newPeer", "newDataConsumer"]
+    await close(room)
+
+
+@on_loop
+async def test_somebody_who_comes_back_is_introduced_again() -> None:
+    room, (first, second) = await two_peers()
+    for peer in (first, second):
+        await peer.handle("join", JOIN)
+    await asyncio.sleep(0)
+    await room.dismiss(second)
+    again = await enter(room, "second")
+    await again.handle("join", JOIN)
+    await asyncio.sleep(0)
+    assert told(first) == ["newPeer", "peerClosed", "newPeer"]
+    await close(room)
+
+
+async def two_peers() -> tuple[Room, tuple[Peer, Peer]]:
+    rooms: dict[str, Room] = {}
+    room = rooms["room"] = Room("room", Audience(rooms, ground()))
+    return room, (await enter(room, "first"), await enter(room, "second"))
+
+
+def ground() -> Ground:
+    return Ground("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
+
+
+async def enter(room: Room, peer_id: str) -> Peer:
+    """One that can be sent to; what it is told stays in its channel."""
+    channel = Channel(cast("ServerConnection", None))
+    peer = Peer(room, {"peerId": peer_id}, channel, ground())
+    await room.admit(peer)
+    await peer.handle("createWebRtcTransport", {"producing": False})
+    await peer.handle("createWebRtcTransport", {"producing": True})
+    return peer
+
+
+async def produce_data(peer: Peer) -> None:
+    assert peer.sending is not None
+    await peer.handle("produceData", {"transportId": peer.sending.id, **DATA})
+
+
+def told(peer: Peer) -> list[str]:
+    outbox = peer.channel._outbox
+    return [outbox.get_nowait()["method"] for _ in range(outbox.qsize())]
+
+
+async def close(room: Room) -> None:
+    for peer in list(room.peers.values()):
+        await room.dismiss(peer)
+    await asyncio.sleep(0)  # sockets close in the next turn of the loop

@@ -1,0 +1,38 @@
+"""The leash: a face never stands still because its dispatcher does."""
+
+import json
+import os
+import socket
+
+import pytest
+
+from worker.process import control_channel as leash
+from worker.process.control_channel import Leash
+
+
+def test_counters_that_nobody_reads_leave_room_for_the_states(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        monkeypatch.setattr(leash, "STDOUT", theirs.fileno())
+        counters = {f"counter_{number}": 10**6 for number in range(20)}
+        for _ in range(5000):
+            Leash().count(counters)  # nobody reads: whoever waits for room waits for ever
+        for _ in range(10):
+            Leash().report("rejoining", "The meeting was lost.")
+        theirs.shutdown(socket.SHUT_WR)
+        with ours.makefile("rb") as lines:
+            said = [json.loads(line) for line in lines]
+    assert said[0] == {"state": "counters", "counters": counters}
+    assert [each["state"] for each in said[-10:]] == ["rejoining"] * 10
+
+
+def test_counters_for_a_dispatcher_that_is_gone_are_nobodys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    monkeypatch.setattr(leash, "STDOUT", write)
+    Leash().count({"frames": 1})
+    os.close(write)

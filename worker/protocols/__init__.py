@@ -1,1 +1,0 @@
-"""The versions of the protocol as a worker hears them, one file each."""

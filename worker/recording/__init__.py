@@ -1,0 +1,1 @@
+"""The flight recorder: a session in a bounded file, and how it is read."""

@@ -1,0 +1,1 @@
+"""The commands of those who make and mend faces: speak, replay, doctor, characters."""
