@@ -513,8 +513,8 @@ class AvatarAudioOut:
 
     def _is_overdue(self, due: float) -> bool:
         """One that is in the room is given the time in which it may answer."""
-        patience_s = HELLO_PATIENCE_S if self._speaker.is_present else 0.0
-        return not self._speaker.version and _now() >= due + patience_s
+        timeout_s = HELLO_PATIENCE_S if self._speaker.is_present else 0.0
+        return not self._speaker.version and _now() >= due + timeout_s
 
     async def _ask_again(self) -> AvatarError | None:
         """Launch once more, which renews a session that lives; what went wrong."""

@@ -541,8 +541,8 @@ class Speaker:
         live = [turn for turn in self._turns.values() if not turn.killed]
         for turn in live:
             for first, sent in turn.outstanding.items():
-                patience_s = RESEND_GAP_S if sent.missing else sent.resend_s
-                if now - sent.at >= patience_s + self._lag_s:
+                timeout_s = RESEND_GAP_S if sent.missing else sent.resend_s
+                if now - sent.at >= timeout_s + self._lag_s:
                     sent.at = now
                     sent.resend_s = min(2 * sent.resend_s, RESEND_MAX_S)
                     sent.missing = False

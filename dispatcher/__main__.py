@@ -37,7 +37,7 @@ from dispatcher.http.auth import may_listen
 from dispatcher.http.descriptors import shares_of_this_process
 from dispatcher.http.listener import Listener
 from dispatcher.http.middleware import hosts_of
-from dispatcher.http.rate_limit import Quota
+from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.http.server import listen, make_server, settle, url_of
 from dispatcher.ledger.encryption import Seal
 from dispatcher.ledger.redis import Ledger
@@ -47,7 +47,7 @@ from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
 from dispatcher.settings import HELP, Settings
 from dispatcher.workers.shared_numbers import SharedNumbers
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.supervisor import WorkerSupervisor
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -211,7 +211,7 @@ async def serve(
     numbers = SharedNumbers(degraded)
     pooling = _pool(settings, room, numbers, degraded)
     async with pooling as pool, asyncio.TaskGroup() as tasks:
-        quota = Quota(settings)
+        quota = RateLimiter(settings)
         app = make_app(pool, settings, quota, lambda: degraded.sentences)
         server = make_server(app, settings.forwarded_allow_ips)
         hurry = asyncio.Event()
@@ -285,7 +285,7 @@ async def _pool(
             yield shared
             keeping.cancel()
         return
-    crew = Crew(
+    supervisor = WorkerSupervisor(
         settings.slots,
         settings.warm,
         room.trust if room else {},
@@ -293,17 +293,17 @@ async def _pool(
         numbers,
         degraded,
     )
-    await crew.start()
+    await supervisor.start()
     async with asyncio.TaskGroup() as tasks:
-        keeping = tasks.create_task(crew.run(), name="crew")
-        yield LocalPool(crew, tasks, policy, cap)
+        keeping = tasks.create_task(supervisor.run(), name="supervisor")
+        yield LocalPool(supervisor, tasks, policy, cap)
         keeping.cancel()
 
 
-async def _drain(pool: Pool, patience_s: float, enough: asyncio.Event) -> None:
+async def _drain(pool: Pool, timeout_s: float, enough: asyncio.Event) -> None:
     """Let the sessions speak out; a second signal, `enough`, makes them leave at once."""
     async with asyncio.TaskGroup() as tasks:
-        draining = tasks.create_task(pool.drain(patience_s), name="drain")
+        draining = tasks.create_task(pool.drain(timeout_s), name="drain")
         hurry = tasks.create_task(enough.wait(), name="second signal")
         await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()

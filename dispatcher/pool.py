@@ -106,7 +106,7 @@ class Pool(Protocol):
         """One sentence for an operator; empty while it is ready."""
 
     async def launch(
-        self, join: JoinInfo, patience_s: float, owner: str = "", traceparent: str | None = None
+        self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
     ) -> Session:
         """The session for that room and participant, once a worker has taken it.
 
@@ -116,7 +116,7 @@ class Pool(Protocol):
         `owner` is who asks, of whom only so many sessions may be live; `traceparent` is for the
         worker's traces.
 
-        Raises within `patience_s`: Full where there is no room and StoreDown where nobody can
+        Raises within `timeout_s`: Full where there is no room and StoreDown where nobody can
         know, Refused by a worker, Conflict with another face, TooMany sessions of this owner.
         """
 
@@ -129,7 +129,7 @@ class Pool(Protocol):
     async def end(self, session_id: str) -> Session | None:
         """Make its worker leave at once and wait for that; None where it is not known."""
 
-    async def drain(self, patience_s: float) -> None:
+    async def drain(self, timeout_s: float) -> None:
         """Take no more sessions; let those that live speak out, then make them leave."""
 
     async def slots(self) -> Mapping[str, int]:

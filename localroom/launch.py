@@ -66,14 +66,14 @@ class LocalRoom:
         """Do something to a peer's signalling: drop, cut, freeze, thaw, dismiss."""
         self._ask("POST", f"/rooms/{quote(room, '')}/peers/{quote(peer, '')}/{action}")
 
-    def wait_until_settled(self, room: str, patience_s: float = 10.0) -> None:
+    def wait_until_settled(self, room: str, timeout_s: float = 10.0) -> None:
         """Return when data flows between all in `room`. Raises TimeoutError. Blocks the caller."""
-        give_up = time.monotonic() + patience_s
+        give_up = time.monotonic() + timeout_s
         while time.monotonic() < give_up:
             if self.state().get(room, {}).get("settled"):
                 return
             time.sleep(POLL_S)
-        raise TimeoutError(f"Room {room} was not settled within {patience_s:g} s.")
+        raise TimeoutError(f"Room {room} was not settled within {timeout_s:g} s.")
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         connection = http.client.HTTPConnection(urlsplit(self.control_url).netloc, timeout=END_S)

@@ -34,7 +34,7 @@ logger = logging.getLogger("avatar.localroom.peer")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class PeerContext:
     """What every peer stands on."""
 
     host: str
@@ -45,7 +45,7 @@ class Ground:
 class Peer:
     """Between its WebSocket's opening and closing. `query` is what the SDK put into the URL."""
 
-    def __init__(self, room: "Room", query: dict[str, str], channel: Channel, ground: Ground):
+    def __init__(self, room: "Room", query: dict[str, str], channel: Channel, ground: PeerContext):
         self.id = query["peerId"]
         self.kind = query.get("peerType", "normal")
         self.mode = query.get("mode", "SEND_AND_RECV")

@@ -26,9 +26,9 @@ from localroom.control.web import Web
 from localroom.faults import Chaos, Faults
 from localroom.listener import Listener, listen
 from localroom.media.relay import needed, relay
-from localroom.peer import Ground, Peer
+from localroom.peer import Peer, PeerContext
 from localroom.room import Room, empty
-from localroom.signalling.init_config import Entry
+from localroom.signalling.init_config import InitConfig
 from localroom.signalling.protoo import SUBPROTOCOL, Channel
 from localroom.watching.audience import Audience, gathered
 
@@ -90,7 +90,7 @@ async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]
 
     chaos = Chaos(config.faults)
     rooms: dict[str, Room] = {}
-    ground = Ground(host, RTCCertificate.generateCertificate(), chaos)
+    ground = PeerContext(host, RTCCertificate.generateCertificate(), chaos)
 
     async with AsyncExitStack() as stack:
         audience = await stack.enter_async_context(gathered(rooms, ground))
@@ -110,7 +110,7 @@ async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]
             )
         )
         signalling_port = listener.getsockname()[1]
-        entry = Entry(chaos, f"{host}:{signalling_port}", ice_servers)
+        entry = InitConfig(chaos, f"{host}:{signalling_port}", ice_servers)
         port = await _open(stack, host, config.port, PORT, entry.answer, tls)
         control_port = await _open(
             stack, control.HOST, config.control_port, CONTROL_PORT, web.answer
@@ -150,7 +150,7 @@ class Lobby:
     """Where a WebSocket becomes a peer of a room."""
 
     def __init__(
-        self, rooms: dict[str, Room], ground: Ground, audience: Audience, listener: Listener
+        self, rooms: dict[str, Room], ground: PeerContext, audience: Audience, listener: Listener
     ) -> None:
         self._rooms = rooms
         self._audience = audience

@@ -24,7 +24,7 @@ from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsE
 from worker.meeting_support.reconnecting import Rejoining
 from worker.process import logs, tracing
 from worker.process.assignment import Assignment
-from worker.process.control_channel import Leash, State
+from worker.process.control_channel import ControlChannel, State
 from worker.process.loading import MakeMeeting, load_meeting, load_renderer
 from worker.process.metrics import Measures, Metrics
 from worker.recording.recorder import prepare, probe, recorder
@@ -117,17 +117,17 @@ def serve(
     make: MakeMeeting,
     renderer: Renderer,
     metrics: Metrics,
-    leash: Leash | None,
+    control_channel: ControlChannel | None,
 ) -> int:
     """One join request from stdin and its session; returns the exit status."""
     try:
-        if leash is None:
+        if control_channel is None:
             logger.info("warm, waiting for a join request")
         else:
             if settings.record:
-                probe(settings.record, partial(leash.degraded, RECORDING))
-            leash.report("idle")
-            if not leash.wanted():
+                probe(settings.record, partial(control_channel.degraded, RECORDING))
+            control_channel.report("idle")
+            if not control_channel.wanted():
                 return EXIT_OK
         join, assignment = read_join(sys.stdin.buffer)
         logs.about(assignment, join.room_name)
@@ -135,23 +135,25 @@ def serve(
         if dressed is not renderer:
             settle()
     except AvatarError as error:
-        return give_up(error, REFUSED, leash)
-    if leash is not None:
-        leash.report("joining", within_s=settings.join_timeout_s)
+        return give_up(error, REFUSED, control_channel)
+    if control_channel is not None:
+        control_channel.report("joining", within_s=settings.join_timeout_s)
     with tracing.traced(settings.tracing, assignment, logs.hash_of(join.room_name)) as span:
         measures = Measures(metrics, span)
         try:
             session_id = assignment.session_id
-            reason = asyncio.run(run(make, dressed, settings, join, session_id, measures, leash))
+            reason = asyncio.run(
+                run(make, dressed, settings, join, session_id, measures, control_channel)
+            )
         except Dismissed as dismissal:
-            return give_up(dismissal, EXIT_OK, leash, "dismissed")
+            return give_up(dismissal, EXIT_OK, control_channel, "dismissed")
         except Refused as refusal:
-            return give_up(refusal, REFUSED, leash)
+            return give_up(refusal, REFUSED, control_channel)
         except AvatarError as error:
-            return give_up(error, EXIT_FAILED, leash)
+            return give_up(error, EXIT_FAILED, control_channel)
         logger.info("over: %s", reason)
-        if leash is not None:
-            leash.report("ended", reason)
+        if control_channel is not None:
+            control_channel.report("ended", reason)
         return EXIT_OK
 
 
@@ -206,7 +208,7 @@ async def run(
     join: JoinInfo,
     session_id: str,
     measures: Measures,
-    leash: Leash | None,
+    control_channel: ControlChannel | None,
 ) -> str:
     """One session, which SIGTERM and SIGINT ask to finish; returns why it is over."""
     newest = join
@@ -222,37 +224,39 @@ async def run(
             logger.warning("a renewed join request cannot be used: %s", error)
 
     def tell(active: bool, reason: str | None) -> None:
-        if leash is not None:
-            leash.report("active" if active else "rejoining", reason)
+        if control_channel is not None:
+            control_channel.report("active" if active else "rejoining", reason)
 
     loop = asyncio.get_running_loop()
 
     def recorded(reason: str) -> None:
-        if leash is not None:
-            leash.degraded(RECORDING, reason)
+        if control_channel is not None:
+            control_channel.degraded(RECORDING, reason)
 
     with recorder(settings, loop.time, session_id, tell=recorded) as record:
-        rejoining = Rejoining(lambda: make(newest, settings), None if leash is None else leash.ask)
+        rejoining = Rejoining(
+            lambda: make(newest, settings), None if control_channel is None else control_channel.ask
+        )
         meeting, face = record.meeting(rejoining), record.renderer(renderer)
         session = Session(meeting, face, settings, join.agent_participant_id, tell, measures)
 
         def stop() -> None:
             session.leave() if session.finishing else session.finish()
 
-        def count(leash: Leash) -> None:
-            leash.count(session.tally)
-            loop.call_later(COUNT_S, count, leash)
+        def count(control_channel: ControlChannel) -> None:
+            control_channel.count(session.tally)
+            loop.call_later(COUNT_S, count, control_channel)
 
         for number in SIGNALS:
             loop.add_signal_handler(number, stop)
-        if leash is not None:
-            leash.attend(renew, session.leave)
-            loop.call_later(COUNT_S, count, leash)
+        if control_channel is not None:
+            control_channel.attend(renew, session.leave)
+            loop.call_later(COUNT_S, count, control_channel)
         try:
             reason = await session.run()
         finally:
-            if leash is not None:
-                leash.count(session.tally)
+            if control_channel is not None:
+                control_channel.count(session.tally)
         record.ended(reason)
     return reason
 
@@ -264,13 +268,16 @@ def stop_quietly() -> None:
 
 
 def give_up(
-    error: AvatarError, status: int, leash: Leash | None = None, state: State = "ended"
+    error: AvatarError,
+    status: int,
+    control_channel: ControlChannel | None = None,
+    state: State = "ended",
 ) -> int:
-    """Say why on stderr, and on the leash; returns `status`."""
+    """Say why on stderr, and on the control_channel; returns `status`."""
     reason = redact(" ".join(str(error).split()))
     logs.last_words(reason)
-    if leash is not None:
-        leash.report(state, reason)
+    if control_channel is not None:
+        control_channel.report(state, reason)
     return status
 
 

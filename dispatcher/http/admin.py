@@ -18,7 +18,7 @@ from starlette.routing import Route
 from dispatcher.errors import Forbidden, Unauthorized
 from dispatcher.http.auth import Gate, is_loopback, peer_of
 from dispatcher.http.listener import Listener
-from dispatcher.http.middleware import Front, error, http_error
+from dispatcher.http.middleware import RequestMiddleware, error, http_error
 from dispatcher.settings import Settings
 
 RETRY_AFTER: Final = {"Retry-After": "1"}
@@ -31,7 +31,7 @@ def make_admin(
     hosts: Sequence[str] = ("*",),
     gate: Gate | None = None,
     degraded: Callable[[], Sequence[str]] = tuple,
-) -> Front:
+) -> RequestMiddleware:
     """The admin's routes, for those who ask under one of the names `hosts`.
 
     - `readiness` is one sentence about what is missing, and empty where nothing is. A probe
@@ -92,7 +92,7 @@ def make_admin(
     }
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.router.redirect_slashes = False
-    return Front(app, hosts)
+    return RequestMiddleware(app, hosts)
 
 
 def gate_of(settings: Settings, listener: Listener) -> Gate | None:

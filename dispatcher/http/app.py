@@ -23,9 +23,9 @@ from dispatcher.errors import (
     Unauthorized,
 )
 from dispatcher.http.auth import Caller, Gate, peer_of
-from dispatcher.http.middleware import Front, error, hosts_of, http_error
+from dispatcher.http.middleware import RequestMiddleware, error, hosts_of, http_error
 from dispatcher.http.openapi import Face, Faces, Health, Launched, describe, launch_body, refusals
-from dispatcher.http.rate_limit import Quota
+from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.http.request import MAX_BODY, read_launch
 from dispatcher.pool import Pool
 from dispatcher.settings import Settings
@@ -59,9 +59,9 @@ logger = logging.getLogger("avatar.dispatcher.app")
 def make_app(
     pool: Pool,
     settings: Settings,
-    quota: Quota,
+    quota: RateLimiter,
     degraded: Callable[[], Sequence[str]] = tuple,
-) -> Front:
+) -> RequestMiddleware:
     """The service in front of `pool`, for those whom `settings` lets in.
 
     `degraded` says what fails beside the faces, a sentence each; a probe that is ready shows it.
@@ -82,10 +82,12 @@ def make_app(
     _probes(app, pool, degraded)
     _refusing(app, gate)
     describe(app, gate)
-    return Front(app, hosts_of(settings.host, settings.allowed_hosts))
+    return RequestMiddleware(app, hosts_of(settings.host, settings.allowed_hosts))
 
 
-def _launching(app: FastAPI, pool: Pool, gate: Gate, quota: Quota, hosts: Sequence[str]) -> None:
+def _launching(
+    app: FastAPI, pool: Pool, gate: Gate, quota: RateLimiter, hosts: Sequence[str]
+) -> None:
     async def admitted(request: Request, peer: str) -> tuple[Caller, JoinInfo]:
         """Who asks, and for what; whoever is known by a header is known before the body."""
         caller = gate.by_header(_authorization(request), peer)
@@ -131,7 +133,7 @@ def _launching(app: FastAPI, pool: Pool, gate: Gate, quota: Quota, hosts: Sequen
         return JSONResponse(answer)
 
 
-def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: Quota) -> None:
+def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: RateLimiter) -> None:
     async def admit(request: Request) -> None:
         peer = _peer(request)
         try:
@@ -217,7 +219,7 @@ def _refusing(app: FastAPI, gate: Gate) -> None:
         return error(500, "The dispatcher failed; its log says why.")
 
 
-async def _count(quota: Quota, peer: str, refusal: Exception) -> None:
+async def _count(quota: RateLimiter, peer: str, refusal: Exception) -> None:
     """Say in the log who was refused, and why. Raises TooMany where it was said too often."""
     await quota.refusal(peer)
     logger.info("a request of %s was refused: %s", peer, refusal)

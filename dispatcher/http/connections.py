@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from dispatcher.http.listener import Listener
-from dispatcher.http.middleware import Front, error
+from dispatcher.http.middleware import RequestMiddleware, error
 
 HEAD_S: Final = 4.0
 """How long the head of a request may take."""
@@ -71,7 +71,7 @@ class Strict(h11.Connection):
         return len(self.trailing_data[0])
 
 
-class Impatient(H11Protocol):
+class HeaderTimeout(H11Protocol):
     """uvicorn's protocol with a clock for heads; bodies have theirs in dispatcher/http/app.py."""
 
     conn: Strict
@@ -148,5 +148,5 @@ async def _busy(scope: Scope, receive: Receive, send: Send) -> None:
     await answer(scope, receive, send)
 
 
-BUSY: Final[Any] = Front(_busy, ("*",))
+BUSY: Final[Any] = RequestMiddleware(_busy, ("*",))
 """The service while there are too many connections."""

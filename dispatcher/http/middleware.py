@@ -79,7 +79,7 @@ def hosts_of(host: str, chosen: Sequence[str] = ()) -> Sequence[str]:
     return (*LOOPBACK, host) if host == "localhost" or is_loopback(host) else ("*",)
 
 
-class Front:
+class RequestMiddleware:
     """`app` for those who ask under one of the names `hosts`; answers each request by name."""
 
     def __init__(self, app: ASGIApp, hosts: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ REDIS_S: Final = 0.3
 logger = logging.getLogger("avatar.dispatcher.quota")
 
 
-class Quota:
+class RateLimiter:
     """Counts launches and refusals; the limits are those of `settings`."""
 
     def __init__(self, settings: Settings) -> None:

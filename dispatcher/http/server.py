@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from dispatcher.errors import SettingsError
-from dispatcher.http.connections import Impatient, State
+from dispatcher.http.connections import HeaderTimeout, State
 from dispatcher.http.listener import Listener
 
 logger = logging.getLogger("avatar.dispatcher")
@@ -48,7 +48,7 @@ def make_server(app: ASGIApp, proxies: Sequence[str] = ()) -> Server:
     return Server(
         uvicorn.Config(
             app,
-            http=Impatient,
+            http=HeaderTimeout,
             ws="none",
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),

@@ -344,8 +344,8 @@ class Ledger:
             own = None
         return Renewed(join, (), renames=True) if own is None else renewed(own, join)
 
-    async def settled(self, record: Record, patience_s: float) -> Settlement | None:
-        """Wait until the claim of that record is settled; None where `patience_s` runs out (claim
+    async def settled(self, record: Record, timeout_s: float) -> Settlement | None:
+        """Wait until the claim of that record is settled; None where `timeout_s` runs out (claim
         again, which finds a reply that was lost, or `give_up`). Does not raise StoreDown."""
         if record.acked:
             return "acked"
@@ -355,7 +355,7 @@ class Ledger:
         wait = _Wait(record.epoch, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(record.session_id, []).append(wait)
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 return await wait.settlement
         except TimeoutError:
             return None
@@ -463,10 +463,10 @@ class NodeLedger:
         """These slots are free from now on; without waiting for the next heartbeat."""
         await self._store.call("heartbeat", self.node, "", int(self._draining), *numbers)
 
-    async def take(self, patience_s: float = 1.0) -> list[Letter]:
-        """The letters in the mailbox, waiting for one up to `patience_s`; in a loop of its own
+    async def take(self, timeout_s: float = 1.0) -> list[Letter]:
+        """The letters in the mailbox, waiting for one up to `timeout_s`; in a loop of its own
         task, on a connection of its own. A `Serve` whose claim is stale is left out."""
-        await self._store.move(f"mbox:{self.node}", f"read:{self.node}", patience_s)
+        await self._store.move(f"mbox:{self.node}", f"read:{self.node}", timeout_s)
         asked_at = asyncio.get_running_loop().time()
         answer = await self._store.call("take", self.node)
         letters = [await self._read(each, asked_at) for each in _list(answer)]

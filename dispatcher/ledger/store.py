@@ -120,15 +120,15 @@ class Store:
         except (ValueError, RecursionError) as error:
             raise _down(error) from error
 
-    async def pop(self, name: str, patience_s: float) -> list[str]:
+    async def pop(self, name: str, timeout_s: float) -> list[str]:
         """The oldest items of the list of that name, MAX_POPPED at most; waits for the first.
 
         On a connection of its own: one caller at a time.
         """
         key = PREFIX + name
         try:
-            async with asyncio.timeout(patience_s + STORE_S):
-                (popped,) = await self._mail.ask([("BLPOP", key, patience_s)])
+            async with asyncio.timeout(timeout_s + STORE_S):
+                (popped,) = await self._mail.ask([("BLPOP", key, timeout_s)])
                 if _is_of_another_type(popped):
                     await self.call("aside", name, "", "")
                 if not isinstance(popped, list):
@@ -138,15 +138,15 @@ class Store:
             raise _down(error) from error
         return [str(popped[1]), *map(str, more if isinstance(more, list) else ())]
 
-    async def move(self, source: str, target: str, patience_s: float) -> None:
+    async def move(self, source: str, target: str, timeout_s: float) -> None:
         """Move the oldest item of the list `source` to the list `target`; wait for it until
-        `patience_s` is over. What is moved while nobody hears of it is not lost.
+        `timeout_s` is over. What is moved while nobody hears of it is not lost.
 
         On the same connection as `pop`.
         """
-        command = ("BLMOVE", PREFIX + source, PREFIX + target, "LEFT", "RIGHT", patience_s)
+        command = ("BLMOVE", PREFIX + source, PREFIX + target, "LEFT", "RIGHT", timeout_s)
         try:
-            async with asyncio.timeout(patience_s + STORE_S):
+            async with asyncio.timeout(timeout_s + STORE_S):
                 (moved,) = await self._mail.ask([command])
                 _is_of_another_type(moved)  # `take` sets it aside
         except UNANSWERED as error:

@@ -114,7 +114,7 @@ class Fault:
     refused: bool = False
 
 
-class Guard:
+class PodAnnotator:
     """Keeps the marks of `pod` as the node says: one PATCH for each change, repeated until it
     succeeds."""
 

@@ -1,4 +1,4 @@
-"""Hold: one session that a node serves, as the ledger has it and as its workers go on."""
+"""OwnedSession: one session that a node serves, as the ledger has it and as its workers go on."""
 
 import asyncio
 import time
@@ -7,8 +7,8 @@ from typing import Final
 
 from dispatcher.ledger.record import as_session
 from dispatcher.ledger.redis import Held
-from dispatcher.workers.session_runner import ATTEMPTS, Serving
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.session_runner import ATTEMPTS, SessionRunner
+from dispatcher.workers.supervisor import WorkerSupervisor
 
 UNACKED_S: Final = 1.5
 """The lease of a session that no worker has taken yet."""
@@ -21,10 +21,12 @@ SILENT_S: Final = 3.0
 """Half a lease, but at least so long, a worker may say nothing; it counts aloud each second."""
 
 
-class Hold:
+class OwnedSession:
     """A session that this node serves: what the ledger says of it, and who serves it."""
 
-    def __init__(self, held: Held, crew: Crew, lease_s: float, asked_at: float) -> None:
+    def __init__(
+        self, held: Held, supervisor: WorkerSupervisor, lease_s: float, asked_at: float
+    ) -> None:
         self.held = held
         self.acked = False
         self.over = False
@@ -33,10 +35,10 @@ class Hold:
         self.given_back = False
         """It is not over when its worker has left: another node is to go on with it."""
         self.changed = asyncio.Event()
-        self.serving = Serving(
+        self.serving = SessionRunner(
             as_session(held.record),
             held.join,
-            crew,
+            supervisor,
             held.record.traceparent,
             changed=self._keep,
             sure_until=asked_at + min(UNACKED_S, lease_s),
@@ -56,7 +58,7 @@ class Hold:
         self.changed.set()
 
     def _keep(self) -> None:
-        """What Serving says of the session, for the ledger; counters alone may wait."""
+        """What SessionRunner says of the session, for the ledger; counters alone may wait."""
         before, session = self.held.record, self.serving.session
         if not self.serving.taken or session.state == "ending" or self.given_back:
             # A claim without a worker has no life yet, and what is to go on elsewhere goes on.

@@ -31,13 +31,13 @@ from dispatcher.http.middleware import hosts_of
 from dispatcher.http.server import listen, make_server, settle, url_of
 from dispatcher.ledger.encryption import Seal
 from dispatcher.ledger.redis import End, Handed, Held, NodeLedger, Renew, Serve, Verdict
-from dispatcher.node.kubernetes import Guard
-from dispatcher.node.owned_session import Hold
+from dispatcher.node.kubernetes import PodAnnotator
+from dispatcher.node.owned_session import OwnedSession
 from dispatcher.settings import NODE_HELP, Settings
 from dispatcher.workers.session_runner import LEAVE_S
 from dispatcher.workers.session_runner import End as Over
 from dispatcher.workers.shared_numbers import SharedNumbers
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.supervisor import WorkerSupervisor
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -86,7 +86,8 @@ logger = logging.getLogger("avatar.dispatcher.node")
 
 
 class Node:
-    """The seats of a `crew` in a `ledger`, and the sessions in them; `tasks` is where they run.
+    """The slots of a `supervisor` in a `ledger`, and the sessions in them; `tasks` is where they
+    run.
 
     `busy` is called with whether there are sessions.
     """
@@ -94,18 +95,18 @@ class Node:
     def __init__(
         self,
         ledger: NodeLedger,
-        crew: Crew,
+        supervisor: WorkerSupervisor,
         tasks: asyncio.TaskGroup,
         lease_s: float,
         busy: Callable[[bool], None],
     ) -> None:
         self._ledger = ledger
-        self._crew = crew
+        self._supervisor = supervisor
         self._tasks = tasks
         self._lease_s = lease_s
         self._busy = busy
-        self._holds: dict[str, Hold] = {}
-        self._running: set[Hold] = set()
+        self._holds: dict[str, OwnedSession] = {}
+        self._running: set[OwnedSession] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -117,7 +118,7 @@ class Node:
     def why_not_ready(self) -> str:
         """One sentence, or nothing. A node that is busy, drains or misses Redis is ready: whoever
         ends those that are not would end its sessions."""
-        return "" if self._crew.ready else "No worker can be had now."
+        return "" if self._supervisor.ready else "No worker can be had now."
 
     async def slots(self) -> Mapping[str, int]:
         """What each of its slots is doing, as a pool says it."""
@@ -125,7 +126,7 @@ class Node:
         waiting = len(self._running) - acked
         if self._draining:
             return {"idle": 0, "claimed": waiting, "busy": 0, "draining": acked}
-        idle = len(self._crew.free_seats) if self._crew.ready else 0
+        idle = len(self._supervisor.free_seats) if self._supervisor.ready else 0
         return {"idle": idle, "claimed": waiting, "busy": acked, "draining": 0}
 
     async def run(self) -> None:
@@ -137,17 +138,17 @@ class Node:
         finally:
             await self._ledger.close()
 
-    async def drain(self, patience_s: float, hurry: asyncio.Event, enough: asyncio.Event) -> None:
+    async def drain(self, timeout_s: float, hurry: asyncio.Event, enough: asyncio.Event) -> None:
         """Take nothing more; return once no session is left.
 
-        Sessions go on for `patience_s` or until `hurry`, then other nodes take them over; what
+        Sessions go on for `timeout_s` or until `hurry`, then other nodes take them over; what
         none has taken in HANDOFF_S, or when there is `enough`, is left to whoever has a slot.
         """
         self._draining = True
         metrics.DRAINING.set(1)
         with suppress(StoreDown):  # the next heartbeats say it, too
             await self._withdraw()
-        await _first(self._quiet.wait(), hurry.wait(), asyncio.sleep(patience_s))
+        await _first(self._quiet.wait(), hurry.wait(), asyncio.sleep(timeout_s))
         if self._running:
             logger.info("handing over %d sessions", len(self._running))
         await _first(self._hand_over(), enough.wait(), asyncio.sleep(HANDOFF_S))
@@ -166,7 +167,7 @@ class Node:
                     await self._hand(hold)
             await _first(self._quiet.wait(), asyncio.sleep(AGAIN_S))
 
-    async def _hand(self, hold: Hold) -> None:
+    async def _hand(self, hold: OwnedSession) -> None:
         with suppress(StoreDown):  # it is tried again
             hold.handing = await self._ledger.handoff(hold.held)
         if hold.handing:
@@ -181,8 +182,12 @@ class Node:
         while True:
             began = loop.time()
             try:
-                idle = [] if self._draining or not self._crew.ready else self._crew.free_seats
-                await self._ledger.heartbeat(idle, self._crew.slots)
+                idle = (
+                    []
+                    if self._draining or not self._supervisor.ready
+                    else self._supervisor.free_seats
+                )
+                await self._ledger.heartbeat(idle, self._supervisor.slots)
                 await self._renew()
                 if self._draining:
                     await self._withdraw()
@@ -241,33 +246,33 @@ class Node:
         if older is not None and older.is_no_older_than(held):
             return
         try:
-            seat = self._seat_for(held)
+            slot = self._slot_for(held)
         except Full as full:
             with suppress(StoreDown):  # then its lease runs out soon
                 await self._ledger.nack(held, str(full))
             return
         if older is not None:
             older.serving.stop("It was claimed anew.")
-        hold = Hold(held, self._crew, self._lease_s, asked_at)
+        hold = OwnedSession(held, self._supervisor, self._lease_s, asked_at)
         self._holds[held.key] = hold
         self._running.add(hold)
         self._quiet.clear()
         self._busy(True)
         name = f"session {held.record.session_id}"
-        task = self._tasks.create_task(self._serve(hold, seat), name=name)
+        task = self._tasks.create_task(self._serve(hold, slot), name=name)
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
-    def _seat_for(self, held: Held) -> int:
+    def _slot_for(self, held: Held) -> int:
         """Raises Full."""
         if self._draining:
             raise Full("The node is about to stop.")
-        if not self._crew.can_hire:
+        if not self._supervisor.can_hire:
             raise Full("No worker can be had on the node now.")
         _, _, number = (held.record.slot or "").rpartition("/")
-        return self._crew.take_seat(int(number))
+        return self._supervisor.take_seat(int(number))
 
-    async def _serve(self, hold: Hold, seat: int) -> None:
+    async def _serve(self, hold: OwnedSession, slot: int) -> None:
         logs.about(hold.serving.session, hold.held.record.traceparent)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tell(hold), name="tell the ledger")
@@ -277,14 +282,14 @@ class Node:
         logger.info("session %s %s: %s", record.session_id, over.kind, over.reason)
         await self._settle(hold, over)
         self._forget(hold)
-        self._crew.free_seat(seat)
-        if not self._draining and self._crew.ready:
+        self._supervisor.free_slot(slot)
+        if not self._draining and self._supervisor.ready:
             with suppress(StoreDown):  # the next heartbeat says it, too
-                await self._ledger.offer(seat)
+                await self._ledger.offer(slot)
 
-    async def _settle(self, hold: Hold, over: Over) -> None:
+    async def _settle(self, hold: OwnedSession, over: Over) -> None:
         """Tell the ledger how it ended here; of one that is elsewhere by now, only a slot."""
-        if over.kind == "lost" and not hold.serving.hired:
+        if over.kind == "lost" and not hold.serving.acquired:
             await self._ledger.nack(hold.held, over.reason or "No worker was ready in time.")
             return
         if over.kind == "lost" or hold.given_back:
@@ -297,14 +302,14 @@ class Node:
         refused = hold.serving.refused
         await self._ledger.finish(hold.held, kind, over.reason, refused=refused)
 
-    async def _outcome(self, hold: Hold) -> Over:
+    async def _outcome(self, hold: OwnedSession) -> Over:
         try:
             return await hold.serving.run()
         except Exception:  # one session's fault does not end the others
             logger.exception("session %s cannot go on", hold.serving.session_id)
             return Over("failed", "The node failed; its log says why.")
 
-    def _forget(self, hold: Hold) -> None:
+    def _forget(self, hold: OwnedSession) -> None:
         self._running.discard(hold)
         if self._holds.get(hold.held.key) is hold:
             del self._holds[hold.held.key]
@@ -312,7 +317,7 @@ class Node:
             self._quiet.set()
             self._busy(False)
 
-    async def _tell(self, hold: Hold) -> None:
+    async def _tell(self, hold: OwnedSession) -> None:
         """Write a session's newest state whenever it changes."""
         while True:
             await hold.changed.wait()
@@ -332,7 +337,7 @@ class Node:
                 logger.exception("session %s cannot be told of", hold.serving.session_id)
                 hold.serving.stop("The node failed; its log says why.")
 
-    def _obey(self, hold: Hold, verdict: Verdict, asked_at: float) -> None:
+    def _obey(self, hold: OwnedSession, verdict: Verdict, asked_at: float) -> None:
         match verdict:
             case Verdict.OK:
                 hold.serving.assure(asked_at + self._lease_s)
@@ -410,7 +415,7 @@ async def run(settings: Settings, admin: Listener) -> None:
     )
     degraded = Degraded()
     numbers = SharedNumbers(degraded)
-    crew = Crew(
+    supervisor = WorkerSupervisor(
         settings.slots,
         settings.warm,
         {},
@@ -418,8 +423,8 @@ async def run(settings: Settings, admin: Listener) -> None:
         numbers,
         degraded,
     )
-    await crew.start()
-    guard = Guard(settings.protect) if settings.protect else None
+    await supervisor.start()
+    guard = PodAnnotator(settings.protect) if settings.protect else None
     told = draining, hurry, enough = asyncio.Event(), asyncio.Event(), asyncio.Event()
     signals = chain(told, repeat(enough))
 
@@ -428,7 +433,7 @@ async def run(settings: Settings, admin: Listener) -> None:
         next(signals).set()
 
     async with asyncio.TaskGroup() as tasks:
-        node = Node(ledger, crew, tasks, settings.lease_s, guard.mark if guard else _nothing)
+        node = Node(ledger, supervisor, tasks, settings.lease_s, guard.mark if guard else _nothing)
         asked = make_server(
             make_admin(
                 lambda: node.why_not_ready,
@@ -440,7 +445,7 @@ async def run(settings: Settings, admin: Listener) -> None:
             )
         )
         answering = tasks.create_task(asked.answer(admin), name="admin")
-        running = {"crew": crew.run(), "node": node.run()}
+        running = {"supervisor": supervisor.run(), "node": node.run()}
         if guard:
             running["guard"] = guard.run()
         keeping = [tasks.create_task(each, name=name) for name, each in running.items()]

@@ -1,4 +1,4 @@
-"""The pool of one machine: sessions in this process's memory, workers from its own crew.
+"""The pool of one machine: sessions in this process's memory, workers from its own supervisor.
 
 When this process ends, however it ends, its workers leave their meetings and exit; nothing of
 a session is kept elsewhere.
@@ -19,8 +19,8 @@ from dispatcher import logs, metrics, tracing
 from dispatcher.errors import Conflict, Full, Refused, TooMany
 from dispatcher.pool import Session
 from dispatcher.settings import RoomPolicy
-from dispatcher.workers.session_runner import LEAVE_S, Serving
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.session_runner import LEAVE_S, SessionRunner
+from dispatcher.workers.supervisor import WorkerSupervisor
 
 REMEMBERED: Final = 256
 """Sessions that are over and can still be asked about."""
@@ -37,7 +37,7 @@ logger = logging.getLogger("avatar.dispatcher.pools.local")
 
 
 class LocalPool:
-    """The Pool port on one `crew`; `tasks` is where the sessions run.
+    """The Pool port on one `supervisor`; `tasks` is where the sessions run.
 
     `policy` says what another face in a room means; `cap` is how many sessions one owner may
     have, and 0 stands for any number.
@@ -45,12 +45,12 @@ class LocalPool:
 
     def __init__(
         self,
-        crew: Crew,
+        supervisor: WorkerSupervisor,
         tasks: asyncio.TaskGroup,
         policy: RoomPolicy = "replace",
         cap: int = 0,
     ) -> None:
-        self._crew = crew
+        self._supervisor = supervisor
         self._tasks = tasks
         self._policy = policy
         self._cap = cap
@@ -67,10 +67,10 @@ class LocalPool:
     def why_not_ready(self) -> str:
         if self._draining:
             return "The dispatcher is about to stop."
-        return "" if self._crew.ready else "No worker can be had now."
+        return "" if self._supervisor.ready else "No worker can be had now."
 
     async def launch(
-        self, join: JoinInfo, patience_s: float, owner: str = "", traceparent: str | None = None
+        self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
     ) -> Session:
         live = self._live.get((join.room_name, join.participant_id or ""))
         with tracing.step("claim", backend=NAME), metrics.CLAIM[NAME].time():
@@ -84,7 +84,7 @@ class LocalPool:
         live.waiting += 1
         try:
             with tracing.step("ack", session_id=live.session.session_id):
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(timeout_s):
                     await live.serving.settled.wait()
         except TimeoutError:
             if live.waiting == 1:  # nobody else has time left
@@ -127,11 +127,11 @@ class LocalPool:
                 return live.session
         return await self.find(session_id)
 
-    async def drain(self, patience_s: float) -> None:
+    async def drain(self, timeout_s: float) -> None:
         self._draining = True
         for live in self._running:
             live.serving.finish("The dispatcher was told to stop.")
-        await self._all_over(patience_s)
+        await self._all_over(timeout_s)
         for live in list(self._running):
             self._stop(live, "The dispatcher was told to stop.")
         await self._all_over(LEAVE_S + BURIED_S)
@@ -141,7 +141,7 @@ class LocalPool:
         waiting = len(self._running) - taken
         if self._draining:
             return {"idle": 0, "claimed": waiting, "busy": 0, "draining": taken}
-        idle = len(self._crew.free_seats) if self._crew.ready else 0
+        idle = len(self._supervisor.free_seats) if self._supervisor.ready else 0
         return {"idle": idle, "claimed": waiting, "busy": taken, "draining": 0}
 
     def _begin(self, join: JoinInfo, owner: str, traceparent: str | None) -> "_Live":
@@ -155,7 +155,9 @@ class LocalPool:
         if 0 < self._cap <= len(owned):
             raise TooMany(f"This key has {self._cap} sessions, as many as one may; end one first.")
         session = Session.claimed(secrets.token_hex(8), join, datetime.now(UTC))
-        live = _Live(Serving(session, join, self._crew, traceparent), owner, traceparent)
+        live = _Live(
+            SessionRunner(session, join, self._supervisor, traceparent), owner, traceparent
+        )
         self._seat(live, older)
         self._live[session.room, session.participant_id] = live
         self._running.add(live)
@@ -169,9 +171,9 @@ class LocalPool:
         return None
 
     def _seat(self, live: "_Live", older: "_Live | None") -> None:
-        """Give it a free seat, or else that of the `older` face, which leaves. Raises Full."""
+        """Give it a free slot, or else that of the `older` face, which leaves. Raises Full."""
         try:
-            live.seat.set_result(self._crew.take_seat())
+            live.slot.set_result(self._supervisor.take_seat())
         except Full:
             if older is None:
                 raise
@@ -179,9 +181,9 @@ class LocalPool:
         if older is not None:
             self._stop(older, "Another face has taken its place in the room.")
 
-    async def _all_over(self, patience_s: float) -> None:
+    async def _all_over(self, timeout_s: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 for live in list(self._running):
                     await live.over.wait()
 
@@ -194,9 +196,9 @@ class LocalPool:
         self._live = {key: each for key, each in self._live.items() if each is not live}
 
     async def _run(self, live: "_Live") -> None:
-        seat = await live.seat
+        slot = await live.slot
         serving = live.serving
-        serving.sit(f"{NAME}/{seat}")
+        serving.sit(f"{NAME}/{slot}")
         logs.about(serving.session, live.traceparent)
         try:
             end = await serving.run()
@@ -207,9 +209,9 @@ class LocalPool:
             serving.enter("failed", "The dispatcher failed; its log says why.")
         finally:
             if live.heir is None:
-                self._crew.free_seat(seat)
+                self._supervisor.free_slot(slot)
             else:
-                live.heir.seat.set_result(seat)
+                live.heir.slot.set_result(slot)
             self._forget(live)
             self._running.discard(live)
             self._over.append(live.session)
@@ -220,13 +222,13 @@ class LocalPool:
 
 
 class _Live:
-    """A session that runs: who asked for it, its seat, and who gets that after it."""
+    """A session that runs: who asked for it, its slot, and who gets that after it."""
 
-    def __init__(self, serving: Serving, owner: str, traceparent: str | None) -> None:
+    def __init__(self, serving: SessionRunner, owner: str, traceparent: str | None) -> None:
         self.serving = serving
         self.owner = owner
         self.traceparent = traceparent
-        self.seat: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.slot: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.heir: _Live | None = None
         self.waiting = 0
         """Launches that have not been answered."""

@@ -94,14 +94,14 @@ class RedisPool:
             await self._ledger.close()
 
     async def launch(
-        self, join: JoinInfo, patience_s: float, owner: str = "", traceparent: str | None = None
+        self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
     ) -> Session:
         if self._draining:
             raise Full("The dispatcher is about to stop; ask another one, or try again later.")
         claim = partial(self._claim, join, owner, traceparent)
-        settle_by = asyncio.get_running_loop().time() + patience_s - GIVE_UP_S
+        settle_by = asyncio.get_running_loop().time() + timeout_s - GIVE_UP_S
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(timeout_s):
                 with tracing.step("claim", backend="redis"):
                     claimed, not_applied = await self._claimed(claim, settle_by)
                 logs.about(as_session(claimed))
@@ -133,7 +133,7 @@ class RedisPool:
                     record = await self._ledger.find(session_id)
         return None if record is None else as_session(record)
 
-    async def drain(self, patience_s: float) -> None:
+    async def drain(self, timeout_s: float) -> None:
         """What lives, lives on the nodes: there is nothing to wait for."""
         self._draining = True
 

@@ -1,4 +1,4 @@
-"""Serving: one session's workers on one machine, one after the other, until it is over."""
+"""SessionRunner: one session's workers on one machine, one after the other, until it is over."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from dispatcher import metrics
 from dispatcher.pool import Session, State
 from dispatcher.workers.process import EXIT_REFUSED, Report, Worker
 from dispatcher.workers.renewal import renewed
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.supervisor import WorkerSupervisor
 from dispatcher.workers.watchdog import Watchdog
 
 ATTEMPTS: Final = 3
@@ -71,12 +71,12 @@ class Watchdogs(NamedTuple):
     progress: Watchdog
 
 
-class Serving:
+class SessionRunner:
     """A session that is not over: its newest join request, and its worker if it has one.
 
     `changed` is called whenever `session` is another one than before. Whoever serves it has a
-    seat in the `crew`. `failures` are workers that were lost elsewhere before. The first worker
-    has to be ready within `claim_s`.
+    slot in the `supervisor`. `failures` are workers that were lost elsewhere before. The first
+    worker has to be ready within `claim_s`.
 
     No worker joins the meeting while it is not sure that the session is still ours, as it would
     throw out the one that serves it elsewhere: until `sure_until`, on the event loop's clock, and
@@ -88,7 +88,7 @@ class Serving:
         self,
         session: Session,
         join: JoinInfo,
-        crew: Crew,
+        supervisor: WorkerSupervisor,
         traceparent: str | None = None,
         *,
         changed: Callable[[], None] = lambda: None,
@@ -100,7 +100,7 @@ class Serving:
         self.session = session
         self.join = join
         self.taken = False
-        self.hired = False
+        self.acquired = False
         """There was a worker for it."""
         self.refused = False
         self.dismissed = False
@@ -109,7 +109,7 @@ class Serving:
         """Its worker has left by itself, as the meeting was over for it."""
         self.settled = asyncio.Event()
         """A worker has taken it, or none ever will."""
-        self._crew = crew
+        self._supervisor = supervisor
         self._traceparent = traceparent
         self._changed = changed
         self._sure_until = sure_until
@@ -125,7 +125,7 @@ class Serving:
         self._ending = asyncio.Event()
         self._worker: Worker | None = None
         self._renewed_at: float | None = None
-        """When a launch was answered that this worker was not hired for."""
+        """When a launch was answered that this worker was not acquired for."""
         self._stop_reason: str | None = None
         self._told = False
         """Its worker was told to leave."""
@@ -215,14 +215,14 @@ class Serving:
             if self.stopped():
                 break
             began = asyncio.get_running_loop().time()
-            self._worker = await self._hire(HIRE_S if self.hired else self._claim_s)
+            self._worker = await self._hire(HIRE_S if self.acquired else self._claim_s)
             if self.stopped():
                 if self._worker is not None:
                     self._worker.leave()
                 break
             if self._worker is None:
                 return End("lost", "No worker was ready in time.")
-            self.hired = True
+            self.acquired = True
             gone = await self._attempt(self._worker)
             self._worker = None
             self.left = gone.status == EXIT_OK and not self.dismissed and not self._told
@@ -246,7 +246,7 @@ class Serving:
 
     async def _hire(self, within_s: float) -> Worker | None:
         """A worker; None where none is ready within that time, or before it is to end."""
-        hiring = asyncio.create_task(self._crew.hire(), name="hire")
+        hiring = asyncio.create_task(self._supervisor.acquire(), name="acquire")
         ending = asyncio.create_task(self._ending.wait(), name="ending")
         try:
             await asyncio.wait(

@@ -1,4 +1,4 @@
-"""Crew: one machine's seats for sessions, and its workers; what dies is replaced."""
+"""WorkerSupervisor: one machine's slots for sessions, and its workers; what dies is replaced."""
 
 import asyncio
 import logging
@@ -21,14 +21,14 @@ PAUSES_S: Final = (0.1, 5.0)
 START_S: Final = 15.0
 """How long a worker may take from its fork until it waits for a session; then it is killed."""
 
-logger = logging.getLogger("avatar.dispatcher.crew")
+logger = logging.getLogger("avatar.dispatcher.supervisor")
 
 
-class Crew:
-    """`slots` seats for sessions, and `warm` workers that wait for the next of them.
+class WorkerSupervisor:
+    """`slots` slots for sessions, and `warm` workers that wait for the next of them.
 
-    A session takes a seat, hires one worker after the other while it needs one, and frees
-    the seat when the last is gone. `environment` is added to that of the workers, each of which
+    A session takes a slot, hires one worker after the other while it needs one, and frees
+    the slot when the last is gone. `environment` is added to that of the workers, each of which
     may have `memory_mb` of its own, or any amount where that is 0. Seats count from 1, and so do
     workers, each of which has the smallest number that no process has. What they count is in
     `numbers`, what fails beside their faces in `degraded`.
@@ -70,28 +70,28 @@ class Crew:
 
     @property
     def free_seats(self) -> list[int]:
-        """The seats that nobody has."""
-        return [seat for seat in range(1, self.slots + 1) if seat not in self._seats]
+        """The slots that nobody has."""
+        return [slot for slot in range(1, self.slots + 1) if slot not in self._seats]
 
-    def take_seat(self, seat: int | None = None) -> int:
-        """Room for one session: that `seat`, or the first that is free. Raises Full."""
+    def take_seat(self, slot: int | None = None) -> int:
+        """Room for one session: that `slot`, or the first that is free. Raises Full."""
         free = self.free_seats
         if not free:
             raise Full(f"All {self.slots} slots are taken; try again later.")
-        if seat is not None and seat not in free:
+        if slot is not None and slot not in free:
             raise Full("That slot is taken; try again later.")
-        seat = free[0] if seat is None else seat
-        self._seats.add(seat)
+        slot = free[0] if slot is None else slot
+        self._seats.add(slot)
         self._changed.set()
-        return seat
+        return slot
 
-    def free_seat(self, seat: int) -> None:
+    def free_slot(self, slot: int) -> None:
         """The session is over and its worker gone."""
-        self._seats.discard(seat)
+        self._seats.discard(slot)
         self._changed.set()
 
-    async def hire(self) -> Worker:
-        """A warm worker for somebody who has a seat; waits until there is one."""
+    async def acquire(self) -> Worker:
+        """A warm worker for somebody who has a slot; waits until there is one."""
         if self._idle:
             self._changed.set()
             return self._idle.popleft()

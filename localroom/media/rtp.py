@@ -26,7 +26,7 @@ from vsaiortc.rtp import (
     unpack_remb_fci,
 )
 
-from localroom.media.splice import SSRC, Outlet
+from localroom.media.splice import SSRC, RtpRewriter
 from localroom.signalling.capabilities import OPUS, RTX, VP8, consumer_codecs, consumer_extensions
 
 ASK_OFTEN_S: Final = (0.0, 1.0)
@@ -115,7 +115,7 @@ class Consumer:
     """One track on its way to one receiver. It begins when the receiver says so."""
 
     def __init__(
-        self, producer: Producer, wire: Wire, mid: str, outlet: Outlet, ask_s: Sequence[float]
+        self, producer: Producer, wire: Wire, mid: str, outlet: RtpRewriter, ask_s: Sequence[float]
     ) -> None:
         self.id = secrets.token_hex(8)
         self.producer = producer
@@ -214,9 +214,9 @@ class Consumer:
         self._asking = asyncio.get_running_loop().call_later(pause_s, self._ask, count + 1)
 
 
-def told(kind: str) -> Outlet:
+def told(kind: str) -> RtpRewriter:
     """How every SDK knows a track of that kind."""
-    return Outlet(VP8, RTX) if kind == "video" else Outlet(OPUS, None)
+    return RtpRewriter(VP8, RTX) if kind == "video" else RtpRewriter(OPUS, None)
 
 
 class Exchange:

@@ -19,7 +19,7 @@ MEMORY: Final = 0x2000
 """How far behind the newest a packet of the same producer may be."""
 
 
-class Outlet:
+class RtpRewriter:
     """A track as one receiver was told of it."""
 
     def __init__(self, media_type: int, rtx_type: int | None) -> None:
@@ -49,7 +49,7 @@ class Outlet:
         return bytes(packet)
 
 
-class Splice(Outlet):
+class Splice(RtpRewriter):
     """A track that goes on over several producers, one after the other.
 
     Header extensions are taken off, as their ids are the producer's own.

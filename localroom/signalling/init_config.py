@@ -14,7 +14,7 @@ from localroom.faults import Chaos
 PATH: Final = "/infra/v1/meetings/server-init-config"
 
 
-class Entry:
+class InitConfig:
     """Answers ``POST /infra/v1/meetings/server-init-config``, or fails as the faults say."""
 
     def __init__(self, chaos: Chaos, base: str, ice_servers: list[dict[str, Any]]) -> None:

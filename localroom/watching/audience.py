@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from localroom.media.rtp import Producer
 from localroom.media.sdp import Offer
-from localroom.peer import Ground, Peer
+from localroom.peer import Peer, PeerContext
 from localroom.watching.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class FullError(Exception):
 class Audience:
     """Watchers by their id."""
 
-    def __init__(self, rooms: Mapping[str, "Room"], ground: Ground) -> None:
+    def __init__(self, rooms: Mapping[str, "Room"], ground: PeerContext) -> None:
         self.watchers: dict[str, Watcher] = {}
         self._rooms = rooms
         self._ground = ground
@@ -95,7 +95,7 @@ class Audience:
 
 
 @asynccontextmanager
-async def gathered(rooms: Mapping[str, "Room"], ground: Ground) -> AsyncIterator[Audience]:
+async def gathered(rooms: Mapping[str, "Room"], ground: PeerContext) -> AsyncIterator[Audience]:
     """An audience that is looked after; in the end all are dismissed."""
     audience = Audience(rooms, ground)
     looking = asyncio.create_task(audience.look_after(), name="audience")

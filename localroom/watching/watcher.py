@@ -18,7 +18,7 @@ from localroom.media.rtp import ASK_ONCE_S, Consumer, Producer
 from localroom.media.sdp import Offer, Section, Voice
 from localroom.media.splice import Splice
 from localroom.media.transport import Transport
-from localroom.peer import Ground
+from localroom.peer import PeerContext
 
 SILENCE_S: Final = 30.0
 """As long as a browser goes on without an answer (RFC 7675), so that both give up together."""
@@ -32,7 +32,7 @@ GONE: Final = ("closed", "failed")
 class Watcher:
     """Between `open` and `close`. To the faults it is the peer ``watcher:PARTICIPANT``."""
 
-    def __init__(self, room_id: str, participant: str, offer: Offer, ground: Ground) -> None:
+    def __init__(self, room_id: str, participant: str, offer: Offer, ground: PeerContext) -> None:
         self.id = secrets.token_hex(8)
         self.room_id = room_id
         self.participant = participant

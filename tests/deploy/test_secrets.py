@@ -25,7 +25,7 @@ from redis_server import PATIENCE_S, has_tls, program
 from tls_front import tls_front
 
 from dispatcher.errors import TooMany
-from dispatcher.http.rate_limit import Quota
+from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.ledger.encryption import Seal
 from dispatcher.ledger.redis import Ledger, NodeLedger, Serve, Verdict
 from dispatcher.settings import Settings
@@ -266,10 +266,10 @@ def test_launches_are_counted_there_for_all_dispatchers(store: str) -> None:
             rate="2/day", redis_url=f"{store}&ssl_check_hostname=false", seal_keys=(SEAL_KEY,)
         )
         for _ in range(2):
-            quota = Quota(settings)
+            quota = RateLimiter(settings)
             await quota.launch("somebody")
             await quota.aclose()
-        quota = Quota(settings)
+        quota = RateLimiter(settings)
         with pytest.raises(TooMany):
             await quota.launch("somebody")
         await quota.aclose()

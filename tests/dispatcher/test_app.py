@@ -209,8 +209,8 @@ def test_a_launch_that_finds_no_worker_is_answered_before_its_agent_gives_up(
 ) -> None:
     """However long its body took; in virtual time."""
 
-    async def launch(join: JoinInfo, patience_s: float, *_: object) -> Session:
-        await asyncio.sleep(patience_s)
+    async def launch(join: JoinInfo, timeout_s: float, *_: object) -> Session:
+        await asyncio.sleep(timeout_s)
         raise Full("All slots are taken.")
 
     async def body() -> AsyncIterator[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from pool_stage import PATIENCE_S, SEAL, Stage, Troupe, played
+from pool_stage import PATIENCE_S, SEAL, FakeSupervisor, Stage, played
 from redis_server import RedisServer, redis_server
 
 from dispatcher.ledger.redis import Ledger, NodeLedger
@@ -17,8 +17,8 @@ from dispatcher.workers.process import Worker
 LEASE_S = 10.0
 
 
-class Idle(Troupe):
-    """Its zygote forks nothing any more; `noticed` says whether its crew knows that."""
+class Idle(FakeSupervisor):
+    """Its zygote forks nothing any more; `noticed` says whether its supervisor knows that."""
 
     def __init__(self, slots: int, noticed: bool) -> None:
         super().__init__(slots)
@@ -33,7 +33,7 @@ class Idle(Troupe):
     def can_hire(self) -> bool:
         return not self._noticed
 
-    async def hire(self) -> Worker:
+    async def acquire(self) -> Worker:
         self.asked += 1
         return await asyncio.get_running_loop().create_future()
 
@@ -49,7 +49,7 @@ async def two_nodes(server: RedisServer, bad: Idle) -> AsyncIterator[Stage]:
     """A pool whose longest idle slots are those of the `bad` node."""
     server.flush()
     server.settle()
-    good = Troupe(2)
+    good = FakeSupervisor(2)
     standing: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
 
     async def stand() -> None:
@@ -57,11 +57,11 @@ async def two_nodes(server: RedisServer, bad: Idle) -> AsyncIterator[Stage]:
             pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"))
             tasks.create_task(pool.run())
             idle = 0
-            for name, troupe in (("bad", bad), ("good", good)):
+            for name, fakes in (("bad", bad), ("good", good)):
                 ledger = NodeLedger(server.url, SEAL, name=name)
-                node = Node(ledger, troupe, tasks, LEASE_S, lambda _: None)
+                node = Node(ledger, fakes, tasks, LEASE_S, lambda _: None)
                 tasks.create_task(node.run())
-                idle += troupe.slots
+                idle += fakes.slots
                 while not pool.ready or (await pool.slots())["idle"] < idle:
                     await asyncio.sleep(0.01)
             standing.set_result(Stage(pool, good))
@@ -81,7 +81,7 @@ def test_a_node_that_forks_nothing_is_left_for_one_that_does(
     async def scene() -> None:
         async with two_nodes(server, bad) as stage:
             session, hand = await stage.launched()
-            assert hand is not None, "the good node has hired"
+            assert hand is not None, "the good node has acquired"
             session = await stage.reach(session.session_id, lambda each: each.state == "active")
             assert (session.slot or "").startswith("good@")
             assert bad.asked == (0 if noticed else 1)

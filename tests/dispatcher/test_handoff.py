@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from pool_stage import PATIENCE_S, SEAL, Hand, Stage, Troupe, played
+from pool_stage import PATIENCE_S, SEAL, FakeSupervisor, Hand, Stage, played
 from redis_server import RedisServer, redis_server
 
 from dispatcher.ledger.redis import Ledger, NodeLedger
@@ -46,7 +46,7 @@ async def handing(server: RedisServer) -> AsyncIterator[Handing]:
     server.flush()
     server.settle()
     standing: asyncio.Future[Handing] = asyncio.get_running_loop().create_future()
-    troupes = [Troupe(1), Troupe(1)]
+    supervisors = [FakeSupervisor(1), FakeSupervisor(1)]
 
     async def stand() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -55,24 +55,24 @@ async def handing(server: RedisServer) -> AsyncIterator[Handing]:
 
             async def node(number: int) -> Node:
                 ledger = NodeLedger(server.url, SEAL, name=f"node-{number}")
-                joined = Node(ledger, troupes[number], tasks, LEASE_S, lambda _: None)
+                joined = Node(ledger, supervisors[number], tasks, LEASE_S, lambda _: None)
                 tasks.create_task(joined.run())
                 while not (await pool.slots())["idle"]:
                     await asyncio.sleep(0.01)
                 return joined
 
             first = await node(0)
-            session, old = await Stage(pool, troupes[0]).launched()
+            session, old = await Stage(pool, supervisors[0]).launched()
             await node(1)
             hurry = asyncio.Event()
             tasks.create_task(first.drain(0.0, hurry, hurry))
-            stage = Stage(pool, troupes[1])
+            stage = Stage(pool, supervisors[1])
             new = await stage.hand()
             assert (await new.line())["assignment"]["epoch"] == 2
             standing.set_result(Handing(stage, session, old, new))
             await asyncio.Event().wait()
 
-    async with asyncio.timeout(20), played(stand(), standing, *troupes) as handed:
+    async with asyncio.timeout(20), played(stand(), standing, *supervisors) as handed:
         yield handed
 
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from dispatcher.workers.outbox import AGAIN_S, Outbox, Permission, Renewal
-from worker.process import control_channel as leash
+from worker.process import control_channel as control_channel
 
 REQUEST = json.dumps({"room_name": "room", "token": "token"})
 
@@ -78,11 +78,11 @@ def test_whatever_is_lost_on_the_way_the_newest_arrives(seed: int) -> None:
 
 def test_the_worker_reads_what_the_dispatcher_writes() -> None:
     renewal, permission = Renewal(3, REQUEST).encode(), Permission(2).encode()
-    read = leash.parse(renewal.rstrip(b"\n"))
-    assert isinstance(read, leash.Renewal)
+    read = control_channel.parse(renewal.rstrip(b"\n"))
+    assert isinstance(read, control_channel.Renewal)
     assert read.serial == 3
     assert json.loads(read.line) == {**json.loads(REQUEST), "renewal": 3}
-    assert leash.parse(permission.rstrip(b"\n")) == leash.Permission(2)
+    assert control_channel.parse(permission.rstrip(b"\n")) == control_channel.Permission(2)
 
 
 @pytest.mark.parametrize("line", [
@@ -91,4 +91,4 @@ def test_the_worker_reads_what_the_dispatcher_writes() -> None:
 ])  # fmt: skip
 def test_what_is_no_command_is_refused_with_one_error(line: bytes) -> None:
     with pytest.raises(ValueError, match="a command cannot be read"):
-        leash.parse(line)
+        control_channel.parse(line)

@@ -18,10 +18,10 @@ counts = st.integers(0, 20)
     [
         (0, 0, 0, 0, 2),  # at the start, the warm ones
         (2, 0, 0, 0, 0),
-        (1, 0, 0, 1, 1),  # one was hired
+        (1, 0, 0, 1, 1),  # one was acquired
         (0, 2, 0, 1, 0),  # its successors are on their way
         (0, 0, 1, 1, 3),  # somebody waits: one for it, and the warm ones
-        (0, 0, 0, 3, 1),  # one seat is left, so one worker waits for it
+        (0, 0, 0, 3, 1),  # one slot is left, so one worker waits for it
         (2, 0, 0, 4, 0),
         (0, 0, 2, 4, 2),  # full, and two of the four have no worker yet
     ],

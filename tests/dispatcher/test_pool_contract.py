@@ -73,7 +73,7 @@ def test_the_same_face_again_is_the_same_session_and_its_worker_hears(
             told = await hand.line()
             assert told["token"] == "fresh-token"
             assert told["assignment"]["session_id"] == session.session_id
-            assert scene.troupe.hired.empty()
+            assert scene.fakes.acquired.empty()
 
     asyncio.run(scene())
 
@@ -155,7 +155,7 @@ def test_many_launches_of_one_face_are_one_session(server: RedisServer | None) -
             launches = [asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S)) for _ in range(8)]
             await (await scene.hand()).take()
             assert len({(await each).session_id for each in launches}) == 1
-            assert scene.troupe.hired.empty()
+            assert scene.fakes.acquired.empty()
 
     asyncio.run(scene())
 
@@ -172,7 +172,7 @@ def test_what_a_worker_refuses_is_refused_and_not_tried_again(server: RedisServe
             session = await scene.session(str(refusal.value).split()[-3].rpartition("/")[2])
             assert (session.state, session.attempts) == ("failed", 1)
             assert session.reason == "There is no character 'nobody'."
-            assert scene.troupe.hired.empty()
+            assert scene.fakes.acquired.empty()
 
     asyncio.run(scene())
 
@@ -225,8 +225,7 @@ def test_when_the_last_launch_gives_up_the_session_is_over(server: RedisServer |
     async def scene() -> None:
         async with stage(server) as scene:
             launches = [
-                asyncio.create_task(scene.pool.launch(JOIN, patience_s))
-                for patience_s in (0.5, 0.7)
+                asyncio.create_task(scene.pool.launch(JOIN, timeout_s)) for timeout_s in (0.5, 0.7)
             ]
             hand = await scene.hand()
             await hand.line()
@@ -342,7 +341,7 @@ def test_a_worker_that_leaves_by_itself_ends_its_session(
             assert (session.state, session.reason) == ("ended", "It is over.")
             assert [step.state for step in session.life][-1] == "ended"
             await scene.slots({"idle": 2})
-            assert scene.troupe.hired.empty()
+            assert scene.fakes.acquired.empty()
 
     asyncio.run(scene())
 

@@ -15,7 +15,7 @@ import pytest
 from agent_side.join import JoinInfo
 from dispatcher.pools.local import LocalPool
 from dispatcher.workers.process import Report, Worker, Zygote
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.supervisor import WorkerSupervisor
 
 JOIN = JoinInfo("room", "token", "face")
 FRESH = JoinInfo("room", "fresh token", "face")
@@ -49,7 +49,7 @@ async def worker() -> tuple[Worker, Hand]:
 
 
 class OneWorker:
-    """A crew of a single worker."""
+    """A supervisor of a single worker."""
 
     def __init__(self, only: Worker) -> None:
         self._only = only
@@ -57,9 +57,9 @@ class OneWorker:
     def take_seat(self) -> int:
         return 1
 
-    def free_seat(self, seat: int) -> None: ...
+    def free_slot(self, slot: int) -> None: ...
 
-    async def hire(self) -> Worker:
+    async def acquire(self) -> Worker:
         return self._only
 
 
@@ -67,7 +67,7 @@ class OneWorker:
 async def pool() -> AsyncIterator[tuple[LocalPool, Worker, Hand]]:
     pipe, hand = await worker()
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-        yield LocalPool(cast(Crew, OneWorker(pipe)), tasks), pipe, hand
+        yield LocalPool(cast(WorkerSupervisor, OneWorker(pipe)), tasks), pipe, hand
         pipe.reports.put_nowait(Report("gone", "It is over.", 0))
     hand.close()
     pipe.status.set_result(0)

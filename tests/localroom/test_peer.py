@@ -9,7 +9,7 @@ from vsaiortc.rtcdtlstransport import RTCCertificate
 from websockets.asyncio.server import ServerConnection
 
 from localroom.faults import Chaos
-from localroom.peer import Ground, Peer
+from localroom.peer import Peer, PeerContext
 from localroom.room import Room
 from localroom.signalling.protoo import Channel
 from localroom.watching.audience import Audience
@@ -87,8 +87,8 @@ async def two_peers() -> tuple[Room, tuple[Peer, Peer]]:
     return room, (await enter(room, "first"), await enter(room, "second"))
 
 
-def ground() -> Ground:
-    return Ground("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
+def ground() -> PeerContext:
+    return PeerContext("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
 
 
 async def enter(room: Room, peer_id: str) -> Peer:

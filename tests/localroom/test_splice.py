@@ -3,7 +3,7 @@
 from struct import pack, unpack_from
 from typing import NamedTuple
 
-from localroom.media.splice import Outlet, Splice
+from localroom.media.splice import RtpRewriter, Splice
 
 MEDIA, RTX = 111, 112
 CLOCK_HZ = 90_000
@@ -45,7 +45,7 @@ def through(track: Splice, number: int, time: int, now_s: float) -> tuple[int, i
 
 
 def test_an_sdk_is_given_the_packet_under_another_name() -> None:
-    outlet = Outlet(MEDIA, None)
+    outlet = RtpRewriter(MEDIA, None)
     sent = packet(5, 6, extension=b"\x30\x01\x02\x03")
     came = outlet.rewrite(sent, 0.0, is_rtx=False)
     assert came is not None

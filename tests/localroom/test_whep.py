@@ -17,7 +17,7 @@ from watching import SDP, Watching, watching
 from localroom.faults import Chaos, DatagramFaults, Faults, PeerFaults
 from localroom.launch import LocalRoom
 from localroom.media import sdp
-from localroom.peer import Ground
+from localroom.peer import PeerContext
 from localroom.watching.watcher import ABSENCE_S, SILENCE_S, Watcher
 
 Scene = Callable[[RoomStage], Awaitable[None]]
@@ -162,7 +162,7 @@ async def test_one_who_just_goes_is_not_kept(stage: RoomStage) -> None:
 
 def test_one_of_whom_nothing_is_heard_is_not_kept_nor_one_whose_participant_stays_away() -> None:
     async def scene() -> None:
-        ground = Ground("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
+        ground = PeerContext("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
         watcher = Watcher("room", "ada", sdp.read(OFFER), ground)
         await watcher.open()
         now_s = asyncio.get_running_loop().time()

@@ -96,10 +96,10 @@ class Program:
         self.signal(signal.SIGKILL)
         self.wait()
 
-    def wait(self, patience_s: float = STOP_S) -> int:
+    def wait(self, timeout_s: float = STOP_S) -> int:
         """Its exit status, once it has ended."""
         assert self._process is not None, f"{self.name} was not started"
-        return self._process.wait(patience_s)
+        return self._process.wait(timeout_s)
 
     def log(self) -> str:
         return self.log_path.read_text(errors="replace")

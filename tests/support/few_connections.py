@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from dispatcher.http.listener import Listener
-from dispatcher.http.middleware import Front
+from dispatcher.http.middleware import RequestMiddleware
 from dispatcher.http.server import listen, make_server
 
 MOST: Final = 16
@@ -39,7 +39,7 @@ class Service:
 async def serving() -> AsyncIterator[Service]:
     with listen("127.0.0.1", 0, "choose another", MOST) as listener:
         service = Service(listener)
-        server = make_server(Front(service, ("*",)))
+        server = make_server(RequestMiddleware(service, ("*",)))
         answering = asyncio.create_task(server.answer(listener))
         async with asyncio.timeout(30.0):
             yield service

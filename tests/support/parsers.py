@@ -44,7 +44,7 @@ from worker.characters.folder import Character
 from worker.errors import InputError, SettingsError
 from worker.process import control_channel as leash_module
 from worker.process.assignment import Assignment
-from worker.process.control_channel import Leash
+from worker.process.control_channel import ControlChannel
 from worker.recording.file import Reader, pack
 from worker.recording.timeline import timeline
 from worker.tools.replay import Stage
@@ -238,7 +238,7 @@ def fate(data: bytes) -> None:
         assert number >= 0
 
 
-def leash(data: bytes) -> None:
+def control_channel(data: bytes) -> None:
     """What a worker reads on its stdin after its join request."""
     asyncio.run(_commanded(data))
 
@@ -255,7 +255,7 @@ async def _commanded(data: bytes) -> None:
     try:
         leash_module.STDIN, leash_module.STDOUT = ours, nowhere  # type: ignore[misc]
         leash_module._read_ahead = lambda: data
-        Leash().attend(renew, lambda: None)
+        ControlChannel().attend(renew, lambda: None)
         asyncio.get_running_loop().remove_reader(ours)
     finally:
         leash_module.STDIN, leash_module.STDOUT, leash_module._read_ahead = before  # type: ignore[misc]
@@ -368,7 +368,7 @@ TARGETS: Final[dict[str, Target]] = {
     "join": Target("the join request and assignment on a worker's stdin", join),
     "report": Target("a line on a worker's stdout", report),
     "fate": Target("what a zygote says of a worker", fate),
-    "leash": Target("what a worker reads after its join request", leash),
+    "control_channel": Target("what a worker reads after its join request", control_channel),
     "record": Target("a session's record in Redis", record),
     "reply": Target("an answer to a claim in Redis", reply),
     "letter": Target("a letter in a node's mailbox", letter),

@@ -9,7 +9,7 @@ import httpx
 
 from agent_side.join import JoinInfo
 from dispatcher.http.app import make_app
-from dispatcher.http.rate_limit import Quota
+from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.pool import Session
 from dispatcher.settings import Settings
 
@@ -31,7 +31,7 @@ class PoolInMemory:
         return not self.why_not_ready
 
     async def launch(
-        self, join: JoinInfo, patience_s: float, owner: str = "", traceparent: str | None = None
+        self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
     ) -> Session:
         self._fail()
         self.asked.append((join, owner, traceparent))
@@ -54,7 +54,7 @@ class PoolInMemory:
             self.kept[session_id] = found.entered("ended", NOW, "It was ended by a request.")
         return self.kept.get(session_id)
 
-    async def drain(self, patience_s: float) -> None:
+    async def drain(self, timeout_s: float) -> None:
         self.why_not_ready = "The dispatcher is about to stop."
 
     async def slots(self) -> Mapping[str, int]:
@@ -71,7 +71,7 @@ class Service:
     def __init__(self, **environ: str) -> None:
         self.settings = Settings.from_env(environ)
         self.pool = PoolInMemory()
-        self.quota = Quota(self.settings)
+        self.quota = RateLimiter(self.settings)
         self.app = make_app(self.pool, self.settings, self.quota)
         self._loop = asyncio.Runner()
 

@@ -19,7 +19,7 @@ from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
 from dispatcher.settings import RoomPolicy
 from dispatcher.workers.process import Worker, Zygote
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.supervisor import WorkerSupervisor
 
 T = TypeVar("T")
 
@@ -62,12 +62,12 @@ class Hand:
         return line
 
 
-class Troupe(Crew):
-    """A crew whose workers are played by the test."""
+class FakeSupervisor(WorkerSupervisor):
+    """A supervisor whose workers are played by the test."""
 
     def __init__(self, slots: int) -> None:
         super().__init__(slots, 0, {})
-        self.hired: asyncio.Queue[Hand] = asyncio.Queue()
+        self.acquired: asyncio.Queue[Hand] = asyncio.Queue()
         self.hands: dict[int, Hand] = {}
         self._watching: set[asyncio.Task[None]] = set()
 
@@ -75,13 +75,13 @@ class Troupe(Crew):
     def ready(self) -> bool:
         return True
 
-    async def hire(self) -> Worker:
+    async def acquire(self) -> Worker:
         ours, theirs = socket.socketpair()
         number = len(self.hands) + 1
         worker = Worker(number, cast(Zygote, self), *await asyncio.open_unix_connection(sock=ours))
         hand = Hand(worker, *await asyncio.open_unix_connection(sock=theirs))
         self.hands[number] = hand
-        self.hired.put_nowait(hand)
+        self.acquired.put_nowait(hand)
         watching = asyncio.create_task(self._follow(worker))
         self._watching.add(watching)
         watching.add_done_callback(self._watching.discard)
@@ -108,14 +108,14 @@ class Troupe(Crew):
 class Stage:
     """The pool, and those who play in it."""
 
-    def __init__(self, pool: Pool, troupe: Troupe) -> None:
+    def __init__(self, pool: Pool, fakes: FakeSupervisor) -> None:
         self.pool = pool
-        self.troupe = troupe
+        self.fakes = fakes
 
     async def hand(self) -> Hand:
-        """The next worker that is hired."""
+        """The next worker that is acquired."""
         async with asyncio.timeout(PATIENCE_S):
-            return await self.troupe.hired.get()
+            return await self.fakes.acquired.get()
 
     async def launched(
         self, room: str = "room", face: str = "face", token: str = "token", owner: str = ""
@@ -166,34 +166,34 @@ async def stage(
     """A pool with `slots`: on the Redis `server` where there is one, else on this machine."""
     async with asyncio.timeout(60):
         standing: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
-        troupe = Troupe(slots)
+        fakes = FakeSupervisor(slots)
 
         async def stand() -> None:
             async with asyncio.TaskGroup() as tasks:
                 if server is None:
-                    standing.set_result(Stage(LocalPool(troupe, tasks, policy, cap), troupe))
+                    standing.set_result(Stage(LocalPool(fakes, tasks, policy, cap), fakes))
                 else:
                     server.flush()
                     server.settle()
                     pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"), policy, cap)
                     ledger = NodeLedger(server.url, SEAL, name="node")
-                    node = Node(ledger, troupe, tasks, 10.0, lambda _: None)
+                    node = Node(ledger, fakes, tasks, 10.0, lambda _: None)
                     tasks.create_task(pool.run())
                     tasks.create_task(node.run())
                     while not pool.ready or (await pool.slots())["idle"] < slots:
                         await asyncio.sleep(0.01)
-                    standing.set_result(Stage(pool, troupe))
+                    standing.set_result(Stage(pool, fakes))
                 await asyncio.Event().wait()
 
-        async with played(stand(), standing, troupe) as stage:
+        async with played(stand(), standing, fakes) as stage:
             yield stage
 
 
 @asynccontextmanager
 async def played(
-    play: Coroutine[Any, Any, None], standing: "asyncio.Future[T]", *troupes: Troupe
+    play: Coroutine[Any, Any, None], standing: "asyncio.Future[T]", *supervisors: FakeSupervisor
 ) -> AsyncIterator[T]:
-    """What `standing` is of, once `play` has set it; both end with the block, as do the troupes."""
+    """What `standing` is of, once `play` has set it; both end with the block, supervisors too."""
     playing = asyncio.create_task(play)
     either: list[asyncio.Future[Any]] = [playing, standing]
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -205,5 +205,5 @@ async def played(
         playing.cancel()
         with suppress(asyncio.CancelledError):
             await playing
-        for troupe in troupes:
-            await troupe.close()
+        for fakes in supervisors:
+            await fakes.close()

@@ -26,11 +26,11 @@ def descendants(pid: int) -> set[int]:
     return found - {pid}
 
 
-def until(fact: Callable[[], object], patience_s: float = 30.0) -> None:
-    """Wait until `fact` is true; fails after `patience_s`."""
-    deadline = time.monotonic() + patience_s
+def until(fact: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Wait until `fact` is true; fails after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
     while not fact():
-        assert time.monotonic() < deadline, f"not true within {patience_s} s"
+        assert time.monotonic() < deadline, f"not true within {timeout_s} s"
         time.sleep(0.005)
 
 

@@ -43,7 +43,7 @@ class Footprint:
 
     processes: dict[str, Process]
     files: Counter[str]
-    """By their names; which seats the waiting workers have does not matter."""
+    """By their names; which slots the waiting workers have does not matter."""
 
     @property
     def counts(self) -> dict[str, object]:

@@ -87,10 +87,10 @@ class Talk:
         """The pauses in the voice; the last one may not have ended."""
         return silences(self.voiced(), since_s, until_s, least_s)
 
-    async def until_it_speaks(self, seconds: float, patience_s: float = END_S) -> None:
+    async def until_it_speaks(self, seconds: float, timeout_s: float = END_S) -> None:
         """Wait until that much has been heard. Raises TimeoutError."""
         enough = len(self.voiced()) + round(seconds / 0.02)
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(timeout_s):
             while len(self.voiced()) < enough:
                 await asyncio.sleep(0.05)
 

@@ -47,7 +47,7 @@ from agent_side.wire import (
 )
 from worker.errors import MeetingError
 from worker.media import AvatarFrame, Picture
-from worker.meeting_support.pending_sends import MAX_PARKED, Parking
+from worker.meeting_support.pending_sends import MAX_PARKED, PendingSends
 from worker.settings import Settings
 from worker.turns.attendance import Attendance
 from worker.turns.conversation import MAX_DENIED, Conversation
@@ -793,7 +793,7 @@ def test_sends_that_wait_in_the_sdk_are_bounded() -> None:
         await asyncio.get_running_loop().create_future()
 
     async def run() -> list[BaseException | None]:
-        parking = Parking()
+        parking = PendingSends()
         sends = [parking.wait(never_sent()) for _ in range(5 * MAX_PARKED)]
         raised = await asyncio.gather(*sends, return_exceptions=True)
         parking.close()

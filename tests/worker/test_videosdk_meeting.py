@@ -190,7 +190,7 @@ def test_every_event_that_the_adapter_reads_is_one_that_the_sdk_emits() -> None:
 def test_another_version_of_the_sdk_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sdk, "version", lambda _: "0.5.0")
     with pytest.raises(JoinError, match=r"pip install videosdk==0\.4\.1"):
-        sdk.Inside(object())
+        sdk.SdkInternals(object())
 
 
 # What the SDK reports ------------------------------------------------------------------------
@@ -203,7 +203,7 @@ def listening(own_id: str = "face") -> tuple[RoomClient, Inbox]:
     )
     inbox = Inbox(own_id)
     meeting.add_event_listener(inbox)
-    inside = sdk.Inside(meeting)
+    inside = sdk.SdkInternals(meeting)
     inside.on_peer_closed(inbox.peer_closed)
     return meeting._Meeting__room_client, inbox
 

@@ -1,4 +1,4 @@
-"""The zygote: warm workers in no time, each on its leash, and nobody left behind."""
+"""The zygote: warm workers in no time, each on its control_channel, and nobody left behind."""
 
 import json
 import os
@@ -58,16 +58,16 @@ class Line:
 
 
 class Worker:
-    """A worker that was forked, and the dispatcher's end of its leash."""
+    """A worker that was forked, and the dispatcher's end of its control_channel."""
 
-    def __init__(self, leash: socket.socket, pid: int) -> None:
-        leash.settimeout(PATIENCE_S)
-        self.leash = leash
+    def __init__(self, control_channel: socket.socket, pid: int) -> None:
+        control_channel.settimeout(PATIENCE_S)
+        self.control_channel = control_channel
         self.pid = pid
-        self._lines = leash.makefile("rb")
+        self._lines = control_channel.makefile("rb")
 
     def join(self, room: str) -> None:
-        self.leash.sendall(JoinInfo(room, TOKEN).to_json().encode() + b"\n")
+        self.control_channel.sendall(JoinInfo(room, TOKEN).to_json().encode() + b"\n")
 
     def says(self) -> dict[str, Any]:
         """What it says next of its state."""
@@ -80,11 +80,11 @@ class Worker:
         return said
 
     def let_go(self) -> None:
-        self.leash.shutdown(socket.SHUT_WR)
+        self.control_channel.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self._lines.close()
-        self.leash.close()
+        self.control_channel.close()
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_each_end_has_its_reason_and_status(
         assert worker.says() == {"state": state, "reason": reason}
     elif status == -signal.SIGKILL:
         line.tell("kill 1")
-    assert worker.leash.recv(1) == b""
+    assert worker.control_channel.recv(1) == b""
     assert line.hear() == f"died 1 {status}"
     worker.close()
 
@@ -161,10 +161,10 @@ def test_a_worker_comes_back_with_the_newest_join_request(line: Line, tmp_path: 
     assert worker.says() == IDLE
     renewal = json.dumps({**json.loads(fresh.to_json()), "renewal": 1})
     lines = [request.to_json(), "nonsense", renewal, ""]
-    worker.leash.sendall("\n".join(lines).encode())
+    worker.control_channel.sendall("\n".join(lines).encode())
     assert [worker.says() for _ in range(4)] == [JOINING, ACTIVE, LOST, ASKING]
     assert diary.read_text().split() == [TOKEN]
-    worker.leash.sendall(b'\n{"permission": 1}\n')
+    worker.control_channel.sendall(b'\n{"permission": 1}\n')
     assert worker.says() == ACTIVE
     assert diary.read_text().split() == [TOKEN, "fresh"]
     worker.close()
@@ -208,7 +208,7 @@ def test_a_worker_counts_for_its_dispatcher_before_it_ends(line: Line) -> None:
 
 
 def test_workers_share_no_descriptor(line: Line) -> None:
-    """Whoever held another's leash would keep it from hearing its end."""
+    """Whoever held another's control_channel would keep it from hearing its end."""
     workers = [line.fork(slot) for slot in range(3)]
     for worker in workers:
         assert worker.says() == IDLE

@@ -14,7 +14,7 @@ SEND_S: Final = 5.0
 MAX_PARKED: Final = 64
 
 
-class Parking:
+class PendingSends:
     """Waits for sends up to a limit, and keeps those that go on waiting out of the way."""
 
     def __init__(self) -> None:

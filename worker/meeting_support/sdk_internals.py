@@ -78,7 +78,7 @@ def _threads(pixels: int, cpus: int) -> int:
 vpx.number_of_threads = _threads
 
 
-class Inside:
+class SdkInternals:
     """The inner side of one SDK meeting. Raises JoinError where the SDK is another version."""
 
     def __init__(self, meeting: Any) -> None:

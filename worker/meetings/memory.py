@@ -28,7 +28,7 @@ from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.meeting_support.pending_sends import Parking
+from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.tracks import Tracks, TracksClosed
 
 BUFFER_THRESHOLD: Final = 65_535
@@ -396,7 +396,7 @@ class MemoryMeeting:
         self._ended = False
         self._loss: MeetingLost | None = None
         self._senders: list[asyncio.Task[None]] = []
-        self._parking = Parking()
+        self._parking = PendingSends()
 
     async def join(self) -> None:
         try:

@@ -17,8 +17,8 @@ from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.meeting_support.pending_sends import Parking
-from worker.meeting_support.sdk_internals import Inside, fetch_config
+from worker.meeting_support.pending_sends import PendingSends
+from worker.meeting_support.sdk_internals import SdkInternals, fetch_config
 from worker.meeting_support.tracks import Tracks, TracksClosed
 from worker.process.logs import hash_of
 from worker.settings import Settings
@@ -185,9 +185,9 @@ class VideoSDKMeeting:
         self._join_timeout_s = settings.join_timeout_s
         self._tracks = Tracks()
         self._sdk: Any = None
-        self._inside: Inside | None = None
+        self._inside: SdkInternals | None = None
         self._inbox: Inbox | None = None
-        self._parking = Parking()
+        self._parking = PendingSends()
         self._stage = ""
         self._suspected = False
         self._leaving = asyncio.Lock()
@@ -283,7 +283,7 @@ class VideoSDKMeeting:
 
         self._stage = "the signalling server did not answer; try again later."
         self._sdk = VideoSDK.init_meeting(**self._options())
-        self._inside = inside = Inside(self._sdk)
+        self._inside = inside = SdkInternals(self._sdk)
         self._inbox = inbox = Inbox(self._sdk.local_participant.id)
         inside.decline_media()
         inside.on_peer_closed(inbox.peer_closed)
@@ -320,7 +320,7 @@ class VideoSDKMeeting:
         }
         return {name: value for name, value in options.items() if value is not None}
 
-    def _check(self, inside: Inside, inbox: Inbox, since_s: float) -> None:
+    def _check(self, inside: SdkInternals, inbox: Inbox, since_s: float) -> None:
         """Raises Dismissed, and MeetingLost at the second look.
 
         A server that sends the worker away may close its channels before its goodbye is read,

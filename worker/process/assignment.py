@@ -10,7 +10,7 @@ from typing import Self
 class Assignment:
     """What the dispatcher adds to a join request; empty where nobody did.
 
-    `epoch` is 1 for a session's first owner and rises with each new one, `slot` is the seat
+    `epoch` is 1 for a session's first owner and rises with each new one, `slot` is the slot
     that it has there, `traceparent` (W3C Trace Context) the span in which it was launched.
     """
 

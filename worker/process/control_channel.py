@@ -1,4 +1,4 @@
-"""Leash: what ties a worker to the dispatcher that asked for it.
+"""ControlChannel: what ties a worker to the dispatcher that asked for it.
 
 Its states go out on stdout, one line of JSON each: ``{"state": "idle"}`` when it is warm,
 ``joining`` when it has taken a join request, ``active`` when it is in the meeting,
@@ -35,7 +35,7 @@ from agent_side.join import redact
 State = Literal["idle", "joining", "active", "rejoining", "asking", "ended", "dismissed"]
 
 GOODBYE_S: Final = 4
-"""How long a worker whose leash has ended may take to leave; SIGALRM ends it then."""
+"""How long a worker whose control_channel has ended may take to leave; SIGALRM ends it then."""
 
 LOOK_S: Final = 1.0
 """How long a worker that waits for a join request may overlook a signal."""
@@ -47,7 +47,7 @@ MAX_LINE: Final = 1024 * 1024
 STDIN: Final = 0
 STDOUT: Final = 1
 
-logger = logging.getLogger("avatar.worker.leash")
+logger = logging.getLogger("avatar.worker.control_channel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def parse(line: bytes) -> Renewal | Permission:
         raise ValueError(f"a command cannot be read ({type(error).__name__})") from error
 
 
-class Leash:
+class ControlChannel:
     """The worker's end of a two-way pipe, which is its stdin and its stdout."""
 
     def __init__(self) -> None:

@@ -206,7 +206,7 @@ def main() -> int:
     from worker import __main__ as program
     from worker.errors import AvatarError
     from worker.process import logs, tracing
-    from worker.process.control_channel import Leash
+    from worker.process.control_channel import ControlChannel
     from worker.process.loading import load_meeting, load_renderer, preload
     from worker.process.metrics import Metrics
     from worker.recording.recorder import prepare
@@ -243,7 +243,7 @@ def main() -> int:
         metrics = Metrics()
     if block is not None:
         os.close(block)
-    return program.serve(settings, make, renderer, metrics, Leash())
+    return program.serve(settings, make, renderer, metrics, ControlChannel())
 
 
 if __name__ == "__main__":

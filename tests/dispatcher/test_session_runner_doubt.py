@@ -6,30 +6,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from pool_stage import PATIENCE_S, Hand, Troupe
+from pool_stage import PATIENCE_S, FakeSupervisor, Hand
 
 from agent_side.join import JoinInfo
 from dispatcher.pool import Session
-from dispatcher.workers.session_runner import Serving
+from dispatcher.workers.session_runner import SessionRunner
 
 SURE_S = 0.2
 JOIN = JoinInfo("room", "token", "face")
 
 
 @asynccontextmanager
-async def serving(sure_s: float = SURE_S) -> AsyncIterator[tuple[Serving, Hand, Troupe]]:
+async def serving(
+    sure_s: float = SURE_S,
+) -> AsyncIterator[tuple[SessionRunner, Hand, FakeSupervisor]]:
     """A session that is surely ours for so long, and its first worker."""
-    troupe = Troupe(1)
+    fakes = FakeSupervisor(1)
     session = Session.claimed("id", JOIN, datetime.now(UTC))
     until = asyncio.get_running_loop().time() + sure_s
-    served = Serving(session, JOIN, troupe, sure_until=until)
+    served = SessionRunner(session, JOIN, fakes, sure_until=until)
     running = asyncio.create_task(served.run())
     try:
         async with asyncio.timeout(PATIENCE_S):
-            yield served, await troupe.hired.get(), troupe
+            yield served, await fakes.acquired.get(), fakes
     finally:
         served.stop("The test is over.")
-        await troupe.close()
+        await fakes.close()
         await running
 
 
@@ -40,14 +42,14 @@ async def killed(hand: Hand) -> None:
 
 def test_who_is_not_in_the_meeting_in_time_is_killed_and_followed_once_it_is_sure() -> None:
     async def scene() -> None:
-        async with serving() as (served, hand, troupe):
+        async with serving() as (served, hand, fakes):
             await hand.line()
             hand.says("joining")
             await killed(hand)
             await asyncio.sleep(0.2)
-            assert troupe.hired.empty()
+            assert fakes.acquired.empty()
             served.assure(math.inf)
-            second = await troupe.hired.get()
+            second = await fakes.acquired.get()
             await second.take()
 
     asyncio.run(scene())

@@ -1,4 +1,4 @@
-"""The leash: a face never stands still because its dispatcher does."""
+"""The control_channel: a face never stands still because its dispatcher does."""
 
 import json
 import os
@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from worker.process import control_channel as leash
-from worker.process.control_channel import Leash
+from worker.process import control_channel as control_channel
+from worker.process.control_channel import ControlChannel
 
 
 def test_counters_that_nobody_reads_leave_room_for_the_states(
@@ -15,12 +15,12 @@ def test_counters_that_nobody_reads_leave_room_for_the_states(
 ) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        monkeypatch.setattr(leash, "STDOUT", theirs.fileno())
+        monkeypatch.setattr(control_channel, "STDOUT", theirs.fileno())
         counters = {f"counter_{number}": 10**6 for number in range(20)}
         for _ in range(5000):
-            Leash().count(counters)  # nobody reads: whoever waits for room waits for ever
+            ControlChannel().count(counters)  # nobody reads: whoever waits for room waits for ever
         for _ in range(10):
-            Leash().report("rejoining", "The meeting was lost.")
+            ControlChannel().report("rejoining", "The meeting was lost.")
         theirs.shutdown(socket.SHUT_WR)
         with ours.makefile("rb") as lines:
             said = [json.loads(line) for line in lines]
@@ -33,6 +33,6 @@ def test_counters_for_a_dispatcher_that_is_gone_are_nobodys(
 ) -> None:
     read, write = os.pipe()
     os.close(read)
-    monkeypatch.setattr(leash, "STDOUT", write)
-    Leash().count({"frames": 1})
+    monkeypatch.setattr(control_channel, "STDOUT", write)
+    ControlChannel().count({"frames": 1})
     os.close(write)

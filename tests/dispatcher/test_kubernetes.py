@@ -13,7 +13,7 @@ from kube_api import MERGE_PATCH, KubeApi, kube_api
 
 from dispatcher.errors import SettingsError
 from dispatcher.node import kubernetes as pods
-from dispatcher.node.kubernetes import Guard, Pod
+from dispatcher.node.kubernetes import Pod, PodAnnotator
 from dispatcher.settings import Settings
 
 BUSY = ("busy", "1000", "false")
@@ -34,9 +34,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def guarding(api: KubeApi) -> AsyncIterator[Guard]:
+async def guarding(api: KubeApi) -> AsyncIterator[PodAnnotator]:
     """A guard at work on the pod, after its mark for the start."""
-    guard = Guard(Pod.from_env(api.environ, api.account))
+    guard = PodAnnotator(Pod.from_env(api.environ, api.account))
     running = asyncio.create_task(guard.run(), name="guard")
     try:
         yield guard
@@ -195,7 +195,7 @@ def test_an_api_that_is_away_stops_nothing(
         there = Pod.from_env(api.environ, api.account)
         (api.account / "token").unlink()
         away = Pod("https://127.0.0.1:1", there.namespace, there.name, there.account)
-        guard = Guard(away)
+        guard = PodAnnotator(away)
         running = asyncio.create_task(guard.run(), name="guard")
         guard.mark(True)
         while "cannot be marked busy" not in caplog.text:

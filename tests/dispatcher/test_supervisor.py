@@ -14,10 +14,10 @@ import pytest
 
 from dispatcher.degraded import Degraded
 from dispatcher.errors import Full
-from dispatcher.workers import supervisor as crew
+from dispatcher.workers import supervisor as supervisor
 from dispatcher.workers.process import Zygote
 from dispatcher.workers.shared_numbers import SharedNumbers
-from dispatcher.workers.supervisor import Crew
+from dispatcher.workers.supervisor import WorkerSupervisor
 
 PATIENCE_S = 30.0
 
@@ -54,16 +54,16 @@ class LameZygote:
 def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(crew, "START_S", 0.2)
+    monkeypatch.setattr(supervisor, "START_S", 0.2)
     zygote = LameZygote()
 
     async def scene() -> None:
-        house = Crew(slots=1, warm=0, environment={})
+        house = WorkerSupervisor(slots=1, warm=0, environment={})
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
             house.take_seat()
-            worker = await house.hire()
+            worker = await house.acquire()
             assert zygote.killed == [1]
             assert worker.number == 2
             await zygote.close()
@@ -155,17 +155,17 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
             await asyncio.sleep(0.01)
 
     async def scene() -> None:
-        house = Crew(slots=4, warm=2, environment={}, numbers=numbers)
+        house = WorkerSupervisor(slots=4, warm=2, environment={}, numbers=numbers)
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
             await until_forked(2)
-            first, second = await house.hire(), await house.hire()
+            first, second = await house.acquire(), await house.acquire()
             assert (first.number, second.number) == (1, 2)
             await until_forked(4)
             zygote.bury(1)
             assert (await first.reports.get()).state == "gone"
-            third = await house.hire()
+            third = await house.acquire()
             assert third.number == 3
             await until_forked(5)
             assert zygote.forked == [1, 2, 3, 4, 1]
@@ -182,11 +182,11 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
 
 def test_seats_are_taken_and_freed() -> None:
     async def scene() -> None:
-        house = Crew(slots=2, warm=0, environment={})
+        house = WorkerSupervisor(slots=2, warm=0, environment={})
         assert (house.take_seat(2), house.take_seat()) == (2, 1)
         with pytest.raises(Full, match="All 2 slots are taken"):
             house.take_seat()
-        house.free_seat(2)
+        house.free_slot(2)
         assert house.free_seats == [2]
         with pytest.raises(Full):
             house.take_seat(1)
@@ -226,21 +226,21 @@ def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     """The sessions that there are go on meanwhile."""
-    monkeypatch.setattr(crew, "PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(supervisor, "PAUSES_S", (0.01, 0.01))
 
     async def scene() -> None:
         first, second = MortalZygote(), MortalZygote()
         start = AsyncMock(side_effect=[first, failure, failure, second])
         monkeypatch.setattr(Zygote, "start", start)
-        house = Crew(slots=2, warm=0, environment={})
+        house = WorkerSupervisor(slots=2, warm=0, environment={})
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
             house.take_seat()
-            serving = await house.hire()
+            serving = await house.acquire()
             first.dead.set()
             house.take_seat()
-            assert (await house.hire()).number == 2
+            assert (await house.acquire()).number == 2
             assert second.forked == [2]
             assert serving.reports.empty(), "it has not left"
             await first.end()
@@ -255,22 +255,22 @@ def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that waited when its zygote died, and has not gone yet."""
-    monkeypatch.setattr(crew, "PAUSES_S", (0.01, 0.01))
+    monkeypatch.setattr(supervisor, "PAUSES_S", (0.01, 0.01))
 
     async def scene() -> None:
         first, second = MortalZygote(), MortalZygote()
         start = AsyncMock(side_effect=[first, second])
         monkeypatch.setattr(Zygote, "start", start)
-        house = Crew(slots=1, warm=1, environment={})
+        house = WorkerSupervisor(slots=1, warm=1, environment={})
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
             house.take_seat()
-            house._be_idle(await house.hire())
+            house._be_idle(await house.acquire())
             first.dead.set()
             while start.await_count < 2 or not house.ready:
                 await asyncio.sleep(0)
-            worker = await house.hire()
+            worker = await house.acquire()
             worker.take("{}")
             assert (first.forked, worker.number) == ([1], 2)
             await first.end()

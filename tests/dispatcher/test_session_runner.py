@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
-from pool_stage import PATIENCE_S, Hand, Troupe
+from pool_stage import PATIENCE_S, FakeSupervisor, Hand
 
 from agent_side.join import JoinInfo
 from dispatcher.pool import Session
 from dispatcher.workers import session_runner as serving
 from dispatcher.workers.process import Worker
-from dispatcher.workers.session_runner import End, Serving
+from dispatcher.workers.session_runner import End, SessionRunner
 
 JOIN = JoinInfo("room", "token", "face")
 SILENT_S = 0.2
@@ -22,28 +22,30 @@ SILENT_S = 0.2
 class Served:
     """A session, its workers and how it ends."""
 
-    def __init__(self, session: Serving, troupe: Troupe, running: "asyncio.Task[End]") -> None:
+    def __init__(
+        self, session: SessionRunner, fakes: FakeSupervisor, running: "asyncio.Task[End]"
+    ) -> None:
         self.session = session
-        self._troupe = troupe
+        self._troupe = fakes
         self.end = running
 
     async def hand(self) -> Hand:
         async with asyncio.timeout(PATIENCE_S):
-            return await self._troupe.hired.get()
+            return await self._troupe.acquired.get()
 
     def alone(self) -> bool:
-        """Whether no other worker was hired."""
-        return self._troupe.hired.empty()
+        """Whether no other worker was acquired."""
+        return self._troupe.acquired.empty()
 
 
 @asynccontextmanager
 async def served(failures: int = 0, sure_s: float = math.inf) -> AsyncIterator[Served]:
-    troupe = Troupe(1)
+    fakes = FakeSupervisor(1)
     session = Session.claimed("id", JOIN, datetime.now(UTC))
-    running = Serving(
+    running = SessionRunner(
         session,
         JOIN,
-        troupe,
+        fakes,
         silent_s=SILENT_S if sure_s == math.inf else PATIENCE_S,
         failures=failures,
         sure_until=asyncio.get_running_loop().time() + sure_s,
@@ -51,10 +53,10 @@ async def served(failures: int = 0, sure_s: float = math.inf) -> AsyncIterator[S
     task = asyncio.create_task(running.run())
     try:
         async with asyncio.timeout(PATIENCE_S):
-            yield Served(running, troupe, task)
+            yield Served(running, fakes, task)
     finally:
         running.stop("The test is over.")
-        await troupe.close()
+        await fakes.close()
         await task
 
 
@@ -175,13 +177,13 @@ def test_a_session_is_lost_after_so_many_workers_in_a_row(failures: int, workers
 def test_who_is_told_to_end_while_no_worker_is_ready_ends_at_once() -> None:
     """A launch that was given up holds its slot no longer."""
 
-    class Nobody(Troupe):
-        async def hire(self) -> Worker:
+    class Nobody(FakeSupervisor):
+        async def acquire(self) -> Worker:
             return await asyncio.get_running_loop().create_future()
 
     async def scene() -> None:
         session = Session.claimed("id", JOIN, datetime.now(UTC))
-        running = Serving(session, JOIN, Nobody(1))
+        running = SessionRunner(session, JOIN, Nobody(1))
         task = asyncio.create_task(running.run())
         await asyncio.sleep(0.01)
         running.stop("No worker took it in time.")

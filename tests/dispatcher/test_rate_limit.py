@@ -9,7 +9,7 @@ from bounds import within
 from redis_server import RedisServer, redis_server
 
 from dispatcher.errors import TooMany
-from dispatcher.http.rate_limit import Quota
+from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.settings import Settings
 
 NOBODY = "redis://127.0.0.1:1"
@@ -26,11 +26,11 @@ def empty(server: RedisServer) -> None:
     server.flush()
 
 
-def quota(rate: str, redis_url: str = "", refusals: str = "") -> Quota:
-    return Quota(Settings(rate=rate, refusals=refusals, redis_url=redis_url))
+def quota(rate: str, redis_url: str = "", refusals: str = "") -> RateLimiter:
+    return RateLimiter(Settings(rate=rate, refusals=refusals, redis_url=redis_url))
 
 
-async def admitted(quotas: list[Quota], owner: str, times: int) -> list[bool]:
+async def admitted(quotas: list[RateLimiter], owner: str, times: int) -> list[bool]:
     """Which of so many launches of one owner were let through, at one dispatcher after the
     other."""
     found = []
