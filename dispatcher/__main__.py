@@ -25,9 +25,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
 from avatar_runtime.variables import own
-from dispatcher import logs, metrics, tracing
+from dispatcher import metrics, tracing
 from dispatcher.background import detach
 from dispatcher.degraded import Degraded
 from dispatcher.errors import DispatcherError, RoomError, SettingsError
@@ -48,6 +49,8 @@ from dispatcher.pools.redis import RedisPool
 from dispatcher.settings import HELP, Settings
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
+
+NAME: Final = "avatar serve"
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -76,7 +79,7 @@ logger = logging.getLogger("avatar.dispatcher")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = argparse.ArgumentParser(
-        "avatar serve",
+        NAME,
         description="Takes join requests from agents and keeps a face in each meeting.",
         epilog=f"{HELP}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -120,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     os.environ.update(direct_loopback(os.environ))
-    logs.begin(os.environ)
+    logs.begin(os.environ, logger.name)
     try:
         settings = Settings.from_env({**os.environ, **chosen})
         if options.local and settings.redis_url:
@@ -157,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             beside = Beside(settings.port == 0, options.env_file) if options.local else None
             asyncio.run(run(settings, public, admin, beside))
     except DispatcherError as error:
-        logs.last_words("avatar serve", str(error))
+        logs.last_words(NAME, str(error), logger.name)
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
     except KeyboardInterrupt:
         logger.info("stopped before it was ready")

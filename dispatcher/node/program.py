@@ -19,8 +19,9 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Final, assert_never
 
+from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
-from dispatcher import logs, metrics
+from dispatcher import metrics
 from dispatcher.degraded import Degraded
 from dispatcher.errors import DispatcherError, Full, SettingsError, StoreDown
 from dispatcher.http.admin import gate_of, make_admin
@@ -31,6 +32,7 @@ from dispatcher.http.middleware import hosts_of
 from dispatcher.http.server import listen, make_server, settle, url_of
 from dispatcher.ledger.encryption import Seal
 from dispatcher.ledger.redis import End, Handed, Held, NodeLedger, Renew, Serve, Verdict
+from dispatcher.logs import about
 from dispatcher.node.kubernetes import PodAnnotator
 from dispatcher.node.owned_session import OwnedSession
 from dispatcher.settings import NODE_HELP, Settings
@@ -273,7 +275,7 @@ class Node:
         return self._supervisor.take_seat(int(number))
 
     async def _serve(self, hold: OwnedSession, slot: int) -> None:
-        logs.about(hold.serving.session, hold.held.record.traceparent)
+        about(hold.serving.session, hold.held.record.traceparent)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tell(hold), name="tell the ledger")
             over = await self._outcome(hold)
@@ -382,7 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
     os.environ.update(direct_loopback(os.environ))
-    logs.begin(os.environ)
+    logs.begin(os.environ, "avatar.dispatcher")
     try:
         settings = Settings.from_env(os.environ, node=True)
         if not settings.redis_url:
@@ -395,7 +397,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with listen(settings.admin_host, settings.admin_port, ADMIN, most.admin, allowed) as admin:
             asyncio.run(run(settings, admin))
     except DispatcherError as error:
-        logs.last_words("avatar node", str(error))
+        logs.last_words("avatar node", str(error), "avatar.dispatcher")
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
     except KeyboardInterrupt:
         logger.info("stopped before it was ready")

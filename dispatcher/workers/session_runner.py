@@ -1,7 +1,6 @@
 """SessionRunner: one session's workers on one machine, one after the other, until it is over."""
 
 import asyncio
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -11,9 +10,20 @@ from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple
 
 from agent_side.join import JoinInfo
+from avatar_runtime.messages import EXIT_OK, EXIT_REFUSED
+from avatar_runtime.messages.commands import Assignment, JoinCommand
+from avatar_runtime.messages.reports import (
+    CounterReport,
+    PermissionRequest,
+    WorkerActive,
+    WorkerDismissed,
+    WorkerEnded,
+    WorkerJoining,
+    WorkerRejoining,
+)
 from dispatcher import metrics
 from dispatcher.pool import Session, State
-from dispatcher.workers.process import EXIT_REFUSED, Report, Worker
+from dispatcher.workers.process import Report, WorkerGone, WorkerProcess
 from dispatcher.workers.renewal import renewed
 from dispatcher.workers.supervisor import WorkerSupervisor
 from dispatcher.workers.watchdog import Watchdog
@@ -49,9 +59,6 @@ JOIN_SLACK_S: Final = 15.0
 
 LEAVE_S: Final = 4.0
 """How long a worker may take to leave when it is told to leave at once; then it is killed."""
-
-EXIT_OK: Final = 0
-"""With which a worker says that its session is over; EXIT_REFUSED is another of its statuses."""
 
 logger = logging.getLogger("avatar.dispatcher.serving")
 
@@ -123,7 +130,7 @@ class SessionRunner:
         self._doubts: asyncio.TimerHandle | None = None
         self._woken = asyncio.Event()
         self._ending = asyncio.Event()
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._renewed_at: float | None = None
         """When a launch was answered that this worker was not acquired for."""
         self._stop_reason: str | None = None
@@ -163,7 +170,7 @@ class SessionRunner:
         if join != self.join:
             self.join = join
             if self._worker is not None:
-                self._worker.renew(self._line())
+                self._worker.renew(self._command())
         return not_applied
 
     def assure(self, until: float) -> None:
@@ -244,7 +251,7 @@ class SessionRunner:
             self.enter("claimed", gone.reason)
         return End("ended", self._stop_reason)
 
-    async def _hire(self, within_s: float) -> Worker | None:
+    async def _hire(self, within_s: float) -> WorkerProcess | None:
         """A worker; None where none is ready within that time, or before it is to end."""
         hiring = asyncio.create_task(self._supervisor.acquire(), name="acquire")
         ending = asyncio.create_task(self._ending.wait(), name="ending")
@@ -258,7 +265,7 @@ class SessionRunner:
         await asyncio.wait([hiring])
         return None if hiring.cancelled() else hiring.result()
 
-    async def _attempt(self, worker: Worker) -> Report:
+    async def _attempt(self, worker: WorkerProcess) -> WorkerGone:
         """One worker from the join request to its end, with the best reason for that."""
         self._become(replace(self.session, attempts=self.session.attempts + 1))
         self._renewed_at = None
@@ -266,15 +273,15 @@ class SessionRunner:
         before = self.session.counters
         now = asyncio.get_running_loop().time()
         dogs = Watchdogs(Watchdog(now), Watchdog(now))
-        worker.take(self._line())
+        worker.join(self._command())
         watchdog = asyncio.get_running_loop().call_later(TAKE_S, worker.kill)
         self._watch(worker)
         reason: str | None = None
         try:
             while True:
                 report = await self._next(worker, dogs)
-                match report.state:
-                    case "joining":
+                match report:
+                    case WorkerJoining(within_s):
                         watchdog.cancel()
                         logger.info(
                             "session %s was taken by worker %d (process %s)",
@@ -282,34 +289,35 @@ class SessionRunner:
                             worker.number,
                             worker.pid,
                         )
-                        self._join_s = JOIN_S if report.within_s is None else report.within_s
+                        self._join_s = JOIN_S if within_s is None else within_s
                         self.taken = True
                         self.settled.set()
                         self._advance("joining", self.session.reason)
-                    case "asking":
-                        self._asking = report.serial
+                    case PermissionRequest(serial):
+                        self._asking = serial
                         self.assure(self._sure_until)
-                    case "rejoining":
+                    case WorkerRejoining(why):
                         logger.warning(
-                            "session %s joins its meeting anew: %s", self.session_id, report.reason
+                            "session %s joins its meeting anew: %s", self.session_id, why
                         )
-                        self._advance("joining", report.reason)
-                    case "active":
+                        self._advance("joining", why)
+                    case WorkerActive():
                         self._advance("active", None)
-                    case "counters":
-                        counts = {**before, **_summed(before, report.counters)}
+                    case CounterReport(counted):
+                        counts = {**before, **_summed(before, counted)}
                         self._become(replace(self.session, counters=counts))
-                    case "ended" | "dismissed":
-                        self.dismissed = report.state == "dismissed"
-                        reason = report.reason
-                    case "gone":
-                        return report._replace(reason=reason or report.reason)
+                    case WorkerEnded(reason):
+                        self.dismissed = False
+                    case WorkerDismissed(reason):
+                        self.dismissed = True
+                    case WorkerGone():
+                        return replace(report, reason=reason or report.reason)
         finally:
             watchdog.cancel()
             if self._doubts is not None:
                 self._doubts.cancel()
 
-    def _watch(self, worker: Worker) -> None:
+    def _watch(self, worker: WorkerProcess) -> None:
         """It is on its way into the meeting, which it must not reach once we are in doubt."""
         if self._doubts is not None:
             self._doubts.cancel()
@@ -317,7 +325,7 @@ class SessionRunner:
             loop = asyncio.get_running_loop()
             self._doubts = loop.call_at(self._sure_until, self._doubt, worker)
 
-    def _doubt(self, worker: Worker) -> None:
+    def _doubt(self, worker: WorkerProcess) -> None:
         if self._is_sure():
             self._watch(worker)
         elif self.session.state != "active" and self._asking is None and not self.stopped():
@@ -326,7 +334,7 @@ class SessionRunner:
             )
             worker.kill()
 
-    async def _next(self, worker: Worker, dogs: "Watchdogs") -> Report:
+    async def _next(self, worker: WorkerProcess, dogs: "Watchdogs") -> Report:
         """Its next report. One that falls silent is killed, and so is one that counts aloud and
         does not get into its meeting."""
         loop = asyncio.get_running_loop()
@@ -339,7 +347,7 @@ class SessionRunner:
             now = loop.time()
             if report is not None:
                 dogs.silence.sign(now)
-                if report.state != "counters":
+                if not isinstance(report, CounterReport):
                     dogs.progress.sign(now)
             if dogs.silence.expired(now, silent_s):
                 logger.warning(
@@ -388,15 +396,13 @@ class SessionRunner:
         now = asyncio.get_running_loop().time()
         return self._renewed_at is not None and now - self._renewed_at < seconds
 
-    def _line(self) -> str:
-        """What a worker is told: the join request, and what it is part of."""
-        assignment = {
-            "session_id": self.session_id,
-            "epoch": self.session.epoch,
-            "slot": self.session.slot or "",
-            "traceparent": self._traceparent,
-        }
-        return json.dumps({**json.loads(self.join.to_json()), "assignment": assignment})
+    def _command(self) -> JoinCommand:
+        """The newest join request, and the session that it is for."""
+        session = self.session
+        assignment = Assignment(
+            self.session_id, session.epoch, session.slot or "", self._traceparent
+        )
+        return JoinCommand(self.join, assignment)
 
 
 def _failures(status: int | None, before: int) -> int:
