@@ -27,7 +27,7 @@ from dispatcher.errors import DispatcherError, Full, SettingsError, StoreDown
 from dispatcher.http.admin import gate_of, make_admin
 from dispatcher.http.auth import may_listen
 from dispatcher.http.descriptors import shares_of_this_process
-from dispatcher.http.listener import Listener
+from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import hosts_of
 from dispatcher.http.server import listen, make_server, settle, url_of
 from dispatcher.ledger.encryption import Seal
@@ -35,7 +35,7 @@ from dispatcher.ledger.redis import End, Handed, Held, NodeLedger, Renew, Serve,
 from dispatcher.logs import about
 from dispatcher.node.kubernetes import PodAnnotator
 from dispatcher.node.owned_session import OwnedSession
-from dispatcher.settings import NODE_HELP, Settings
+from dispatcher.settings import NODE_HELP, DispatcherSettings
 from dispatcher.workers.session_runner import LEAVE_S
 from dispatcher.workers.session_runner import End as Over
 from dispatcher.workers.shared_numbers import SharedNumbers
@@ -386,7 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update(direct_loopback(os.environ))
     logs.begin(os.environ, "avatar.dispatcher")
     try:
-        settings = Settings.from_env(os.environ, node=True)
+        settings = DispatcherSettings.from_env(os.environ, node=True)
         if not settings.redis_url:
             raise SettingsError(
                 "AVATAR_REDIS_URL is not set; a node needs the Redis of its dispatchers."
@@ -404,7 +404,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return EXIT_OK
 
 
-async def run(settings: Settings, admin: Listener) -> None:
+async def run(settings: DispatcherSettings, admin: HttpListener) -> None:
     """Be a node until a signal, and then until no session is left; with its port for the `admin`.
 
     Raises NodeError.

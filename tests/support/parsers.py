@@ -31,7 +31,7 @@ from dispatcher.ledger.encryption import Holder, Seal
 from dispatcher.ledger.record import as_session, key_of, read_record
 from dispatcher.ledger.redis import SETTLEMENTS, End, Handed, NodeLedger, Renew, Serve, expiry_of
 from dispatcher.ledger.redis import _read_reply as read_reply
-from dispatcher.settings import Settings as DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 from localroom.control.http import Request
 from localroom.faults import Chaos, Faults
 from localroom.media.ice import IceLite
