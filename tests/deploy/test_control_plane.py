@@ -12,7 +12,7 @@ import pytest
 from control_plane import ControlPlane, control_plane
 from deployed import CUSTOM_KINDS, OVERLAYS, Manifest, of_kind, rendered
 
-from dispatcher.node.kubernetes import PodAnnotator, Pod
+from dispatcher.node.kubernetes import Pod, PodAnnotator
 
 POD = "avatar-node-1"
 
