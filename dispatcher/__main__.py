@@ -27,6 +27,8 @@ from typing import Final
 
 from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.settings.pages import help_of
+from avatar_runtime.settings.table import SERVE
 from avatar_runtime.variables import own
 from dispatcher import metrics, tracing
 from dispatcher.background import detach
@@ -46,7 +48,7 @@ from dispatcher.local_room import RoomProcess, local_room, write_env_file
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
-from dispatcher.settings import HELP, DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
 
@@ -81,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         NAME,
         description="Takes join requests from agents and keeps a face in each meeting.",
-        epilog=f"{HELP}\n{STATUSES}",
+        epilog=f"{help_of(SERVE)}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

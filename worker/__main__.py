@@ -30,6 +30,8 @@ from avatar_runtime.messages.reports import (
     WorkerRejoining,
 )
 from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.settings.pages import help_of
+from avatar_runtime.settings.table import WORKER
 from worker.characters.folder import by_name
 from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
 from worker.meeting_support.reconnecting import Rejoining
@@ -57,31 +59,7 @@ OUR_RENDERER: Final = "character"
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-HELP: Final = """\
-settings, from the environment:
-  AVATAR_RENDERER        a file of worker/renderers, or package.module:create (character)
-  AVATAR_MEETING         a file of worker/meetings, or package.module:create (videosdk)
-  AVATAR_CHARACTER       which face the character renderer draws: a name, a folder or a .zip (ada)
-  AVATAR_CHARACTERS      a folder of your own characters, which join requests may name too
-  AVATAR_BACKGROUND      behind it, a colour such as #20404f or a picture file (its own wall)
-  AVATAR_BADGE           on or off: whether a corner says that it is an AI (off)
-  AVATAR_STILLNESS       from 0, lively, to 1, only blinks and breath (0.3)
-  AVATAR_SIZE            of the picture, in pixels (512x512)
-  AVATAR_SEED            of blinks and other small movements (1)
-  AVATAR_INPUT_RATE      sample rate of speech that does not say its own, in Hz (24000)
-  AVATAR_JOIN_TIMEOUT_S  how long joining the meeting may take (20)
-  AVATAR_FINISH_S        how long it goes on speaking when it is told to stop (10)
-  AVATAR_AGENT_ABSENT_S  how long it stays where no agent has come, or the agent has left (30)
-  AVATAR_EMPTY_ROOM_S    how long it stays alone after everybody has left (10)
-  AVATAR_LONGEST_S       how long a session may last (14400)
-  AVATAR_RECORD          a folder for a recording of each session, for `avatar replay` (none)
-  AVATAR_RECORD_SOUND    on or off: whether speech and its words are recorded too (off)
-  AVATAR_RECORD_MB       how long a recording may get, in million bytes (64)
-  AVATAR_LOG_LEVEL       DEBUG, INFO, WARNING or ERROR (INFO)
-  AVATAR_LOG_FORMAT      text or json (text)
-  AVATAR_TRACING         on or off: whether the steps of a session are sent as OpenTelemetry
-                         spans to OTEL_EXPORTER_OTLP_ENDPOINT (off)
-
+INPUT: Final = """\
 the join request, one line of JSON on stdin:
   {"room_name": "...", "token": "...", "participant_id": "...", "signaling_base_url": "...",
    "agent_participant_id": "...", "character": "...", "metadata": {}}
@@ -100,7 +78,7 @@ logger = logging.getLogger("avatar.worker")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = Parser("avatar worker", "A face for one voice agent in one meeting.")
-    parser.epilog = HELP
+    parser.epilog = f"{help_of(WORKER)}\n{INPUT}"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.parse_args(arguments)
     os.environ.update(direct_loopback(os.environ))

@@ -21,6 +21,8 @@ from typing import Final, assert_never
 
 from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.settings.kinds import NODE
+from avatar_runtime.settings.pages import help_of
 from dispatcher import metrics
 from dispatcher.degraded import Degraded
 from dispatcher.errors import DispatcherError, Full, SettingsError, StoreDown
@@ -35,7 +37,7 @@ from dispatcher.ledger.redis import End, Handed, Held, NodeLedger, Renew, Serve,
 from dispatcher.logs import about
 from dispatcher.node.kubernetes import PodAnnotator
 from dispatcher.node.owned_session import OwnedSession
-from dispatcher.settings import NODE_HELP, DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 from dispatcher.workers.session_runner import LEAVE_S
 from dispatcher.workers.session_runner import End as Over
 from dispatcher.workers.shared_numbers import SharedNumbers
@@ -377,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "avatar node",
         description="Serves sessions on this machine that dispatchers put into Redis.",
-        epilog=f"{NODE_HELP}\n{STATUSES}",
+        epilog=f"{help_of(NODE)}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
