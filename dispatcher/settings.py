@@ -47,7 +47,7 @@ MAX_KEY_FILE: Final = 65_536
 """The longest file of keys (bytes): a device has no end."""
 
 MIN_SECRET: Final = 16
-"""The shortest password or key (characters): nobody guesses it, however often he may try."""
+"""The shortest password or key (characters): long enough that guessing is hopeless."""
 
 MIN_JWT_SECRET: Final = 32
 """The shortest secret for HS256 (bytes): RFC 7518, section 3.2. VideoSDK's have 64."""
@@ -57,9 +57,9 @@ MIN_JWT_SECRET: Final = 32
 class DispatcherSettings:
     """What an operator may choose, by the names of the table; see docs/settings.md.
 
-    `jwt_keys` and `basic_keys` are pairs of a name and a secret, `seal_keys` has the newest first.
-    `auth` and `allowed_hosts` are empty where nobody has said; `rate` and `refusals` are written as
-    the library `limits` writes them, and empty for no limit. No repr has a secret.
+    `jwt_keys` and `basic_keys` are pairs of a name and a secret, `seal_keys` has the newest
+    first. `auth` and `allowed_hosts` are empty where they are not set; `rate` and `refusals` are
+    written as the library `limits` writes them, and empty for no limit. No repr has a secret.
     """
 
     host: str = "127.0.0.1"
@@ -285,7 +285,7 @@ def _header_hosts(text: str) -> tuple[str, ...]:
 
 
 def _networks(text: str) -> tuple[str, ...]:
-    """Addresses and networks; never ``*``, with which anybody may say that he is somebody else."""
+    """Addresses and networks; never ``*``, with which any client could claim any address."""
     if not text:
         return ()
     networks = _items(text)

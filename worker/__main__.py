@@ -67,7 +67,7 @@ the join request, one line of JSON on stdin:
 
 exit status:
   0  the session is over: the agent or everybody has left, the server has told the worker to
-     leave, it was long enough, or the worker was told to stop
+     leave, it was long enough, or the worker was asked to stop
   1  the meeting could not be joined or was lost for good, or the renderer failed
   2  a setting, the join request, its token or the character cannot be used
 """
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make, renderer = load_meeting(settings), load_renderer(settings)
     except AvatarError as error:
         return give_up(error, EXIT_REFUSED)
-    settle()
+    freeze_gc()
     return serve(settings, make, renderer, Metrics(), None)
 
 
@@ -119,7 +119,7 @@ def serve(
         logs.about_process(assignment, join.room_name)
         settings, dressed = dress(settings, renderer, join)
         if dressed is not renderer:
-            settle()
+            freeze_gc()
     except AvatarError as error:
         return give_up(error, EXIT_REFUSED, control_channel)
     if control_channel is not None:
@@ -143,10 +143,10 @@ def serve(
         return EXIT_OK
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Keep the garbage collector away from what is here now, as it stays.
 
-    Whenever somebody leaves, the SDK collects garbage by hand: 40 ms, a whole tick.
+    Whenever a participant leaves, the SDK collects garbage by hand: 40 ms, a whole tick.
     """
     gc.collect()
     gc.freeze()
@@ -203,7 +203,7 @@ async def run(
         if newest.agent_participant_id is not None:
             session.name_agent(newest.agent_participant_id)
 
-    def tell(active: bool, reason: str | None) -> None:
+    def report(active: bool, reason: str | None) -> None:
         if control_channel is not None:
             control_channel.report(WorkerActive() if active else WorkerRejoining(reason))
 
@@ -218,7 +218,7 @@ async def run(
             lambda: make(newest, settings), None if control_channel is None else control_channel.ask
         )
         meeting, face = record.meeting(rejoining), record.renderer(renderer)
-        session = Session(meeting, face, settings, join.agent_participant_id, tell, measures)
+        session = Session(meeting, face, settings, join.agent_participant_id, report, measures)
 
         def stop() -> None:
             session.leave() if session.finishing else session.finish()

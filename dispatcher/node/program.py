@@ -31,7 +31,7 @@ from dispatcher.http.auth import may_listen
 from dispatcher.http.descriptors import shares_of_this_process
 from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import hosts_of
-from dispatcher.http.server import listen, make_server, settle, url_of
+from dispatcher.http.server import freeze_gc, listen, make_server, url_of
 from dispatcher.ledger.encryption import Seal
 from dispatcher.ledger.redis import End, Handed, Held, NodeLedger, Renew, Serve, Verdict
 from dispatcher.logs import about
@@ -455,7 +455,7 @@ async def run(settings: DispatcherSettings, admin: HttpListener) -> None:
         keeping = [tasks.create_task(each, name=name) for name, each in running.items()]
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        settle()
+        freeze_gc()
         logger.info("the admin's port is on %s", url_of(admin))
         logger.info("node %s has %d slots", ledger.node, settings.slots)
         await draining.wait()

@@ -28,9 +28,9 @@ logger = logging.getLogger("avatar.dispatcher.supervisor")
 class WorkerSupervisor:
     """`slots` slots for sessions, and `warm` workers that wait for the next of them.
 
-    A session takes a slot, hires one worker after the other while it needs one, and frees
+    A session takes a slot, acquires one worker after the other while it needs one, and frees
     the slot when the last is gone. `environment` is added to that of the workers, each of which
-    may have `memory_mb` of its own, or any amount where that is 0. Seats count from 1, and so do
+    may have `memory_mb` of its own, or any amount where that is 0. Slots count from 1, and so do
     workers, each of which has the smallest number that no process has. What they count is in
     `numbers`, what fails beside their faces in `degraded`.
     """
@@ -71,7 +71,7 @@ class WorkerSupervisor:
 
     @property
     def free_seats(self) -> list[int]:
-        """The slots that nobody has."""
+        """The slots that no session has."""
         return [slot for slot in range(1, self.slots + 1) if slot not in self._seats]
 
     def take_seat(self, slot: int | None = None) -> int:
@@ -92,7 +92,7 @@ class WorkerSupervisor:
         self._changed.set()
 
     async def acquire(self) -> WorkerProcess:
-        """A warm worker for somebody who has a slot; waits until there is one."""
+        """A warm worker for a session that has a slot; waits until there is one."""
         if self._idle:
             self._changed.set()
             return self._idle.popleft()
@@ -136,7 +136,7 @@ class WorkerSupervisor:
                 self._send_away([*self._idle, *self._starting])
 
     def _send_away(self, workers: list[WorkerProcess]) -> None:
-        """They leave. Whoever has a session already had it before; nobody gets one any more."""
+        """They leave: those with a session go on to its end, and no other session gets them."""
         for worker in workers:
             worker.leave()
         self._idle.clear()

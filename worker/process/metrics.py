@@ -151,8 +151,8 @@ class Metrics:
         return metrics
 
 
-def untold(name: str, seconds: float) -> None:
-    """A `Span` where nobody wants to know."""
+def no_span(name: str, seconds: float) -> None:
+    """A `Span` that goes nowhere."""
 
 
 class Measures:
@@ -161,7 +161,7 @@ class Measures:
     `counts` are the session's own numbers, for whoever looks at it alone. Holds no clock.
     """
 
-    def __init__(self, metrics: Metrics, span: Span = untold) -> None:
+    def __init__(self, metrics: Metrics, span: Span = no_span) -> None:
         self.counts: Counts[str] = Counts()
         self._metrics = metrics
         self._span = span

@@ -16,7 +16,7 @@ from avatar_runtime import tracing
 from avatar_runtime.messages.commands import Assignment
 from worker.errors import SettingsError
 from worker.process.metrics import Span as ReportSpan
-from worker.process.metrics import untold
+from worker.process.metrics import no_span
 
 SERVICE: Final = "avatar-worker"
 
@@ -33,7 +33,7 @@ def load() -> None:
 def traced(wanted: bool, assignment: Assignment, room_hash: str) -> Iterator[ReportSpan]:
     """What a session reports its steps to while it lasts; they go nowhere unless `wanted`."""
     if not wanted:
-        yield untold
+        yield no_span
         return
     trace = Trace(assignment, room_hash)
     try:

@@ -244,7 +244,7 @@ def main() -> int:
     except AvatarError as error:
         return program.give_up(error, EXIT_REFUSED)
     warn_of_threads()
-    program.settle()
+    program.freeze_gc()
     forked = Zygote(socket.socket(fileno=os.dup(sys.stdin.fileno()))).run()
     if forked is None:
         return EXIT_OK
