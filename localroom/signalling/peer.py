@@ -262,4 +262,4 @@ def _unless_agreed(undo: Callable[[], None], answer: "asyncio.Future[bool]") -> 
 
 
 def _when_agreed(consumer: DataConsumer, answer: "asyncio.Future[bool]") -> None:
-    consumer.live = not answer.cancelled() and answer.result()
+    consumer.agreed = not answer.cancelled() and answer.result()
