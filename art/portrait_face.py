@@ -125,16 +125,16 @@ def union(a: Floats, b: npt.NDArray[np.floating], blend: float) -> Floats:
 
 def head(x: Floats, y: Floats, z: Floats) -> Floats:
     """How far a place is from the head."""
-    ground = np.full_like(x, 9)
+    raster = np.full_like(x, 9)
     for blob in SOLID:
-        ground = union(ground, blob.distance(x, y, z), blob.blend)
+        raster = union(raster, blob.distance(x, y, z), blob.blend)
     for blob in SOCKETS:
-        ground = -union(-ground, blob.distance(x, y, z), blob.blend)
+        raster = -union(-raster, blob.distance(x, y, z), blob.blend)
     for blob in FEATURES:
-        ground = union(ground, blob.distance(x, y, z), blob.blend)
+        raster = union(raster, blob.distance(x, y, z), blob.blend)
     for blob in HOLES:
-        ground = -union(-ground, blob.distance(x, y, z), blob.blend)
-    return ground
+        raster = -union(-raster, blob.distance(x, y, z), blob.blend)
+    return raster
 
 
 def trace(x: Floats, y: Floats) -> Floats:
