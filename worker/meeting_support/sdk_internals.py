@@ -66,16 +66,19 @@ T = TypeVar("T")
 
 mend()
 
-_threads_of = vpx.number_of_threads
+_sdk_threads = vpx.number_of_threads
+
+USABLE_THREADS: Final = usable_cpus().threads
+"""CPUs that this process may use. Read at import, before the fork, so that no worker reads it."""
 
 
-def _threads(pixels: int, cpus: int) -> int:
-    """For the picture's encoder, by the CPUs that there are for us, not by the host's."""
-    threads: int = _threads_of(pixels, min(cpus, usable_cpus().threads))
+def _encoder_threads(pixels: int, cpus: int) -> int:
+    """The SDK's choice for the picture's encoder, limited to the CPUs that are usable."""
+    threads: int = _sdk_threads(pixels, min(cpus, USABLE_THREADS))
     return threads
 
 
-vpx.number_of_threads = _threads
+vpx.number_of_threads = _encoder_threads
 
 
 class SdkInternals:
