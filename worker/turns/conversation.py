@@ -14,7 +14,7 @@ from agent_side.wire import (
     Pcm,
     Repeater,
 )
-from worker.turns.cues import Cue
+from worker.renderer import Cue
 from worker.turns.playout import Ended
 from worker.turns.protocol import Handed, TurnTaking
 from worker.turns.segments import SegmentQueue
@@ -23,6 +23,10 @@ from worker.turns.version2 import Version2
 
 ANNOUNCE_S: Final = 10.0
 """How long a worker says that it speaks version 2 when nobody answers."""
+
+EAGER_S: Final = 0.2
+"""How long it says so at every tick. An agent that is alone in a room opens its way to receive when
+the worker comes, some 50 ms after the worker can send, and what is sent until then is lost."""
 
 ECHO_S: Final = 2.0
 """Packets of somebody who has left may still arrive so long after."""
@@ -85,7 +89,7 @@ class Conversation:
         self._denials: list[Message] = []
         self._left_at: dict[str, float] = {}
         self._announcing = Repeater()
-        self._announce_until = float("-inf")
+        self._announced_at = float("-inf")
 
     @property
     def version(self) -> int:
@@ -104,9 +108,8 @@ class Conversation:
 
     def announce(self, now: float) -> None:
         """Say that this worker is there, until an agent answers or `ANNOUNCE_S` are over."""
-        self._announce_until = now + ANNOUNCE_S
-        ready = AvatarReady(self._version2.worker, None, self._face)
-        self._announcing.add("ready", ready, now)
+        self._announced_at = now
+        self._put_ready(now)
 
     def name(self, agent_id: str, now: float) -> None:
         """A renewed join request names the agent, which has the face at once.
@@ -185,8 +188,10 @@ class Conversation:
 
     def advance(self, now: float) -> None:
         """Time passes."""
-        if now > self._announce_until or self.version == 2:
+        if self.version == 2 or now > self._announced_at + ANNOUNCE_S:
             self._announcing.done("ready")
+        elif now < self._announced_at + EAGER_S:
+            self._put_ready(now)
         self._left_at = {who: at for who, at in self._left_at.items() if now < at + ECHO_S}
         if now >= self._bind_at:
             self._bind_claimant(now)
@@ -205,6 +210,11 @@ class Conversation:
     def take_cues(self) -> list[Cue]:
         """What the renderer has to be told beside speech, in order; told once."""
         return self._version2.take_cues()
+
+    def _put_ready(self, now: float) -> None:
+        """Send it now, and again later."""
+        ready = AvatarReady(self._version2.worker, None, self._face)
+        self._announcing.add("ready", ready, now)
 
     def _may_have_it(self, sender: str, message: Message) -> bool:
         """Whether the sender is the agent from this message on."""
