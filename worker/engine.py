@@ -18,9 +18,8 @@ from functools import partial
 
 from worker.errors import AvatarError, RendererError
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
-from worker.renderer import Renderer
-from worker.turns.cues import Cue, Prompt, perform
-from worker.turns.playout import MIN_PREFETCH, Ended, Playout
+from worker.renderer import Cue, Renderer, WordsCue
+from worker.turns.playout import Ended, Playout
 from worker.turns.segments import AudioSegment, SegmentQueue
 
 Work = tuple[int, Pcm | None, bool]
@@ -90,8 +89,7 @@ class Engine:
         self._silence = silence
         self._cues = take_cues
         self._on_rendered = on_rendered
-        prefetch: int = getattr(renderer, "prefetch_frames", MIN_PREFETCH)
-        self._playout = Playout(renderer.idle(), prefetch)
+        self._playout = Playout(renderer.idle(), renderer.prefetch_frames)
         self._events: deque[Event] = deque()
         self._work_changed = asyncio.Event()
         self._pushed = 0
@@ -204,7 +202,7 @@ class Engine:
     def _take_cues(self) -> list[Cue]:
         """Words of dead segments are nobody's."""
         live = self.first_live_segment
-        return [cue for cue in self._cues() if not isinstance(cue, Prompt) or cue.segment >= live]
+        return [cue for cue in self._cues() if not isinstance(cue, WordsCue) or cue.segment >= live]
 
 
 def draw(renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], rest: bool) -> Drawn:
@@ -217,7 +215,7 @@ def draw(renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], res
         if reset:
             renderer.reset()
         for cue in cues:
-            perform(renderer, cue)
+            renderer.cue(cue)
         for segment, pcm, finished in work:
             if pcm is not None:
                 renderer.push(segment, pcm)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from agent_side.wire import Message
 from worker.media import AvatarFrame
@@ -87,14 +87,9 @@ class Meeting(Protocol):
         Returns how many of the newest frame's 960 samples nobody will hear.
         """
 
-    async def leave(self) -> None:
-        """Leave the room and wait until that is done. May be called twice."""
-
-
-@runtime_checkable
-class Timed(Protocol):
-    """A meeting that knows how well its two tracks keep together."""
-
     @property
     def offset_s(self) -> float | None:
-        """Seconds by which the newest picture left later than its sound; None: not known yet."""
+        """Seconds by which the newest picture left later than its sound; None: not known."""
+
+    async def leave(self) -> None:
+        """Leave the room and wait until that is done. May be called twice."""

@@ -56,12 +56,12 @@ from agent_side.wire import (
     Pcm,
     SegmentEnd,
     StreamEnded,
+    Word,
     decode,
     encode,
 )
 from worker.errors import MeetingLost
 from worker.meetings.memory import Faults, MemoryPeer, MemoryRoom
-from worker.renderer import Word
 from worker.session import Session
 from worker.settings import Settings
 

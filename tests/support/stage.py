@@ -20,7 +20,7 @@ CLOSED = Picture.blank(2, 2, 16)
 OPEN = Picture.blank(2, 2, 235)
 
 
-class QuickRenderer:
+class QuickRenderer(Renderer):
     """An open mouth for every block that is not silent, a closed one otherwise."""
 
     def __init__(self) -> None:

@@ -48,6 +48,7 @@ from agent_side.wire import (
 from worker.errors import MeetingError
 from worker.media import AvatarFrame, Picture
 from worker.meeting_support.pending_sends import MAX_PARKED, PendingSends
+from worker.renderer import Renderer
 from worker.settings import Settings
 from worker.turns.attendance import Attendance
 from worker.turns.conversation import MAX_DENIED, Conversation
@@ -80,7 +81,7 @@ class Worker:
         self.now = 1000.0
         self.renders = renders
         self.speech = SegmentQueue()
-        self.playout = Playout(REST)
+        self.playout = Playout(REST, Renderer.prefetch_frames)
         self.attendance = Attendance(Settings(), agent_id, self.now)
         self.conversation = Conversation(
             self.speech,

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent_side.wire import Word
 from worker.lipsync.lips import LipSync, Reader, read
 from worker.lipsync.prompt import DAMPED, MARGIN_HOPS, Prompt, possible
 from worker.lipsync.shape import VISEMES
 from worker.media import FRAME_SAMPLES
-from worker.renderer import Prompted, Word
+from worker.renderer import WordsCue
 from worker.renderers.character import create
 from worker.settings import Settings
 from worker.tools.film import read_sound
@@ -77,16 +78,15 @@ def test_a_mouth_that_is_told_of_no_closure_shows_less_of_it() -> None:
 
 def test_a_face_takes_words_early_late_twice_and_for_nobody() -> None:
     face = create(Settings.from_env({"AVATAR_SIZE": "64x64"}))
-    assert isinstance(face, Prompted)
     block = read_sound(SPEECH)[0][24_000 : 24_000 + FRAME_SAMPLES]
     for segment in (1, 2, 40):
-        face.words(segment, [Word("sun", 0.0, 1.0)])
-        face.words(segment + 1, [Word("moon", 0.0, 1.0)] * 300)
+        face.cue(WordsCue(segment, (Word("sun", 0.0, 1.0),)))
+        face.cue(WordsCue(segment + 1, (Word("moon", 0.0, 1.0),) * 300))
         face.push(segment, block)
-        face.words(segment, [Word("sum", 0.2, 1.0)])
-        face.words(0, [Word("sum", 0.2, 1.0)])
+        face.cue(WordsCue(segment, (Word("sum", 0.2, 1.0),)))
+        face.cue(WordsCue(0, (Word("sum", 0.2, 1.0),)))
         face.finish(segment)
-        face.words(segment, [Word("late", 0.2, 1.0)])
+        face.cue(WordsCue(segment, (Word("late", 0.2, 1.0),)))
         assert [frame.segment for frame in face.drain() if len(frame.pcm)] == [segment]
         face.reset()
 

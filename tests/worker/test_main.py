@@ -134,7 +134,7 @@ def test_the_renderers_that_ship_are_named_by_their_file() -> None:
         ("plain_renderer:nothing", "has no function 'nothing'"),
         ("plain_renderer:LOOK_AHEAD", "has no function 'LOOK_AHEAD'"),
         ("builtins:len", r"cannot be made \(TypeError"),
-        ("builtins:repr", "made a str without push, finish, drain"),
+        ("builtins:repr", "made a str; its class has to inherit from worker.renderer.Renderer"),
         (":create", r"cannot be imported \(ValueError"),
     ],
 )

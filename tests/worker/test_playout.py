@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from stage import voice
 
 from worker.media import FRAME_SAMPLES, AvatarFrame, Picture, fade_in, ramp_down
+from worker.renderer import Renderer
 from worker.turns.playout import (
     HOLD_TICKS,
     MAX_PREFETCH,
-    MIN_PREFETCH,
     TRANSITIONS,
     Ended,
     Playout,
@@ -28,7 +28,7 @@ class Line:
     """A playout, and the speech of its segments as a renderer would draw it."""
 
     def __init__(self):
-        self.playout = Playout(REST)
+        self.playout = Playout(REST, Renderer.prefetch_frames)
         self.frames = {}
 
     def say(self, segment, *lengths, last=False, empty_last=False):
@@ -218,7 +218,7 @@ def test_a_turn_that_ends_while_it_is_held_did_not_stumble(line):
     line.ticks(1)
     assert line.playout.ended() == [Ended(1, 1920, interrupted=False)]
     assert line.playout.underruns == 0
-    assert line.playout.prefetch == MIN_PREFETCH
+    assert line.playout.prefetch == Renderer.prefetch_frames
 
 
 def test_the_turn_after_one_that_was_held_begins_without_a_fade(line):
@@ -505,7 +505,7 @@ class Recorded(Playout):
     """Keeps the transitions that happen."""
 
     def __init__(self, seen):
-        super().__init__(REST)
+        super().__init__(REST, Renderer.prefetch_frames)
         self.seen = seen
 
     def _go(self, state, segment=0):

@@ -592,8 +592,8 @@ def test_words_of_a_turn_that_was_interrupted_meanwhile_reach_no_renderer():
 
 
 class FailingFace(ExpressiveRenderer):
-    def gesture(self, name):
-        raise KeyError(name)
+    def cue(self, cue):
+        raise KeyError(cue)
 
 
 def test_a_face_that_fails_at_a_gesture_ends_the_session_with_one_clear_error():

@@ -13,6 +13,7 @@ from PIL import Image
 
 from worker.characters.acting import EXPRESSIONS, Mood, Move
 from worker.characters.atlas import build
+from worker.characters.compositor import Compositor
 from worker.characters.folder import Character
 from worker.characters.gauge import dark_share
 from worker.characters.life import Pose
@@ -21,7 +22,6 @@ from worker.characters.parts import Box, Part, Sheet
 from worker.characters.source import open_source, picture, picture_size
 from worker.errors import InputError
 from worker.lipsync.shape import MouthShape
-from worker.renderers.character import Artist
 
 SEAM: Final = 24
 """A step in colour (of 255) at a sprite's edge that is seen as a line."""
@@ -284,7 +284,7 @@ def _costs(character: Character) -> Iterator[Finding]:
     for width, height in SIZES:
         built = build(character, width, height)
         memory_mb = built.nbytes / 1e6
-        cost_ms = _cost_ms(Artist(built))
+        cost_ms = _cost_ms(Compositor(built))
         told = f"{width}x{height}: {memory_mb:.1f} MB, {cost_ms:.2f} ms of CPU for a moved picture"
         yield Finding(False, told + ".", is_fact=True)
         if memory_mb > MOST_MB:
@@ -292,14 +292,14 @@ def _costs(character: Character) -> Iterator[Finding]:
                           "draw fewer states, or smaller boxes.")  # fmt: skip
 
 
-def _cost_ms(artist: Artist) -> float:
+def _cost_ms(compositor: Compositor) -> float:
     """The median CPU time of pictures in which all has changed."""
     costs = []
     for number in range(DRAWN):
         move = Move(x=number % 3 / 8, tilt=number % 5 / 4, turn=number % 2 / 2)
-        stance = artist.stance(Pose(move=move), MouthShape(number % 4 / 4, 0.0))
+        stance = compositor.stance(Pose(move=move), MouthShape(number % 4 / 4, 0.0))
         begin = time.process_time()
-        artist.draw(stance)
+        compositor.draw(stance)
         costs.append(1000 * (time.process_time() - begin))
     return float(np.median(costs))
 

@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
+from agent_side.wire import Word
 from worker.lipsync import net
 from worker.lipsync.features import GROUP, GROUP_SAMPLES, HOP, Features
 from worker.lipsync.prompt import Prompt
 from worker.lipsync.shape import SHUT, VISEMES, Floats, MouthShape, Track
 from worker.media import Pcm
-from worker.renderer import Word
 
 AHEAD_HOPS: Final = 5
 """The net, at hop i, speaks of hop i - 5."""

@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from agent_side.wire import Word
 from worker.lipsync.shape import HOP_S, VISEMES, Floats
-from worker.renderer import Word
 
 DAMPED: Final = np.float32(0.1)
 """How much is left of the belief in a viseme that no letter of the word stands for."""

@@ -9,7 +9,7 @@ from agent_side.wire import Message
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingLost, Refused
 from worker.media import AvatarFrame
-from worker.meeting import Away, Back, Meeting, MeetingEvent, Timed
+from worker.meeting import Away, Back, Meeting, MeetingEvent
 
 PAUSES_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """The wait before each attempt to join anew; after the last one the meeting is given up."""
@@ -71,7 +71,7 @@ class Rejoining:
 
     @property
     def offset_s(self) -> float | None:
-        return self._meeting.offset_s if isinstance(self._meeting, Timed) else None
+        return self._meeting.offset_s
 
     async def leave(self) -> None:
         self._here.clear()

@@ -18,7 +18,6 @@ from worker.settings import Settings
 
 FACTORY: Final = "create"
 PRELOAD: Final = "preload"
-METHODS: Final = ("push", "finish", "drain", "reset", "idle", "close")
 
 MakeMeeting = Callable[[JoinInfo, Settings], Meeting]
 
@@ -65,14 +64,20 @@ def load_renderer(settings: Settings) -> Renderer:
             f"Renderer {settings.renderer!r} cannot be made ({type(error).__name__}: {error}); "
             "see what it needs, or choose another with AVATAR_RENDERER."
         ) from error
-    missing = [name for name in METHODS if not callable(getattr(renderer, name, None))]
-    if missing:
+    if not isinstance(renderer, Renderer):
         raise RendererError(
-            f"Renderer {settings.renderer!r} made a {type(renderer).__name__} without "
-            f"{', '.join(missing)}; it has to have what worker/renderer.py names."
+            f"Renderer {settings.renderer!r} made a {type(renderer).__name__}; "
+            "its class has to inherit from worker.renderer.Renderer."
         )
-    made: Renderer = renderer
-    return made
+    return renderer
+
+
+def is_fork_safe(settings: Settings) -> bool:
+    """Whether the renderer that `settings` name can be made before workers are forked.
+
+    It says so in its class, which ``create`` has to be where it is not. Raises RendererError.
+    """
+    return bool(getattr(_factory(RENDERER, settings.renderer), "fork_safe", Renderer.fork_safe))
 
 
 def preload(settings: Settings) -> None:

@@ -207,7 +207,7 @@ def main() -> int:
     from worker.errors import AvatarError
     from worker.process import logs, tracing
     from worker.process.control_channel import ControlChannel
-    from worker.process.loading import load_meeting, load_renderer, preload
+    from worker.process.loading import is_fork_safe, load_meeting, load_renderer, preload
     from worker.process.metrics import Metrics
     from worker.recording.recorder import prepare
     from worker.settings import Settings
@@ -220,9 +220,11 @@ def main() -> int:
         if settings.tracing:
             tracing.load()
         make = load_meeting(settings)
-        warm_up(load_renderer(settings))
-        renderer = load_renderer(settings)
-        preload(settings)
+        renderer = None
+        if is_fork_safe(settings):
+            warm_up(load_renderer(settings))
+            renderer = load_renderer(settings)
+            preload(settings)
     except AvatarError as error:
         return program.give_up(error, REFUSED)
     warn_of_threads()
@@ -243,6 +245,11 @@ def main() -> int:
         metrics = Metrics()
     if block is not None:
         os.close(block)
+    if renderer is None:
+        try:
+            renderer = load_renderer(settings)
+        except AvatarError as error:
+            return program.give_up(error, REFUSED)
     return program.serve(settings, make, renderer, metrics, ControlChannel())
 
 

@@ -20,16 +20,17 @@ from typing import Final
 import numpy as np
 from tqdm import tqdm
 
+from agent_side.wire import Word
 from worker.characters.backdrop import COLOUR
 from worker.characters.folder import locate
 from worker.characters.source import expanded
 from worker.errors import AvatarError, InputError
 from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture, ramp_down
 from worker.process.loading import load_renderer, renderer_names
+from worker.recording.album import MOST_HELD, RESTS_HELD
 from worker.recording.file import AS_DRAWN, SILENT, CutOff, Damaged, Header, Line, Reader, checksum
-from worker.recording.recorder import MOST_HELD, RESTS_HELD
 from worker.recording.timeline import bare, timeline
-from worker.renderer import Expressive, Prompted, Renderer, Word
+from worker.renderer import ExpressionCue, GestureCue, PostureCue, Renderer, WordsCue
 from worker.settings import Settings, parse_share, parse_size
 from worker.tools.arguments import REFUSED, Parser
 from worker.tools.film import FilmWriter
@@ -184,9 +185,9 @@ class Stage:
                 self._add(self._rests, 0, picture, SILENCE, line.whole("check"))
             case "gesture" | "express" | "pose":
                 self._act(line)
-            case "words" if isinstance(renderer, Prompted):
-                words = [_word(row) for row in line.rows("words", 3)]
-                renderer.words(line.whole("segment"), words)
+            case "words":
+                words = tuple(_word(row) for row in line.rows("words", 3))
+                renderer.cue(WordsCue(line.whole("segment"), words))
             case "failed":
                 self.flaw = f"the renderer failed at {line.at:.2f} s ({bare(line.text('error'))})"
             case "lost":
@@ -209,14 +210,12 @@ class Stage:
     def _act(self, line: Line) -> None:
         """What the character here cannot do is left out, and the pictures tell."""
         face, name = self._renderer, line.text("name")
-        if not isinstance(face, Expressive):
-            return
         if line.what == "gesture" and name in face.gestures:
-            face.gesture(name)
+            face.cue(GestureCue(name))
         elif line.what == "express" and name in face.expressions:
-            face.express(name, line.measure("intensity"))
+            face.cue(ExpressionCue(name, line.measure("intensity")))
         elif line.what == "pose" and name in face.postures:
-            face.pose(name)
+            face.cue(PostureCue(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

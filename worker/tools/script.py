@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from worker.errors import InputError
 from worker.media import TICK_S
-from worker.renderer import Expressive, Renderer
+from worker.renderer import Cue, ExpressionCue, GestureCue, PostureCue, Renderer
 
 Kind = Literal["expression", "gesture", "posture"]
 
@@ -48,14 +48,14 @@ class Script:
     def __init__(self, acts: Iterable[Act], renderer: Renderer) -> None:
         """Raises InputError for what the face cannot do, with the list of what it can."""
         self._acts = sorted(acts, key=lambda act: act.at_s)
-        self._face: Expressive | None = renderer if isinstance(renderer, Expressive) else None
+        self._renderer = renderer
         for act in self._acts:
-            if self._face is None:
+            known = _known(renderer, act.kind)
+            if not known:
                 raise InputError(
                     f"This renderer shows no {act.kind}s; leave --{act.kind} out, "
                     "or choose AVATAR_RENDERER=character."
                 )
-            known = _known(self._face, act.kind)
             if act.name not in known:
                 raise InputError(
                     f"There is no {act.kind} {act.name!r}; choose one of: {', '.join(known)}."
@@ -63,19 +63,17 @@ class Script:
 
     def perform(self, pictures: int) -> None:
         """What is due before the picture that `pictures` others have gone before."""
-        while self._face is not None and self._acts:
-            if self._acts[0].at_s > (pictures + 0.5) * TICK_S:
-                return
-            act = self._acts.pop(0)
-            if act.kind == "expression":
-                self._face.express(act.name, act.intensity)
-            elif act.kind == "gesture":
-                self._face.gesture(act.name)
-            else:
-                self._face.pose(act.name)
+        while self._acts and self._acts[0].at_s <= (pictures + 0.5) * TICK_S:
+            self._renderer.cue(_cue(self._acts.pop(0)))
 
 
-def _known(face: Expressive, kind: Kind) -> Sequence[str]:
+def _known(face: Renderer, kind: Kind) -> Sequence[str]:
     if kind == "expression":
         return face.expressions
     return face.gestures if kind == "gesture" else face.postures
+
+
+def _cue(act: Act) -> Cue:
+    if act.kind == "expression":
+        return ExpressionCue(act.name, act.intensity)
+    return GestureCue(act.name) if act.kind == "gesture" else PostureCue(act.name)

@@ -31,11 +31,10 @@ import numpy as np
 
 from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, fade_in, ramp_down
 
-MIN_PREFETCH: Final = 2
 MAX_PREFETCH: Final = 6
-"""Frames that wait before a segment sounds: 80 ms, up to 240 ms where the sender stumbles.
-
-Version 2 sends 400 ms ahead, so as many always come, and a renderer may look 160 ms ahead.
+"""Frames that wait before a segment sounds where speech has stalled, unless the renderer asks
+for more: 240 ms. Version 2 sends 400 ms ahead, so as many always come, and a renderer may look
+160 ms ahead.
 """
 
 HOLD_TICKS: Final = 3
@@ -77,7 +76,7 @@ class Playout:
     each segment without one.
     """
 
-    def __init__(self, rest: Picture, least: int = MIN_PREFETCH) -> None:
+    def __init__(self, rest: Picture, least: int) -> None:
         self.first_live_segment = 1
         self.underruns = 0
         self.prefetch = least

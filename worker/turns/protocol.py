@@ -15,7 +15,7 @@ class TurnTaking(Protocol):
 
     Holds no socket and no clock: messages and the time go in, segments are opened, filled,
     closed and cut in `SegmentQueue`, and `outgoing` holds what the agent has to be told.
-    A choice of version is a file in ``worker/protocols/``.
+    A choice of version is a file in ``worker/turns/``.
     """
 
     gaps: int

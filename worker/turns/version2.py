@@ -24,11 +24,12 @@ from agent_side.wire import (
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
     Words,
     ack_of,
 )
-from worker.renderer import Word
-from worker.turns.cues import Acts, Cue, Prompt
+from worker.renderer import Cue, WordsCue
+from worker.turns.cues import ReceivedActs
 from worker.turns.playout import Ended
 from worker.turns.protocol import Handed
 from worker.turns.segments import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, AudioSegment, SegmentQueue
@@ -76,8 +77,8 @@ class Version2:
         self._handed = handed
         self._name = worker
         self._face = face
-        self._acts = Acts(face, counters)
-        self._prompts: deque[Prompt] = deque(maxlen=MAX_PROMPTS)
+        self._acts = ReceivedActs(face, counters)
+        self._prompts: deque[WordsCue] = deque(maxlen=MAX_PROMPTS)
         self._releases = 0
         self._counters = counters
         self._repeater = Repeater(most=MAX_UNACKED)
@@ -275,7 +276,7 @@ class Version2:
                 state.prompted.add(start_s)
                 words.append(Word(text, max(0.0, start_s - begin_s), end_s - begin_s))
         if words:
-            self._prompts.append(Prompt(segment.number, tuple(words)))
+            self._prompts.append(WordsCue(segment.number, tuple(words)))
 
     def _report(self, turn: int, state: _Turn, now: float) -> None:
         segment = state.segment
