@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from worker.errors import AvatarError, RendererError
+from worker.errors import RendererError, WorkerError
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
 from worker.renderer import Cue, Renderer, WordsCue
 from worker.turns.playout import Ended, Playout
@@ -165,7 +165,7 @@ class Engine:
     async def run(self) -> None:
         """Draw what is wanted, in a thread of its own, until cancelled.
 
-        Raises RendererError where the renderer fails, or the AvatarError that it raises.
+        Raises RendererError where the renderer fails, or the WorkerError that it raises.
         """
         with ThreadPoolExecutor(1, "avatar-render") as thread:
             loop = asyncio.get_running_loop()
@@ -208,7 +208,7 @@ class Engine:
 def draw(renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], rest: bool) -> Drawn:
     """What the render thread does in one go: the only place that calls the renderer.
 
-    Raises RendererError where it fails, or the AvatarError that it raises.
+    Raises RendererError where it fails, or the WorkerError that it raises.
     """
     began = time.perf_counter()
     try:
@@ -223,7 +223,7 @@ def draw(renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], res
                 renderer.finish(segment)
         frames, picture = _checked(renderer.drain()), renderer.idle() if rest else None
         return frames, picture, time.perf_counter() - began
-    except AvatarError:
+    except WorkerError:
         raise
     except Exception as error:  # a renderer is anybody's code; its failure ends the session
         raise RendererError(

@@ -58,8 +58,8 @@ class Meeting(Protocol):
     async def join(self) -> None:
         """Enter the room and publish both tracks.
 
-        Raises JoinError when that fails or takes longer than the meeting's deadline, Refused
-        when its server refuses the token.
+        Raises JoinError when that fails or takes longer than the meeting's deadline,
+        JoinRefused when its server refuses the token.
         """
 
     def messages(self) -> AsyncIterator[MeetingEvent]:

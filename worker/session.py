@@ -9,10 +9,10 @@ from typing import Final
 
 from worker import clock
 from worker.engine import Engine, Started
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.media import SAMPLE_RATE
 from worker.meeting import Away, Back, Joined, Left, Meeting, MeetingEvent, Received
-from worker.meeting_support.outbox import Outbox
+from worker.meeting_support.send_queue import SendQueue
 from worker.process.metrics import Measures, Metrics
 from worker.renderer import Renderer
 from worker.settings import Settings
@@ -73,7 +73,7 @@ class Session:
             rate=settings.input_rate,
             agent_id=agent_id,
         )
-        self._outbox = Outbox(meeting.send, self._measures.sent)
+        self._send_queue = SendQueue(meeting.send, self._measures.sent)
         self._clock = clock.Clock()
         self._ending = asyncio.Event()
         self._reason = OVER
@@ -87,8 +87,8 @@ class Session:
         mine = Counter(
             underruns=self._engine.underruns,
             clock_slips=self._clock.slips,
-            send_failures=self._outbox.failures,
-            outbox_overflow=self._outbox.overflow,
+            send_failures=self._send_queue.failures,
+            outbox_overflow=self._send_queue.overflow,
         )
         return self._conversation.counters + mine
 
@@ -173,12 +173,12 @@ class Session:
                     tasks.create_task(self._listen(attendance), name="listen"),
                     tasks.create_task(self._engine.run(), name="render"),
                     tasks.create_task(self._play(attendance), name="play"),
-                    tasks.create_task(self._outbox.run(), name="send"),
+                    tasks.create_task(self._send_queue.run(), name="send"),
                 ]
                 await self._ending.wait()
                 for task in running:
                     task.cancel()
-        except* AvatarError as errors:
+        except* WorkerError as errors:
             failure = errors.exceptions[0]
         logger.info("session over: %s", dict(self.counters))
         if failure is not None:
@@ -243,7 +243,7 @@ class Session:
         """The engine's events to the conversation, and the conversation's messages on."""
         self._report(now)
         for message in self._conversation.outgoing(now):
-            self._outbox.put(message)
+            self._send_queue.put(message)
         self._engine.wake()
 
     def _report(self, now: float) -> None:
@@ -262,4 +262,4 @@ class Session:
 
     @property
     def _all_said(self) -> bool:
-        return self._engine.silent and self._outbox.empty
+        return self._engine.silent and self._send_queue.empty

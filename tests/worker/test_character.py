@@ -16,12 +16,12 @@ from PIL import Image
 
 from worker.characters import atlas
 from worker.characters.acting import Mood, Move
-from worker.characters.atlas import to_planes
 from worker.characters.compositor import Compositor
 from worker.characters.folder import SHIPPED, Character, names
 from worker.characters.gauge import gauge, mouth_opening
 from worker.characters.life import Pose
 from worker.characters.parts import Box
+from worker.characters.planes import to_planes
 from worker.errors import InputError
 from worker.lipsync.shape import MouthShape
 from worker.media import FPS, FRAME_SAMPLES, Pcm, Picture

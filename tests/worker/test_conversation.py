@@ -29,8 +29,8 @@ from agent_side.wire import (
 )
 from worker.turns.conversation import (
     ANNOUNCE_S,
-    EAGER_S,
     CLAIM_S,
+    EAGER_S,
     ECHO_S,
     MAX_CLAIM,
     MAX_DENIED,

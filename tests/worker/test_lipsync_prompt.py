@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent_side.wire import Word
-from worker.lipsync.lips import LipSync, Reader, read
+from worker.lipsync.lips import LipSync, VisemeReader, read
 from worker.lipsync.prompt import DAMPED, MARGIN_HOPS, Prompt, possible
 from worker.lipsync.shape import VISEMES
 from worker.media import FRAME_SAMPLES
@@ -62,7 +62,7 @@ def test_between_two_words_either_may_be_heard() -> None:
 
 def test_words_of_no_sound_change_nothing() -> None:
     pcm = read_sound(SPEECH)[0][: 24_000 * 2]
-    reader = Reader()
+    reader = VisemeReader()
     reader.words([Word("sun", 100.0, 101.0)])
     track = reader.push(pcm)
     plain = read(pcm)
@@ -71,7 +71,7 @@ def test_words_of_no_sound_change_nothing() -> None:
 
 def test_a_mouth_that_is_told_of_no_closure_shows_less_of_it() -> None:
     pcm = read_sound(SPEECH)[0][: 24_000 * 4]
-    told = Reader()
+    told = VisemeReader()
     told.words([Word("a", 0.0, 4.0)])
     assert told.push(pcm).closed.max() < 0.5 * read(pcm).closed.max()
 
@@ -93,7 +93,7 @@ def test_a_face_takes_words_early_late_twice_and_for_nobody() -> None:
 
 def test_a_speaker_is_known_after_the_first_sound() -> None:
     pcm = read_sound(SPEECH)[0][: 24_000 * 3]
-    reader = Reader()
+    reader = VisemeReader()
     reader.push(pcm)
     reader.finish()
     again = [reader.push(pcm), reader.finish()]

@@ -17,7 +17,7 @@ from worker.turns.playout import (
     TRANSITIONS,
     Ended,
     Playout,
-    State,
+    PlayoutState,
 )
 
 REST = Picture.blank(2, 2, 1)
@@ -537,7 +537,7 @@ def test_every_transition_is_reached_and_every_other_refused():
                     segment += 1
     allowed = {(before, after) for before, those in TRANSITIONS.items() for after in those}
     assert seen == allowed
-    for before, after in set(itertools.product(State, State)) - allowed:
+    for before, after in set(itertools.product(PlayoutState, PlayoutState)) - allowed:
         line = Line()
         line.playout.state = before
         with pytest.raises(AssertionError, match=f"{before.name} is never followed"):

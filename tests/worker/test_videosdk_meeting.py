@@ -29,7 +29,7 @@ from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
-from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support import pending_sends as parking
@@ -462,7 +462,7 @@ def test_whatever_refuses_the_worker_is_named_without_the_token(
 def test_what_the_meeting_refuses_for_good_is_not_tried_again(
     changes: dict[str, Any], final: bool, certificate: Certificate
 ) -> None:
-    """A worker that ends with Refused has no successor, and its reason is the session's."""
+    """A worker that ends with JoinRefused has no successor, and its reason is the session's."""
 
     async def scene() -> None:
         room = Signalling()
@@ -472,7 +472,7 @@ def test_what_the_meeting_refuses_for_good_is_not_tried_again(
             meeting = worker_in(room)
             with pytest.raises(JoinError) as failure:
                 await join(meeting)
-            assert isinstance(failure.value, Refused) == final
+            assert isinstance(failure.value, JoinRefused) == final
             await meeting.leave()
 
     asyncio.run(scene())

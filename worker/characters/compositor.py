@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from worker.characters import atlas
 from worker.characters.acting import Mood
-from worker.characters.atlas import Atlas, Film, Rect, Region, Words
+from worker.characters.atlas import Atlas, OverlayFrame, Region
 from worker.characters.life import Pose
+from worker.characters.planes import Rect, Words
 from worker.lipsync.shape import MouthShape
 from worker.media import Picture, Plane
 
@@ -62,7 +63,7 @@ class Compositor:
         self._atlas = built
         self._canvas = [plane.astype(np.uint16) for plane in built.head.canvas]
         self._room = [np.empty(self._canvas[0].size, np.uint16) for _ in range(3)]
-        self._films: list[Film] = []
+        self._films: list[OverlayFrame] = []
         self._first_film: dict[str, int] = {}
         for name, films in built.overlays.items():
             self._first_film[name] = len(self._films)
@@ -312,7 +313,7 @@ def _bands(steps: npt.NDArray[np.intp]) -> Iterator[tuple[int, int, int]]:
         yield begin, end, int(steps[begin])
 
 
-def _put_film(planes: list[Plane], film: Film, seen: int) -> None:
+def _put_film(planes: list[Plane], film: OverlayFrame, seen: int) -> None:
     """Draw something over the picture, `seen` eighths of it."""
     for step, plane, colour, share in zip((1, 2), planes, film.colour, film.alpha, strict=True):
         rows, columns = _slices(film.box, (0, 0), step)

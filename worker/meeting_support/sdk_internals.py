@@ -32,7 +32,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent_side.sctp import mend
 from avatar_runtime.cpus import cpus as usable_cpus
-from worker.errors import JoinError, Refused
+from worker.errors import JoinError, JoinRefused
 
 VERSION: Final = "0.4.1"
 
@@ -298,12 +298,12 @@ def _no_config(error: Exception, host: str) -> JoinError:
     if isinstance(cause, HTTPError):
         code = cause.response.status_code
         if code in TOKEN_REFUSED:
-            return Refused(
+            return JoinRefused(
                 f"{host} refused the token (HTTP {code}); "
                 "send a fresh one that allows to join this meeting."
             )
         if is_final(code):
-            return Refused(
+            return JoinRefused(
                 f"{host} refused to let anybody join this meeting (HTTP {code}); "
                 "check that the room exists and that the token is for it."
             )

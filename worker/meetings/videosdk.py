@@ -14,7 +14,7 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
-from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support.pending_sends import PendingSends
@@ -195,7 +195,7 @@ class VideoSDKMeeting:
 
     async def join(self) -> None:
         if self._info.fault is not None:
-            raise Refused(self._info.fault)
+            raise JoinRefused(self._info.fault)
         began = clock.now()
         try:
             async with asyncio.timeout(self._join_timeout_s):
@@ -291,7 +291,7 @@ class VideoSDKMeeting:
         await inside.join(config)
         if not inbox.joined or not inside.published:
             problem = inside.refusal or ", then ".join(inbox.problems) or "no reason was given"
-            kind = Refused if inside.refused else JoinError
+            kind = JoinRefused if inside.refused else JoinError
             raise kind(
                 f"Meeting {self._called} did not let the worker in: {problem}; "
                 "check the token and the meeting's id."

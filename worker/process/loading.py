@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import worker.meetings
 import worker.renderers
 from agent_side.join import JoinInfo
-from worker.errors import AvatarError, MeetingError, RendererError
+from worker.errors import MeetingError, RendererError, WorkerError
 from worker.meeting import Meeting
 from worker.renderer import Renderer
 from worker.settings import Settings
@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
     name: str
     package: ModuleType
-    error: type[AvatarError]
+    error: type[WorkerError]
 
     @property
     def variable(self) -> str:
@@ -51,13 +51,13 @@ def renderer_names() -> list[str]:
 def load_renderer(settings: Settings) -> Renderer:
     """The renderer that `settings` names, made and ready to draw.
 
-    Raises RendererError where it cannot be found or made, and passes on whatever AvatarError
+    Raises RendererError where it cannot be found or made, and passes on whatever WorkerError
     its own ``create`` raises, such as InputError for an unknown character.
     """
     create = _factory(RENDERER, settings.renderer)
     try:
         renderer = create(settings)
-    except AvatarError:
+    except WorkerError:
         raise
     except Exception as error:
         raise RendererError(

@@ -204,7 +204,7 @@ def main() -> int:
         os.environ[name] = "1"
     # Imported here, as numpy reads those variables once.
     from worker import __main__ as program
-    from worker.errors import AvatarError
+    from worker.errors import WorkerError
     from worker.process import logs, tracing
     from worker.process.control_channel import ControlChannel
     from worker.process.loading import is_fork_safe, load_meeting, load_renderer, preload
@@ -225,7 +225,7 @@ def main() -> int:
             warm_up(load_renderer(settings))
             renderer = load_renderer(settings)
             preload(settings)
-    except AvatarError as error:
+    except WorkerError as error:
         return program.give_up(error, REFUSED)
     warn_of_threads()
     program.settle()
@@ -248,7 +248,7 @@ def main() -> int:
     if renderer is None:
         try:
             renderer = load_renderer(settings)
-        except AvatarError as error:
+        except WorkerError as error:
             return program.give_up(error, REFUSED)
     return program.serve(settings, make, renderer, metrics, ControlChannel())
 

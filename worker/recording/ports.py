@@ -9,7 +9,7 @@ import numpy as np
 from agent_side.join import redact
 from agent_side.wire import AudioChunk, Message, Words
 from agent_side.wire import Pcm as Speech
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Away, Back, Joined, Left, Meeting, MeetingEvent, Received
 from worker.recording.album import Album
@@ -117,7 +117,7 @@ class RecordedMeeting:
         kind = type(message).__name__
         try:
             await self._meeting.send(message)
-        except AvatarError as error:
+        except WorkerError as error:
             self._note("out", message=kind, fields=message, failed=type(error).__name__)
             raise
         self._note("out", message=kind, fields=message)

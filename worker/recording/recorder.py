@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from agent_side.join import redact
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.meeting import Meeting
 from worker.recording.album import Album
 from worker.recording.file import Header
@@ -117,7 +117,7 @@ def recorder(
     try:
         yield recorder
     except BaseException as error:
-        text = f": {error}" if isinstance(error, AvatarError) else ""
+        text = f": {error}" if isinstance(error, WorkerError) else ""
         recorder.ended(type(error).__name__ + text)
         raise
     finally:

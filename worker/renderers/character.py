@@ -14,7 +14,7 @@ from worker.characters.atlas import Atlas, build
 from worker.characters.backdrop import backdrop, badge
 from worker.characters.compositor import Compositor
 from worker.characters.folder import Character, names
-from worker.characters.life import POSTURES, Life, Pose
+from worker.characters.life import POSTURES, Animator, Pose
 from worker.errors import InputError
 from worker.lipsync.lips import LipSync
 from worker.lipsync.shape import SHUT, MouthShape
@@ -92,7 +92,7 @@ class CharacterRenderer(Renderer):
         character = built.character
         self.atlas = built
         self._compositor = Compositor(built)
-        self._life = Life(seed, stillness, character.gestures, character.expressions)
+        self._life = Animator(seed, stillness, character.gestures, character.expressions)
         self._lips = LipSync()
         self._waiting: deque[tuple[int, Pcm, bool]] = deque()
         self._mouths: deque[MouthShape] = deque()

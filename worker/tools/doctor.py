@@ -23,7 +23,7 @@ from typing import Final
 from avatar_runtime.cpus import cpus
 from avatar_runtime.texts import tidied
 from avatar_runtime.variables import doubts
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.settings import Settings
 from worker.tools.arguments import Parser
 
@@ -227,7 +227,7 @@ def _face(settings: Settings) -> Finding:
         sounding = sum(len(frame.pcm) for frame in renderer.drain())
         picture = renderer.idle()
         renderer.close()
-    except AvatarError as error:
+    except WorkerError as error:
         return Finding(_line(error).rstrip("."), "set AVATAR_CHARACTER or AVATAR_RENDERER")
     except ImportError as error:
         return Finding(f"no face can be drawn ({_line(error)})", "install that, see above")
@@ -253,7 +253,7 @@ def _characters() -> Iterator[Finding]:
 
         shipped = names()
         place = expanded(own)
-    except (ImportError, AvatarError) as error:
+    except (ImportError, WorkerError) as error:
         yield Finding(f"characters cannot be looked for ({_line(error)})", "see above")
         return
     if shipped:
@@ -316,7 +316,7 @@ def _proxies() -> Iterator[Finding]:
 def _settings_and_face() -> Iterator[Finding]:
     try:
         settings = Settings.from_env(os.environ)
-    except AvatarError as error:
+    except WorkerError as error:
         yield Finding(_line(error).rstrip("."), "change that variable or unset it")
         return
     yield Finding(

@@ -16,7 +16,7 @@ LONGEST_S: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ScriptedAct:
     """Something to be done `at_s` after the film's begin; only expressions have an intensity."""
 
     kind: Kind
@@ -25,7 +25,7 @@ class Act:
     at_s: float = 0.0
 
 
-def parse_act(kind: Kind, text: str) -> Act:
+def parse_act(kind: Kind, text: str) -> ScriptedAct:
     """An act from ``NAME``, ``NAME@SECONDS`` or ``NAME:INTENSITY@SECONDS``. Raises InputError."""
     match = ACT.fullmatch(text)
     try:
@@ -39,13 +39,13 @@ def parse_act(kind: Kind, text: str) -> Act:
         if kind != "expression":
             shape = "NAME[@SECONDS], such as nod@2.5" if kind == "gesture" else "NAME[@SECONDS]"
         raise InputError(f"--{kind} is {text!r}; it has to be {shape}.") from None
-    return Act(kind, match[1], intensity, at_s)
+    return ScriptedAct(kind, match[1], intensity, at_s)
 
 
 class Script:
     """Acts for one renderer, in the order of their times."""
 
-    def __init__(self, acts: Iterable[Act], renderer: Renderer) -> None:
+    def __init__(self, acts: Iterable[ScriptedAct], renderer: Renderer) -> None:
         """Raises InputError for what the face cannot do, with the list of what it can."""
         self._acts = sorted(acts, key=lambda act: act.at_s)
         self._renderer = renderer
@@ -73,7 +73,7 @@ def _known(face: Renderer, kind: Kind) -> Sequence[str]:
     return face.gestures if kind == "gesture" else face.postures
 
 
-def _cue(act: Act) -> Cue:
+def _cue(act: ScriptedAct) -> Cue:
     if act.kind == "expression":
         return ExpressionCue(act.name, act.intensity)
     return GestureCue(act.name) if act.kind == "gesture" else PostureCue(act.name)

@@ -50,7 +50,7 @@ class Ended:
     interrupted: bool
 
 
-class State(Enum):
+class PlayoutState(Enum):
     """What the newest tick did; see the module."""
 
     RESTING = auto()
@@ -59,11 +59,13 @@ class State(Enum):
     ENDING = auto()
 
 
-TRANSITIONS: Final[Mapping[State, frozenset[State]]] = {
-    State.RESTING: frozenset({State.RESTING, State.SPEAKING, State.ENDING}),
-    State.SPEAKING: frozenset(State),
-    State.STALLED: frozenset(State),
-    State.ENDING: frozenset({State.RESTING}),
+TRANSITIONS: Final[Mapping[PlayoutState, frozenset[PlayoutState]]] = {
+    PlayoutState.RESTING: frozenset(
+        {PlayoutState.RESTING, PlayoutState.SPEAKING, PlayoutState.ENDING}
+    ),
+    PlayoutState.SPEAKING: frozenset(PlayoutState),
+    PlayoutState.STALLED: frozenset(PlayoutState),
+    PlayoutState.ENDING: frozenset({PlayoutState.RESTING}),
 }
 
 
@@ -80,7 +82,7 @@ class Playout:
         self.first_live_segment = 1
         self.underruns = 0
         self.prefetch = least
-        self.state = State.RESTING
+        self.state = PlayoutState.RESTING
         self._segment = 0
         self._least = least
         self._most = max(least, MAX_PREFETCH)
@@ -110,7 +112,7 @@ class Playout:
     @property
     def sounding(self) -> int:
         """The segment whose sound the newest tick handed out; 0 when it was silence."""
-        return self._segment if self.state in (State.SPEAKING, State.ENDING) else 0
+        return self._segment if self.state in (PlayoutState.SPEAKING, PlayoutState.ENDING) else 0
 
     @property
     def wants_rest(self) -> bool:
@@ -132,7 +134,7 @@ class Playout:
 
     def tick(self) -> AvatarFrame:
         """What is seen and heard for the next 40 ms: always a picture and 960 samples."""
-        if self.state is State.ENDING:
+        if self.state is PlayoutState.ENDING:
             self._end(self._segment)
         frame = self._next_frame()
         if frame is None:
@@ -140,7 +142,7 @@ class Playout:
             return self._silent_frame()
         sound = self._sound_of(frame)
         self._fades_in = False
-        self._go(State.ENDING if frame.last else State.SPEAKING, frame.segment)
+        self._go(PlayoutState.ENDING if frame.last else PlayoutState.SPEAKING, frame.segment)
         self._shown = frame.picture
         self._rest_is_fresh = False
         return AvatarFrame(frame.segment, frame.picture, sound, frame.last)
@@ -160,14 +162,14 @@ class Playout:
         live = self.first_live_segment = max(self.first_live_segment, first_live_segment)
         self._queue = deque(frame for frame in self._queue if frame.segment >= live)
         lost = self._take_back(unheard) if 0 < self.sounding < live else 0
-        heard_whole = self._segment if self.state is State.ENDING and not lost else 0
+        heard_whole = self._segment if self.state is PlayoutState.ENDING and not lost else 0
         dead = [number for number in self._handed if number < live]
         ended = [
             Ended(number, self._handed.pop(number), interrupted=number != heard_whole)
             for number in dead
         ]
         if 0 < self._segment < live:
-            self._go(State.RESTING)
+            self._go(PlayoutState.RESTING)
         return ended
 
     def started(self) -> list[int]:
@@ -183,12 +185,12 @@ class Playout:
         ended, self._ended = self._ended, []
         return ended
 
-    def _go(self, state: State, segment: int = 0) -> None:
+    def _go(self, state: PlayoutState, segment: int = 0) -> None:
         if state not in TRANSITIONS[self.state]:
             raise AssertionError(f"{self.state.name} is never followed by {state.name}")
-        if state is State.STALLED and self.state is not State.STALLED:
+        if state is PlayoutState.STALLED and self.state is not PlayoutState.STALLED:
             self._hold_ticks = HOLD_TICKS
-        elif state is not State.STALLED:
+        elif state is not PlayoutState.STALLED:
             self._hold_ticks = 0
         self.state = state
         self._segment = segment
@@ -206,10 +208,10 @@ class Playout:
         if not self._has_stalled:
             self.prefetch = max(self._least, self.prefetch - 1)
         self._has_stalled = False
-        self._go(State.RESTING)
+        self._go(PlayoutState.RESTING)
 
     def _next_frame(self) -> AvatarFrame | None:
-        while self._queue and (self.state is State.SPEAKING or self._enough()):
+        while self._queue and (self.state is PlayoutState.SPEAKING or self._enough()):
             frame = self._queue.popleft()
             if len(frame.pcm) or not frame.last:
                 return frame
@@ -224,7 +226,7 @@ class Playout:
         if frame.segment not in self._handed:
             self._handed[frame.segment] = 0
             self._started.append(frame.segment)
-        elif self.state is State.STALLED:
+        elif self.state is PlayoutState.STALLED:
             self._recover()
         if self._fades_in:
             pcm = fade_in(pcm)
@@ -243,10 +245,10 @@ class Playout:
         self.prefetch = min(self._most, 2 * self.prefetch)
 
     def _silent_frame(self) -> AvatarFrame:
-        if self.state in (State.SPEAKING, State.STALLED):
-            self._go(State.STALLED, self._segment)
+        if self.state in (PlayoutState.SPEAKING, PlayoutState.STALLED):
+            self._go(PlayoutState.STALLED, self._segment)
         else:
-            self._go(State.RESTING)
+            self._go(PlayoutState.RESTING)
         sound = SILENCE
         if self._newest_sample:
             sound = ramp_down(self._newest_sample, FRAME_SAMPLES)

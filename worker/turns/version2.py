@@ -56,7 +56,7 @@ MAX_KNOWN_WORDS: Final = 4 * MAX_TURN_WORDS
 
 
 @dataclass(slots=True)
-class _Turn:
+class _OpenTurn:
     segment: AudioSegment
     reported: tuple[int, int, tuple[tuple[int, int], ...]] | None = None
     reported_at: float = float("-inf")
@@ -82,7 +82,7 @@ class Version2:
         self._releases = 0
         self._counters = counters
         self._repeater = Repeater(most=MAX_UNACKED)
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, _OpenTurn] = {}
         self._turn_of: dict[int, int] = {}
         self._next = 1
         self._greeting: AgentHello | None = None
@@ -207,7 +207,7 @@ class Version2:
             return False
         while self._next <= turn:
             segment = self._open_segment(self._next)
-            self._turns[self._next] = _Turn(segment)
+            self._turns[self._next] = _OpenTurn(segment)
             self._turn_of[segment.number] = self._next
             self._next += 1
         return True
@@ -232,7 +232,7 @@ class Version2:
                 self._counters["audio_refused"] += 1
             self.gaps += state.segment.gaps - gaps
 
-    def _is_too_much_aside(self, chunk: AudioChunk, state: _Turn) -> bool:
+    def _is_too_much_aside(self, chunk: AudioChunk, state: _OpenTurn) -> bool:
         """Whether it would wait behind a gap, as too much does; what fills a gap is welcome."""
         return chunk.first_sample > state.segment.received and self._speech.aside > MAX_ASIDE
 
@@ -278,7 +278,7 @@ class Version2:
         if words:
             self._prompts.append(WordsCue(segment.number, tuple(words)))
 
-    def _report(self, turn: int, state: _Turn, now: float) -> None:
+    def _report(self, turn: int, state: _OpenTurn, now: float) -> None:
         segment = state.segment
         if self.stream is None or segment.rate is None or now < state.reported_at + GAP_REPORT_S:
             return

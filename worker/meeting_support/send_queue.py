@@ -1,4 +1,4 @@
-"""Outbox: messages on their way to the data channel, in order, bounded, tried again."""
+"""SendQueue: messages on their way to the data channel, in order, bounded, tried again."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ PAUSES_S: Final = (0.1, 0.4, 0.0)
 """A message that cannot be sent is tried again after these pauses, then given up."""
 
 
-class Outbox:
+class SendQueue:
     """Gives messages to `send` one by one, and tells `on_sent` of each that was taken."""
 
     def __init__(
