@@ -9,24 +9,16 @@ to its segments, calls `tick` every 40 ms, publishes the frame, and takes the ev
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
-from worker.errors import RendererError, WorkerError
-from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
+from worker.media import AvatarFrame
 from worker.renderer import Cue, Renderer, WordsCue
+from worker.rendering import Block, RenderJob
 from worker.turns.playout import Ended, Playout
 from worker.turns.segments import AudioSegment, SegmentQueue
-
-Work = tuple[int, Pcm | None, bool]
-"""Segment, its next block, and whether that was all of it."""
-
-Drawn = tuple[list[AvatarFrame], Picture | None, float]
-"""Frames of speech, the face at rest where it was wanted, and how many seconds it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +94,7 @@ class Engine:
     @property
     def underruns(self) -> int:
         """How often speech ran out in the middle of a segment."""
-        return self._playout.underruns
+        return self._playout.prefetch.stalls
 
     @property
     def silent(self) -> bool:
@@ -143,7 +135,7 @@ class Engine:
         return Cut(ended, silenced)
 
     def hold(self) -> None:
-        """Nobody sees or hears the face until the next tick, which begins softly."""
+        """Nothing is seen or heard of the face until the next tick, which fades in."""
         self._playout.hold()
 
     def tick(self) -> AvatarFrame:
@@ -172,70 +164,30 @@ class Engine:
             while True:
                 await self._work_changed.wait()
                 self._work_changed.clear()
-                while (job := self._next_job()) is not None:
-                    frames, picture, seconds = await loop.run_in_executor(thread, job)
-                    self._on_rendered(len(frames) + (picture is not None), seconds)
-                    self._playout.add(frames)
-                    if picture is not None:
-                        self._playout.rest(picture)
+                while not (job := self._next_job()).empty:
+                    done = await loop.run_in_executor(thread, job.run, self._renderer)
+                    self._on_rendered(len(done.frames) + (done.rest is not None), done.seconds)
+                    self._playout.add(done.frames)
+                    if done.rest is not None:
+                        self._playout.rest(done.rest)
 
-    def _next_job(self) -> Callable[[], Drawn] | None:
-        """What the renderer has to do now; None while there is nothing."""
-        work = self._take_work()
-        reset = 0 < self._pushed < self.first_live_segment
-        rest = self._playout.wants_rest and not work
-        cues = self._take_cues()
-        if not (work or reset or rest or cues):
-            return None
-        self._pushed = work[-1][0] if work else 0 if reset else self._pushed
-        return partial(draw, self._renderer, reset, cues, work, rest)
+    def _next_job(self) -> RenderJob:
+        blocks = self._take_blocks()
+        resets = 0 < self._pushed < self.first_live_segment
+        rests = self._playout.wants_rest and not blocks
+        self._pushed = blocks[-1][0] if blocks else 0 if resets else self._pushed
+        return RenderJob(resets, self._take_cues(), blocks, rests)
 
-    def _take_work(self) -> list[Work]:
-        work: list[Work] = []
-        while self._playout.lead + len(work) < self._playout.most:
-            item = self.segments.take()
-            if item is None:
+    def _take_blocks(self) -> list[Block]:
+        blocks: list[Block] = []
+        while self._playout.lead + len(blocks) < self._playout.prefetch.most:
+            block = self.segments.take()
+            if block is None:
                 break
-            work.append(item)
-        return work
+            blocks.append(block)
+        return blocks
 
     def _take_cues(self) -> list[Cue]:
-        """Words of dead segments are nobody's."""
+        """Words of dead segments are left out."""
         live = self.first_live_segment
         return [cue for cue in self._cues() if not isinstance(cue, WordsCue) or cue.segment >= live]
-
-
-def draw(renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], rest: bool) -> Drawn:
-    """What the render thread does in one go: the only place that calls the renderer.
-
-    Raises RendererError where it fails, or the WorkerError that it raises.
-    """
-    began = time.perf_counter()
-    try:
-        if reset:
-            renderer.reset()
-        for cue in cues:
-            renderer.cue(cue)
-        for segment, pcm, finished in work:
-            if pcm is not None:
-                renderer.push(segment, pcm)
-            if finished:
-                renderer.finish(segment)
-        frames, picture = _checked(renderer.drain()), renderer.idle() if rest else None
-        return frames, picture, time.perf_counter() - began
-    except WorkerError:
-        raise
-    except Exception as error:  # a renderer is anybody's code; its failure ends the session
-        raise RendererError(
-            f"The renderer failed with {type(error).__name__}: {error}. "
-            "Set AVATAR_RENDERER=character to speak with the one that ships."
-        ) from error
-
-
-def _checked(frames: list[AvatarFrame]) -> list[AvatarFrame]:
-    """The frames, if the sound of each can be played at one tick."""
-    for frame in frames:
-        samples = len(frame.pcm)
-        if samples > FRAME_SAMPLES or (samples == 0 and not frame.last):
-            raise ValueError(f"a frame has {samples} samples instead of {FRAME_SAMPLES}")
-    return frames

@@ -13,7 +13,8 @@ import demo
 from scene import Turn
 from seen import PACKET, SOUND_RATE, Heard, Seen
 
-from worker.media import Doubler, Pcm
+from worker.media import Pcm
+from worker.sound import Doubler
 
 FIGURES: dict[str, Any] = {
     "samples_lost": 0,

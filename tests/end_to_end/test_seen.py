@@ -13,7 +13,8 @@ import seen
 from seen import PACKET, SOUND_RATE, Heard, Seen, account
 from viewer import Arrival, Coded, Report, Track, Viewing
 
-from worker.media import Doubler, Pcm
+from worker.media import Pcm
+from worker.sound import Doubler
 
 SILENCE = np.zeros(24_000, np.int16)
 

@@ -17,7 +17,8 @@ from agent_side.wire import AgentHello, Face, Message, StreamEnded, decode
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, AvatarFrame, Picture
 from worker.renderer import Renderer
 from worker.turns.conversation import Conversation
-from worker.turns.playout import MAX_PREFETCH, Ended, Playout
+from worker.turns.playout import Ended, Playout
+from worker.turns.prefetch import MAX_PREFETCH
 from worker.turns.segments import SegmentQueue
 
 RATE = 24_000

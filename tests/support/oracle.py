@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, Pcm, fade_in, ramp_down
+from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, Pcm
 from worker.meeting_support.viewed_tracks import TrackRecording
+from worker.sound import fade_in, ramp_down
 
 PREFIX = 16
 """Samples that tell one turn from another."""

@@ -53,7 +53,8 @@ from worker.settings import Settings
 from worker.turns.attendance import Attendance
 from worker.turns.conversation import MAX_DENIED, Conversation
 from worker.turns.cues import MAX_GESTURES
-from worker.turns.playout import MAX_PREFETCH, Ended, Playout
+from worker.turns.playout import Ended, Playout
+from worker.turns.prefetch import MAX_PREFETCH
 from worker.turns.segments import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, SegmentQueue
 from worker.turns.version2 import MAX_NEW_TURNS, MAX_PROMPTS, MAX_UNACKED
 

@@ -13,12 +13,13 @@ from stock_agent import StockAgent
 from agent_side import AvatarAudioOut, AvatarCredentials
 from agent_side.wire import AvatarReady
 from worker.errors import Dismissed, JoinError, JoinRefused, MeetingLost
-from worker.media import FADE_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
 from worker.meeting import Away, Back, Joined, MeetingEvent
 from worker.meeting_support.reconnecting import PAUSES_S, STEADY_S, Rejoining
 from worker.meetings.memory import MemoryMeeting, MemoryRoom
 from worker.session import Session
 from worker.settings import Settings
+from worker.sound import FADE_SAMPLES
 
 FRAME = AvatarFrame(0, Picture.blank(2, 2), np.ones(FRAME_SAMPLES, np.int16))
 

@@ -15,10 +15,11 @@ from stock_agent import StockAgent
 from agent_side import AvatarAudioOut, AvatarCredentials
 from agent_side.wire import AgentHello, TurnInterrupt, Word, Words
 from worker.errors import JoinError, MeetingLost, RendererError
-from worker.media import SAMPLE_RATE, AvatarFrame, Resampler
+from worker.media import SAMPLE_RATE, AvatarFrame
 from worker.meetings.memory import MemoryRoom
 from worker.session import Session
 from worker.settings import Settings
+from worker.sound import Resampler
 
 
 def agent_of(peer, rate=SAMPLE_RATE):

@@ -30,7 +30,7 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
 from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
-from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler, Picture
+from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support import pending_sends as parking
 from worker.meeting_support import sdk_internals as sdk
@@ -40,6 +40,7 @@ from worker.meetings.videosdk import Inbox, PictureTrack, SoundTrack, VideoSDKMe
 from worker.process import logs
 from worker.process.logs import hash_of
 from worker.settings import Settings
+from worker.sound import Doubler
 
 TOKEN = "eyJ.secret-token.sig"
 PATIENCE_S = 30.0

@@ -3,17 +3,23 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
+from worker.characters.backdrop import backdrop, badge
 from worker.characters.folder import Character, Placement
 from worker.characters.parts import Box, Overlay, Part, Sheet, even_pixels
 from worker.characters.planes import (
     RGB_TO_YUV,
+    Head,
+    OverlayFrame,
     Planes,
     Rect,
+    Region,
+    Sprites,
     Words,
     centres,
     halved,
@@ -23,6 +29,10 @@ from worker.characters.planes import (
 )
 from worker.errors import InputError
 from worker.media import Plane
+from worker.settings import Settings
+
+MAX_PRELOADED: Final = 16
+"""Characters that a parent of workers keeps ready: 80 MB at 512x512."""
 
 FILTER: Final = Image.Resampling.LANCZOS
 FILTER_REACH: Final = 3
@@ -50,56 +60,6 @@ TILT_STEPS: Final = 10
 """Per degree: a fifth of a pixel at the crown, at 512 pixels."""
 SUBPIXELS: Final = 16
 """Shares in which two neighbours are mixed; an eighth of luma is a sixteenth of chroma."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sprites:
-    """A part of the face in all its states, at `box` of the picture when the head is at rest.
-
-    `states` are planes of which there is one more dimension, the first, that counts states.
-    """
-
-    box: Rect
-    states: Planes
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A rectangle of the picture, `box`, in which a canvas is drawn faded at its edges.
-
-    `mask` is how much of the canvas is drawn at each place, 0..256, for luma and for chroma;
-    `still` is 256 - mask. All of it is drawn within `core`, a part of `box`.
-    """
-
-    box: Rect
-    core: Rect
-    mask: tuple[Words, Words]
-    still: tuple[Words, Words]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The part of the picture that moves as one, and the face, which moves a little more.
-
-    `canvas` is the head at rest with `pad` luma pixels more on every side, around
-    `region.box`. It leans about the height `pivot_y` of the picture.
-    """
-
-    region: Region
-    face: Region | None
-    pad: int
-    canvas: Planes
-    pivot_y: float
-
-
-@dataclass(frozen=True, slots=True)
-class OverlayFrame:
-    """One picture of an overlay: what is drawn in `box` and how much of it, 0..255."""
-
-    box: Rect
-    colour: Planes
-    alpha: tuple[Plane, Plane]
-    """For luma and for chroma, of two dimensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,29 +110,63 @@ class Atlas:
         return sum(plane.nbytes for plane in planes) + sum(each.nbytes for each in words)
 
 
+def prepared(settings: Settings) -> Atlas:
+    """The atlas of the character that `settings` name, built once. Raises InputError."""
+    return _prepared(
+        settings.character,
+        settings.characters,
+        settings.width,
+        settings.height,
+        settings.background,
+        settings.badge,
+    )
+
+
+@lru_cache(maxsize=MAX_PRELOADED + 1)
+def _prepared(
+    character: str, folder: str, width: int, height: int, background: str, has_badge: bool
+) -> Atlas:
+    """An atlas is never written to, so all renderers and all forks of a process share it."""
+    found = Character.find(character, folder)
+    return _before(found, width, height, background, has_badge)
+
+
+def build_for(character: Character, settings: Settings) -> Atlas:
+    """The atlas of a character that was read already."""
+    width, height = settings.width, settings.height
+    return _before(character, width, height, settings.background, settings.badge)
+
+
+def _before(
+    character: Character, width: int, height: int, background: str, has_badge: bool
+) -> Atlas:
+    wall = backdrop(background, width, height)
+    return build(character, width, height, wall, badge(width, height) if has_badge else None)
+
+
 def build(
     character: Character,
     width: int,
     height: int,
-    backdrop: Image.Image | None = None,
-    badge: Image.Image | None = None,
+    wall: Image.Image | None = None,
+    corner: Image.Image | None = None,
 ) -> Atlas:
-    """Scale `character` to a picture of width x height, before `backdrop` or its own wall.
+    """Scale `character` to a picture of width x height, before `wall` or its own.
 
-    `badge` is drawn over the picture's lower right corner. Raises InputError for unusable files.
+    `corner` is drawn over the picture's lower right corner. Raises InputError for unusable files.
     """
     placement = character.place(width, height)
     figure = character.image(character.figure)
-    wall = backdrop or character.image(character.wall)
-    wall = wall.convert("RGBA").resize((width, height), Image.Resampling.BICUBIC)
-    stage = _Stage(figure, wall, placement)
-    rest = stage.planes(figure, (0, 0), (0, 0, width, height))
+    behind = (wall or character.image(character.wall)).convert("RGBA")
+    behind = behind.resize((width, height), Image.Resampling.BICUBIC)
+    view = _FigureView(figure, behind, placement)
+    rest = view.planes(figure, (0, 0), (0, 0, width, height))
     head = _head(character, placement, rest)
     breath_top, breaths = _breaths(character, placement, rest)
 
     def sprites(part: Part) -> Sprites:
         box = even_pixels(placement.to_picture(part.box))
-        states = list(stage.states(character, part, box))
+        states = list(view.states(character, part, box))
         luma, chroma = (np.stack(each) for each in zip(*states, strict=True))
         return Sprites(box, (luma, chroma))
 
@@ -192,11 +186,11 @@ def build(
             name: _films(character, overlay, placement, width, height)
             for name, overlay in character.overlays.items()
         },
-        badge=None if badge is None else _badge(badge, width, height),
+        badge=None if corner is None else _badge(corner, width, height),
     )
 
 
-class _Stage:
+class _FigureView:
     """Figures before the wall, seen through the picture's frame."""
 
     def __init__(self, figure: Image.Image, wall: Image.Image, placement: Placement) -> None:

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from worker.characters import atlas
 from worker.characters.acting import Mood
-from worker.characters.atlas import Atlas, OverlayFrame, Region
+from worker.characters.atlas import Atlas
 from worker.characters.life import Pose
-from worker.characters.planes import Rect, Words
+from worker.characters.planes import OverlayFrame, Rect, Region, Words
 from worker.lipsync.shape import MouthShape
 from worker.media import Picture, Plane
 

@@ -1,5 +1,6 @@
-"""Planes of pictures: colours to YUV 4:2:0, and what is computed on them."""
+"""Planes of pictures, what an atlas keeps in them, and colours to YUV 4:2:0."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,56 @@ RGB_TO_YUV: Final = (
     )
     / 255
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Sprites:
+    """A part of the face in all its states, at `box` of the picture when the head is at rest.
+
+    `states` are planes of which there is one more dimension, the first, that counts states.
+    """
+
+    box: Rect
+    states: Planes
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of the picture, `box`, in which a canvas is drawn faded at its edges.
+
+    `mask` is how much of the canvas is drawn at each place, 0..256, for luma and for chroma;
+    `still` is 256 - mask. All of it is drawn within `core`, a part of `box`.
+    """
+
+    box: Rect
+    core: Rect
+    mask: tuple[Words, Words]
+    still: tuple[Words, Words]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The part of the picture that moves as one, and the face, which moves a little more.
+
+    `canvas` is the head at rest with `pad` luma pixels more on every side, around
+    `region.box`. It leans about the height `pivot_y` of the picture.
+    """
+
+    region: Region
+    face: Region | None
+    pad: int
+    canvas: Planes
+    pivot_y: float
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayFrame:
+    """One picture of an overlay: what is drawn in `box` and how much of it, 0..255."""
+
+    box: Rect
+    colour: Planes
+    alpha: tuple[Plane, Plane]
+    """For luma and for chroma, of two dimensions."""
 
 
 def to_planes(picture: Image.Image) -> Planes:

@@ -15,13 +15,14 @@ from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
 from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
-from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
+from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.sdk_internals import SdkInternals, fetch_config
 from worker.meeting_support.tracks import Tracks, TracksClosed
 from worker.process.logs import hash_of
 from worker.settings import Settings
+from worker.sound import Doubler
 
 DISPLAY_NAME: Final = "Avatar"
 

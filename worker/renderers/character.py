@@ -4,14 +4,12 @@ import logging
 import math
 from collections import deque
 from dataclasses import replace
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from agent_side.wire import Word
-from worker.characters.atlas import Atlas, build
-from worker.characters.backdrop import backdrop, badge
+from worker.characters.atlas import MAX_PRELOADED, Atlas, build_for, prepared
 from worker.characters.compositor import Compositor
 from worker.characters.folder import Character, names
 from worker.characters.life import POSTURES, Animator, Pose
@@ -23,8 +21,6 @@ from worker.renderer import Cue, ExpressionCue, GestureCue, PostureCue, Renderer
 from worker.settings import Settings
 
 NOTHING: Final = SILENCE[:0]
-MAX_PRELOADED: Final = 16
-"""Characters that a parent of workers keeps ready: 80 MB at 512x512."""
 MAX_WORDED: Final = 8
 """Segments whose words are kept until they are spoken."""
 
@@ -34,7 +30,7 @@ logger = logging.getLogger("avatar.worker.character")
 
 def create(settings: Settings) -> Renderer:
     """The face that `settings` name, at their size. Raises InputError for an unknown one."""
-    return CharacterRenderer(_prepared(settings), settings.seed, settings.stillness)
+    return CharacterRenderer(prepared(settings), settings.seed, settings.stillness)
 
 
 def preload(settings: Settings) -> None:
@@ -44,41 +40,14 @@ def preload(settings: Settings) -> None:
     """
     for name in names(settings.characters)[:MAX_PRELOADED]:
         try:
-            _prepared(replace(settings, character=name))
+            prepared(replace(settings, character=name))
         except InputError as error:
             logger.warning("a character is left out: %s", error)
 
 
 def create_for(character: Character, settings: Settings) -> "CharacterRenderer":
     """The face of a character that was read already."""
-    built = _build(character, settings.width, settings.height, settings.background, settings.badge)
-    return CharacterRenderer(built, settings.seed, settings.stillness)
-
-
-def _prepared(settings: Settings) -> Atlas:
-    return _built(
-        settings.character,
-        settings.characters,
-        settings.width,
-        settings.height,
-        settings.background,
-        settings.badge,
-    )
-
-
-@lru_cache(maxsize=MAX_PRELOADED + 1)
-def _built(
-    character: str, folder: str, width: int, height: int, background: str, has_badge: bool
-) -> Atlas:
-    """An atlas is never written to, so all renderers and all forks of a process share it."""
-    return _build(Character.find(character, folder), width, height, background, has_badge)
-
-
-def _build(
-    character: Character, width: int, height: int, background: str, has_badge: bool
-) -> Atlas:
-    wall = backdrop(background, width, height)
-    return build(character, width, height, wall, badge(width, height) if has_badge else None)
+    return CharacterRenderer(build_for(character, settings), settings.seed, settings.stillness)
 
 
 class CharacterRenderer(Renderer):

@@ -199,7 +199,7 @@ def _resampler() -> Finding:
     try:
         import numpy as np
 
-        from worker.media import Resampler
+        from worker.sound import Resampler
     except (ImportError, OSError) as error:
         return Finding(f"resampling cannot be tried ({_line(error)})", "install that, see above")
     tone = (10_000 * np.sin(2 * np.pi * 1000 / 48_000 * np.arange(4800))).astype(np.int16)

@@ -25,7 +25,7 @@ from worker.characters.backdrop import COLOUR
 from worker.characters.folder import locate
 from worker.characters.source import expanded
 from worker.errors import InputError, WorkerError
-from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture, ramp_down
+from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture
 from worker.process.loading import load_renderer, renderer_names
 from worker.recording.album import MOST_HELD, RESTS_HELD
 from worker.recording.file import (
@@ -41,6 +41,7 @@ from worker.recording.file import (
 from worker.recording.timeline import bare, timeline
 from worker.renderer import ExpressionCue, GestureCue, PostureCue, Renderer, WordsCue
 from worker.settings import Settings, parse_share, parse_size
+from worker.sound import ramp_down
 from worker.tools.arguments import REFUSED, Parser
 from worker.tools.film import FilmWriter
 

@@ -25,19 +25,11 @@ from av.container import InputContainer
 from tqdm import tqdm
 
 from worker.errors import InputError, WorkerError
-from worker.media import (
-    FPS,
-    FRAME_SAMPLES,
-    SAMPLE_RATE,
-    SILENCE,
-    AvatarFrame,
-    Pcm,
-    Picture,
-    Resampler,
-)
+from worker.media import FPS, FRAME_SAMPLES, SAMPLE_RATE, SILENCE, AvatarFrame, Pcm, Picture
 from worker.process.loading import load_renderer
 from worker.renderer import Renderer
 from worker.settings import Settings, parse_share, parse_size
+from worker.sound import Resampler
 from worker.tools.arguments import REFUSED, Parser
 from worker.tools.film import FilmWriter
 from worker.tools.script import Kind, Script, ScriptedAct, parse_act

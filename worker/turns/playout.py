@@ -27,15 +27,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-import numpy as np
-
-from worker.media import FRAME_SAMPLES, SILENCE, AvatarFrame, Pcm, Picture, fade_in, ramp_down
-
-MAX_PREFETCH: Final = 6
-"""Frames that wait before a segment sounds where speech has stalled, unless the renderer asks
-for more: 240 ms. Version 2 sends 400 ms ahead, so as many always come, and a renderer may look
-160 ms ahead.
-"""
+from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
+from worker.turns.edges import EdgeSmoother
+from worker.turns.prefetch import Prefetch
 
 HOLD_TICKS: Final = 3
 """The face is held still so long when speech runs out; then it rests."""
@@ -73,41 +67,30 @@ class Playout:
     """Holds rendered frames and hands out one per tick.
 
     Holds no clock: a call of `tick` is 40 ms. Positions count what `tick` handed out, less
-    what `cut` is told that nobody heard; never what was added. `prefetch` is how many frames
-    wait before a segment sounds, at least `least`; it doubles with each stall and shrinks with
-    each segment without one.
+    what was silenced after it; never what was added. A segment is heard once as many frames
+    wait as `prefetch` says, at least `least`, or its last.
     """
 
     def __init__(self, rest: Picture, least: int) -> None:
         self.first_live_segment = 1
-        self.underruns = 0
-        self.prefetch = least
+        self.prefetch = Prefetch(least)
         self.state = PlayoutState.RESTING
         self._segment = 0
-        self._least = least
-        self._most = max(least, MAX_PREFETCH)
         self._queue: deque[AvatarFrame] = deque()
         self._handed: dict[int, int] = {}
         self._started: list[int] = []
         self._ended: list[Ended] = []
-        self._has_stalled = False
         self._rest = rest
         self._rest_is_fresh = True
         self._shown = rest
         self._hold_ticks = 0
-        self._newest_sample = 0
         self._newest_samples = 0
-        self._fades_in = False
+        self._edges = EdgeSmoother()
 
     @property
     def lead(self) -> int:
         """Frames that wait."""
         return len(self._queue)
-
-    @property
-    def most(self) -> int:
-        """Frames that are worth rendering ahead: as many as may be waited for."""
-        return self._most
 
     @property
     def sounding(self) -> int:
@@ -138,26 +121,24 @@ class Playout:
             self._end(self._segment)
         frame = self._next_frame()
         if frame is None:
-            self._fades_in = False
             return self._silent_frame()
         sound = self._sound_of(frame)
-        self._fades_in = False
         self._go(PlayoutState.ENDING if frame.last else PlayoutState.SPEAKING, frame.segment)
         self._shown = frame.picture
         self._rest_is_fresh = False
         return AvatarFrame(frame.segment, frame.picture, sound, frame.last)
 
     def hold(self) -> None:
-        """Nobody sees or hears the face until the next tick, which begins softly."""
-        self._fades_in = True
-        self._newest_sample = 0
+        """Nothing is seen or heard of the face until the next tick, which fades in."""
+        self._edges.stop()
+        self._edges.resume()
 
     def cut(self, first_live_segment: int, unheard: int = 0) -> list[Ended]:
         """Every segment below `first_live_segment` is dead: drop its frames.
 
-        `unheard` of the newest tick's samples were still in the tracks and are not heard.
-        Returns how far the dead segments got that had begun, in order. One that had been
-        heard whole is not `interrupted`.
+        `unheard` of the newest tick's samples were still in the tracks and were silenced.
+        Returns the dead segments that had begun, in order. One that had been heard whole is
+        not `interrupted`.
         """
         live = self.first_live_segment = max(self.first_live_segment, first_live_segment)
         self._queue = deque(frame for frame in self._queue if frame.segment >= live)
@@ -196,18 +177,16 @@ class Playout:
         self._segment = segment
 
     def _take_back(self, unheard: int) -> int:
-        """How many samples of the newest tick's speech nobody hears; silence follows them."""
+        """How many samples of the newest tick's speech are not heard; silence follows them."""
         lost = max(0, self._newest_samples - (FRAME_SAMPLES - unheard))
         self._handed[self._segment] -= lost
         if unheard:
-            self._newest_sample = 0
+            self._edges.stop()
         return lost
 
     def _end(self, segment: int) -> None:
         self._ended.append(Ended(segment, self._handed.pop(segment, 0), interrupted=False))
-        if not self._has_stalled:
-            self.prefetch = max(self._least, self.prefetch - 1)
-        self._has_stalled = False
+        self.prefetch.segment_ended()
         self._go(PlayoutState.RESTING)
 
     def _next_frame(self) -> AvatarFrame | None:
@@ -219,43 +198,27 @@ class Playout:
         return None
 
     def _enough(self) -> bool:
-        return len(self._queue) >= self.prefetch or any(frame.last for frame in self._queue)
+        return len(self._queue) >= self.prefetch.frames or any(frame.last for frame in self._queue)
 
     def _sound_of(self, frame: AvatarFrame) -> Pcm:
-        pcm = frame.pcm
         if frame.segment not in self._handed:
             self._handed[frame.segment] = 0
             self._started.append(frame.segment)
         elif self.state is PlayoutState.STALLED:
-            self._recover()
-        if self._fades_in:
-            pcm = fade_in(pcm)
-        self._handed[frame.segment] += len(pcm)
-        self._newest_samples = len(pcm)
-        if len(pcm) < FRAME_SAMPLES:
-            tail = ramp_down(int(pcm[-1]), FRAME_SAMPLES - len(pcm))
-            pcm = np.concatenate([pcm, tail])
-        self._newest_sample = int(pcm[-1])
-        return pcm
-
-    def _recover(self) -> None:
-        self._has_stalled = True
-        self._fades_in = True
-        self.underruns += 1
-        self.prefetch = min(self._most, 2 * self.prefetch)
+            self.prefetch.stalled()
+            self._edges.resume()
+        self._newest_samples = len(frame.pcm)
+        self._handed[frame.segment] += self._newest_samples
+        return self._edges.speech(frame.pcm)
 
     def _silent_frame(self) -> AvatarFrame:
         if self.state in (PlayoutState.SPEAKING, PlayoutState.STALLED):
             self._go(PlayoutState.STALLED, self._segment)
         else:
             self._go(PlayoutState.RESTING)
-        sound = SILENCE
-        if self._newest_sample:
-            sound = ramp_down(self._newest_sample, FRAME_SAMPLES)
-            self._newest_sample = 0
         if self._hold_ticks:
             self._hold_ticks -= 1
         else:
             self._shown = self._rest
             self._rest_is_fresh = False
-        return AvatarFrame(0, self._shown, sound)
+        return AvatarFrame(0, self._shown, self._edges.silence())

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Pcm, Resampler
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Pcm
+from worker.sound import Resampler
 
 MAX_AHEAD_S: Final = 30
 """Speech further than this behind a gap is refused: no honest sender is so far ahead."""
