@@ -44,20 +44,6 @@ Event = Started | Ended
 """What happened to a segment: at most one `Started` and exactly one `Ended` for each."""
 
 
-def _nothing_to_silence() -> int:
-    """What `tick` handed out was heard at once."""
-    return 0
-
-
-def _no_cues() -> list[Cue]:
-    """The face does nothing beside speaking."""
-    return []
-
-
-def _tell_nobody(pictures: int, seconds: float) -> None:
-    """Nobody measures."""
-
-
 class Engine:
     """One face that speaks one segment after the other.
 
@@ -72,9 +58,9 @@ class Engine:
     def __init__(
         self,
         renderer: Renderer,
-        silence: Callable[[], int] = _nothing_to_silence,
-        take_cues: Callable[[], list[Cue]] = _no_cues,
-        on_rendered: Callable[[int, float], None] = _tell_nobody,
+        silence: Callable[[], int] = lambda: 0,
+        take_cues: Callable[[], list[Cue]] = list,
+        on_rendered: Callable[[int, float], None] = lambda pictures, seconds: None,
     ) -> None:
         self.segments = SegmentQueue()
         self._renderer = renderer

@@ -83,7 +83,8 @@ class Worker:
         self.renders = renders
         self.speech = SegmentQueue()
         self.playout = Playout(REST, Renderer.prefetch_frames)
-        self.attendance = Attendance(Settings(), agent_id, self.now)
+        self.attendance = Attendance(Settings(), agent_id)
+        self.attendance.begin(self.now)
         self.conversation = Conversation(
             self.speech,
             self.playout.handed,

@@ -12,13 +12,8 @@ from stage import voice
 from worker.media import FRAME_SAMPLES, AvatarFrame, Picture
 from worker.renderer import Renderer
 from worker.sound import fade_in, ramp_down
-from worker.turns.playout import (
-    HOLD_TICKS,
-    TRANSITIONS,
-    Ended,
-    Playout,
-    PlayoutState,
-)
+from worker.turns.playout import HOLD_TICKS, Ended, Playout
+from worker.turns.playout_state import TRANSITIONS, PlayoutState
 from worker.turns.prefetch import MAX_PREFETCH
 
 REST = Picture.blank(2, 2, 1)

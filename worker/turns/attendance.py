@@ -23,17 +23,19 @@ class Attendance:
     agent, or whoever is obeyed. While the worker is away, no time passes here. Holds no clock.
     """
 
-    def __init__(self, settings: Settings, agent_id: str | None, now: float) -> None:
+    def __init__(self, settings: Settings, agent_id: str | None) -> None:
         self._settings = settings
         self._agent_id = agent_id
         self._people: dict[str, _Present] = {}
         self._away = False
         self._look_round_at: float | None = None
-        self._began = now
-        self._agent_since = now
+        self._began = self._agent_since = self._company_since = 0.0
         self._agent_came = False
-        self._company_since = now
         self._company_came = False
+
+    def begin(self, now: float) -> None:
+        """The worker is in the room from now on."""
+        self._began = self._agent_since = self._company_since = now
 
     def name(self, agent_id: str, now: float) -> None:
         """A renewed join request names the agent, which may take its time to come."""

@@ -1,34 +1,13 @@
-"""Playout: what is seen and heard at this tick, how far each segment got, and what has ended.
-
-What a tick hands out depends on one state:
-
-    RESTING   nothing is spoken: the face at rest, silence
-    SPEAKING  the newest tick handed out sound of `segment`, and more of it follows
-    STALLED   the sound of `segment` ran out: the face is held still, then rests, in silence
-    ENDING    the newest tick handed out the last sound of `segment`; the next tick ends it
-
-    RESTING  -> SPEAKING  a frame, once enough wait
-             -> ENDING    a frame that is the last
-             -> RESTING   nothing waits, or the end of a segment without sound
-    SPEAKING -> SPEAKING  a frame
-             -> ENDING    the last frame
-             -> STALLED   nothing waits
-             -> RESTING   the end of the segment came without sound, or a cut
-    STALLED  -> SPEAKING  a frame, once enough wait; the prefetch doubles
-             -> ENDING    the last frame; the prefetch doubles
-             -> STALLED   nothing waits
-             -> RESTING   the end of the segment came without sound, or a cut
-    ENDING   -> RESTING   the next tick, before it looks for a frame, or a cut
-"""
+"""Playout: what is seen and heard at this tick, how far each segment got, and what has ended."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final
 
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
 from worker.turns.edges import EdgeSmoother
+from worker.turns.playout_state import TRANSITIONS, PlayoutState
 from worker.turns.prefetch import Prefetch
 
 HOLD_TICKS: Final = 3
@@ -42,25 +21,6 @@ class Ended:
     segment: int
     samples: int
     interrupted: bool
-
-
-class PlayoutState(Enum):
-    """What the newest tick did; see the module."""
-
-    RESTING = auto()
-    SPEAKING = auto()
-    STALLED = auto()
-    ENDING = auto()
-
-
-TRANSITIONS: Final[Mapping[PlayoutState, frozenset[PlayoutState]]] = {
-    PlayoutState.RESTING: frozenset(
-        {PlayoutState.RESTING, PlayoutState.SPEAKING, PlayoutState.ENDING}
-    ),
-    PlayoutState.SPEAKING: frozenset(PlayoutState),
-    PlayoutState.STALLED: frozenset(PlayoutState),
-    PlayoutState.ENDING: frozenset({PlayoutState.RESTING}),
-}
 
 
 class Playout:
