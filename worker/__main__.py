@@ -235,7 +235,7 @@ async def run(
         if control_channel is not None:
             control_channel.degraded(RECORDING, reason)
 
-    with recorder(settings, loop.time, session_id, tell=recorded) as record:
+    with recorder(settings, loop.time, session_id, report=recorded) as record:
         rejoining = Rejoining(
             lambda: make(newest, settings), None if control_channel is None else control_channel.ask
         )

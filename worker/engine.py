@@ -1,8 +1,8 @@
 """Engine: speech in, a picture with its sound out at each tick.
 
 It owns the segment queue, the thread that calls the renderer, the playout, and the one number
-`first_live_segment`. It knows no meeting, no agent and no clock: whoever holds it appends speech
-to its segments, calls `tick` every 40 ms, publishes the frame, and takes the events.
+`first_live_segment`. It knows no meeting, no agent and no clock: its owner appends speech to the
+segments, calls `tick` every 40 ms, publishes the frame, and takes the events.
 
     append -> AudioSegment -> SegmentQueue -> Renderer.push / drain (one thread) -> Playout
     tick   -> Playout -> AvatarFrame

@@ -8,7 +8,7 @@ WorkerError
      ├─ JoinError        it could not be joined in time
      │   └─ JoinRefused  its server wants no face with this token
      └─ MeetingLost      it was joined and is gone
-         └─ Dismissed    its server has told the face to leave
+         └─ Dismissed    its server has sent the face away
 
 The text of each says what failed and what to do next.
 """
@@ -47,7 +47,7 @@ class MeetingLost(MeetingError):  # noqa: N818 - a state of the meeting, not a f
 
 
 class Dismissed(MeetingLost):
-    """The meeting's server told the worker to leave: it was removed, or another has its id.
+    """The meeting's server sent the worker away: it was removed, or another has its id.
 
-    Whoever came back would throw the other one out, so nobody tries.
+    It is never joined again, as that would evict the other one.
     """

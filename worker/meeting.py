@@ -33,7 +33,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The worker has lost its place in the room and looks for another; `reason` says why.
+    """The worker has lost its connection to the room and reconnects; `reason` says why.
 
     Until `Back`, nothing is heard or seen of it.
     """
@@ -43,7 +43,7 @@ class Away:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """The worker has a place in the room again. Who is there is told anew, as `Joined`."""
+    """The worker is connected to the room again. Participants are reported anew, as `Joined`."""
 
 
 MeetingEvent = Joined | Left | Received | Away | Back
@@ -66,7 +66,7 @@ class Meeting(Protocol):
         """What happens in the room from `join` on, in the order in which it is noticed.
 
         Ends when the worker has left. Raises MeetingLost when the room is gone, Dismissed when
-        its server told the worker to leave.
+        its server sent the worker away.
         """
 
     async def send(self, message: Message) -> None:
@@ -84,7 +84,7 @@ class Meeting(Protocol):
     def cut(self) -> int:
         """Silence what `publish` was given and has not left yet, without a click.
 
-        Returns how many of the newest frame's 960 samples nobody will hear.
+        Returns how many of the newest frame's 960 samples will not be heard.
         """
 
     @property

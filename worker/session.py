@@ -36,7 +36,7 @@ class Session:
     conversation, whose messages the meeting sends.
 
     `on_place(active, reason)` is called when the worker is in the meeting, and when it has
-    lost its place there and why. `measures` is told of all that operators watch.
+    lost its connection there and why. `measures` gets all that operators watch.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class Session:
 
     @property
     def finishing(self) -> bool:
-        """It was told to finish or to leave."""
+        """`finish` or `leave` was called."""
         return self._leave_by is not None
 
     def _stop_by(self, deadline: float) -> None:

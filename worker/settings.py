@@ -32,7 +32,7 @@ class Settings:
     - `seed`: of blinks and other small movements; the same seed gives the same film.
     - `input_rate`: sample rate of version-1 speech, which does not say its own (Hz).
     - `join_timeout_s`: how long joining the meeting may take.
-    - `finish_s`: how long a worker that is told to stop goes on speaking before it leaves.
+    - `finish_s`: how long a worker that has to stop goes on speaking before it leaves.
     - `agent_absent_s`: how long it stays where there is no agent, before it came or after.
     - `empty_room_s`: how long it stays alone in a room that somebody was in.
     - `longest_s`: how long a session may last.

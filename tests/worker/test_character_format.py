@@ -219,7 +219,7 @@ def test_a_missing_picture_and_a_wrong_size_are_said(dot: Path) -> None:
     missing, size, none = wrong(dot)
     assert missing.startswith("wall.png: is missing in ")
     assert size == (
-        "mouths.png: is 96x40, but 8 states of the mouth are 96x320; draw it anew, or mend the "
+        "mouths.png: is 96x40, but 8 states of the mouth are 96x320; draw it anew, or fix the "
         "manifest's box or states."
     )
     assert none.startswith("eyes.png: is no picture that can be used (")

@@ -345,7 +345,7 @@ def test_whoever_wants_to_know_is_told_how_a_recording_ended(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for folder, expected in [(tmp_path, ""), (tmp_path / "file", "File exists")]:
         told = []
-        with recorder(keep(folder), time.monotonic, tell=told.append):
+        with recorder(keep(folder), time.monotonic, report=told.append):
             pass
         (reason,) = told
         assert reason.endswith(expected)
@@ -358,7 +358,7 @@ def test_a_session_goes_on_where_no_thread_can_be_started(tmp_path, monkeypatch)
 
     told = []
     monkeypatch.setattr(threading.Thread, "start", start)
-    with recorder(keep(tmp_path), time.monotonic, tell=told.append) as record:
+    with recorder(keep(tmp_path), time.monotonic, report=told.append) as record:
         record.ended("over")
     assert told == ["no thread could be started: can't start new thread"]
 

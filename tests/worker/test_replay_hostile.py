@@ -48,7 +48,7 @@ def test_pictures_that_nobody_was_shown_are_not_drawn_for_ever(tmp_path: Path) -
     stage = Replay(renderer)
     assert list(stage.shots(RecordingReader(path).lines())) == []
     assert renderer.asked == MOST_UNSHOWN
-    assert stage.flaw == f"line {MOST_UNSHOWN + 2} draws again what nobody was shown"
+    assert stage.flaw == f"line {MOST_UNSHOWN + 2} draws what was never shown"
 
 
 def test_the_command_says_it_in_one_line(

@@ -409,8 +409,8 @@ async def test_two_meetings_in_one_process_do_not_mix(certificate: Certificate) 
         assert await some(first, 1) == [Joined("bot", is_agent=True)]
         assert await some(second, 1) == [Joined("user", is_agent=False)]
         await first.leave()
-        assert second._inside is not None
-        assert second._inside.lost() is None
+        assert second._internals is not None
+        assert second._internals.lost() is None
 
 
 FAILURES: list[tuple[dict[str, Any], str]] = [
@@ -699,9 +699,9 @@ async def test_leaving_does_not_wait_for_ever(
     async with room.running(certificate):
         meeting = worker_in(room)
         await join(meeting)
-        assert meeting._inside is not None
-        leave = meeting._inside.leave
-        monkeypatch.setattr(meeting._inside, "leave", never)
+        assert meeting._internals is not None
+        leave = meeting._internals.leave
+        monkeypatch.setattr(meeting._internals, "leave", never)
         with within(10):
             await meeting.leave()
         await leave()
@@ -802,8 +802,8 @@ async def test_a_signalling_server_that_has_stopped_answering_is_noticed(
     monkeypatch.setattr(sdk, "CLOSE_S", 0.1)
     async with joined(certificate) as (room, meeting):
         await asyncio.sleep(0.3)
-        assert meeting._inside is not None
-        assert meeting._inside.lost() is None
+        assert meeting._internals is not None
+        assert meeting._internals.lost() is None
         room.sockets[0].transport.pause_reading()
         assert "the signalling connection has closed" in await loss_of(meeting)
         room.sockets[0].transport.abort()
@@ -817,8 +817,8 @@ async def test_a_host_who_mutes_the_face_does_not_end_it(certificate: Certificat
         await room.sockets[0].send(json.dumps(request))
         await until(lambda: producer.track.readyState == "ended")
         assert producer.closed
-        assert meeting._inside is not None
-        assert meeting._inside.lost() is None
+        assert meeting._internals is not None
+        assert meeting._internals.lost() is None
 
 
 @asynchronous

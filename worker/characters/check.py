@@ -49,7 +49,7 @@ Pixels = npt.NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One line about a character. `wrong`: it has to be mended; else it may stay."""
+    """One line about a character. `wrong`: it has to be fixed; else it may stay."""
 
     wrong: bool
     line: str
@@ -108,7 +108,7 @@ def _pictures(character: Character) -> Iterator[Comment]:
         if due is not None and has != due:
             yield Comment(
                 True, f"{file}: is {has[0]}x{has[1]}, but {what} are {due[0]}x{due[1]}; "
-                "draw it anew, or mend the manifest's box or states.",
+                "draw it anew, or fix the manifest's box or states.",
             )  # fmt: skip
     try:
         width, height = picture_size(character.source, character.figure)
@@ -164,8 +164,8 @@ class PartLook:
         """Such as ``mouths.webp, state 3 (opening 0.3)``."""
         sheet, row = self._files[place]
         values = zip(PARAMETERS[self.part.name], sheet.states[row], strict=True)
-        told = ", ".join(f"{name} {value:g}" for name, value in values if value) or "all 0"
-        return f"{sheet.file}, state {row} ({told})"
+        values_text = ", ".join(f"{name} {value:g}" for name, value in values if value) or "all 0"
+        return f"{sheet.file}, state {row} ({values_text})"
 
     def findings(self) -> Iterator[Comment]:
         """Seams at the edges, and states that are declared twice, drawn alike or out of place."""
@@ -285,8 +285,8 @@ def _costs(character: Character) -> Iterator[Comment]:
         built = build(character, width, height)
         memory_mb = built.nbytes / 1e6
         cost_ms = _cost_ms(Compositor(built))
-        told = f"{width}x{height}: {memory_mb:.1f} MB, {cost_ms:.2f} ms of CPU for a moved picture"
-        yield Comment(False, told + ".", is_fact=True)
+        fact = f"{width}x{height}: {memory_mb:.1f} MB, {cost_ms:.2f} ms of CPU for a moved picture"
+        yield Comment(False, fact + ".", is_fact=True)
         if memory_mb > MOST_MB:
             yield Comment(True, f"{width}x{height}: takes {memory_mb:.0f} MB of at most {MOST_MB}; "
                           "draw fewer states, or smaller boxes.")  # fmt: skip

@@ -22,7 +22,7 @@ LOW_SHARE: Final = 0.35
 """Of the height that a tall picture has to spare, how much goes above the head."""
 
 IS_PATH: Final = re.compile(r"[/\\]|\.zip$|^[.~]", re.IGNORECASE)
-"""What tells a path from a name in AVATAR_CHARACTER and --character."""
+"""What distinguishes a path from a name in AVATAR_CHARACTER and --character."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """When a face blinks, looks aside, breathes, nods and moves. Numbers only, a pose per tick.
 
 Every movement goes somewhere and then rests there, as people's do, so there are stretches in
-which nothing but the breath moves. Each has dice of its own: speech or a gesture changes when a
-brow is raised, and never when the next blink comes. The same seed and calls give the same poses.
+which nothing but the breath moves. Each has a random generator of its own: speech or a gesture
+changes when a brow is raised, and never when the next blink comes. The same seed and calls give
+the same poses.
 """
 
 import math
@@ -97,7 +98,7 @@ class Pose:
 class Animator:
     """Hands out one pose per tick.
 
-    `stillness` 0 is lively, 1 calm: then it only blinks and breathes, and does what it is told.
+    `stillness` 0 is lively, 1 calm: then it only blinks and breathes, and follows its cues.
     """
 
     def __init__(

@@ -81,7 +81,7 @@ def parse(content: bytes) -> dict[str, object]:
     try:
         manifest = json.loads(read_text(content))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"manifest.json: is not JSON ({error}); mend it there.") from error
+        raise InputError(f"manifest.json: is not JSON ({error}); fix it there.") from error
     if not isinstance(manifest, dict):
         raise InputError("manifest.json: has to be an object, { ... }.")
     return manifest

@@ -2,8 +2,8 @@
 
 The SDK's join blocks the event loop without a timeout, its failures are not raised, it decodes
 everybody's sound and pictures whether they are wanted or not, and it never notices that the
-meeting is gone. All of that can be mended from outside, but only through names that the SDK
-keeps to itself. They are here and nowhere else; a test holds that the pinned version has them.
+meeting is gone. All of that is patched from outside, through names that are private to the
+SDK. They are here and nowhere else; a test holds that the pinned version has them.
 """
 
 import asyncio
@@ -82,13 +82,13 @@ vpx.number_of_threads = _encoder_threads
 
 
 class SdkInternals:
-    """The inner side of one SDK meeting. Raises JoinError where the SDK is another version."""
+    """The internals of one SDK meeting. Raises JoinError where the SDK is another version."""
 
     def __init__(self, meeting: Any) -> None:
         installed = version("videosdk")
         if installed != VERSION:
             raise JoinError(
-                f"videosdk {installed} is installed, but this worker knows the inside of "
+                f"videosdk {installed} is installed, but this worker knows the internals of "
                 f"{VERSION} only; run `pip install videosdk=={VERSION}`."
             )
         self._client: Any = meeting._Meeting__room_client
@@ -271,7 +271,7 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: Exception | None) -> None:
+    def resolve(result: T | None, error: Exception | None) -> None:
         if outcome.done():
             return
         if error is not None:
@@ -285,7 +285,7 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
         except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
             report = (None, error)
         with suppress(RuntimeError):  # the loop has closed, nobody waits
-            loop.call_soon_threadsafe(settle, *report)
+            loop.call_soon_threadsafe(resolve, *report)
 
     threading.Thread(target=run, name="videosdk-config", daemon=True).start()
     return await outcome

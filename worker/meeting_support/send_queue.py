@@ -20,7 +20,7 @@ PAUSES_S: Final = (0.1, 0.4, 0.0)
 
 
 class SendQueue:
-    """Gives messages to `send` one by one, and tells `on_sent` of each that was taken."""
+    """Gives messages to `send` one by one, and calls `on_sent` with each that was sent."""
 
     def __init__(
         self, send: Callable[[Message], Awaitable[None]], on_sent: Callable[[Message], None]

@@ -122,7 +122,7 @@ class MemoryRoom:
         self._peers[peer.participant.id] = peer
 
     def exit(self, peer: "MemoryPeer") -> None:
-        """Called by the peer: tell the others that it has left."""
+        """Called by the peer: report to the others that it has left."""
         del self._peers[peer.participant.id]
         for other in self._peers.values():
             self._notify(other, "left", peer)
@@ -193,7 +193,7 @@ class MemoryPeer:
         self.deaf = False
         self._listeners: list[EventListener] = []
         self._uplink: Uplink | None = None
-        self._inside = False
+        self._is_in_room = False
 
     @property
     def id(self) -> str:
@@ -243,15 +243,15 @@ class MemoryPeer:
         """Leave the room; the others notice. May be called twice."""
         self.cut_off()
         self.participants.clear()
-        if self._inside:
-            self._inside = False
+        if self._is_in_room:
+            self._is_in_room = False
             self.room.exit(self)
 
     def rejoin(self) -> None:
         """Be in the room, anew if need be, with a fresh connection."""
-        if not self._inside:
+        if not self._is_in_room:
             self.room.enter(self)
-            self._inside = True
+            self._is_in_room = True
         self.deaf = False
         self._uplink = Uplink(self.room, self.cut_off)
 
@@ -262,7 +262,7 @@ class MemoryPeer:
         self._uplink = None
 
     def receive(self, packet: Datagram) -> bool:
-        """Called by the room: the packet arrives, unless nobody can hear it."""
+        """Called by the room: the packet arrives, unless the peer is cut off or deaf."""
         if self._uplink is None or self.deaf:
             return False
         payload = packet.payload
@@ -282,7 +282,7 @@ class MemoryPeer:
 
     def notice(self, action: str, participant: Participant) -> None:
         """Called by the room: somebody has joined or left."""
-        if not self._inside:
+        if not self._is_in_room:
             return
         if action.endswith("joined"):
             self.participants[participant.id] = participant
@@ -317,7 +317,7 @@ class MemoryMeeting:
         self._ended = False
         self._loss: MeetingLost | None = None
         self._senders: list[asyncio.Task[None]] = []
-        self._parking = PendingSends()
+        self._pending_sends = PendingSends()
 
     async def join(self) -> None:
         try:
@@ -352,7 +352,7 @@ class MemoryMeeting:
         packet = encode(message)
         options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
         try:
-            await self._parking.wait(self._peer.send(packet.payload, options))
+            await self._pending_sends.wait(self._peer.send(packet.payload, options))
         except ConnectionError as error:
             raise MeetingError(f"The worker is not connected to the room: {error}") from error
 

@@ -16,7 +16,7 @@ RESTS_HELD: Final = 4
 class Album:
     """Which picture is which: counts what the renderer draws, and finds it when it is shown.
 
-    Told by the renderer's thread, asked by the event loop. Pictures are known by being the very
+    Filled by the renderer's thread, read by the event loop. Pictures are known by being the very
     same object; those that cannot be shown any more are let go.
     """
 

@@ -1,10 +1,10 @@
-"""The flight recorder: what a session was told, did and showed, in a bounded file; off by default.
+"""The flight recorder: what a session received, did and showed, in a bounded file; off by default.
 
-It stands at the session's two ports: a `Renderer` and a `Meeting` that take note of what passes
-through them and change nothing. A thread of its own writes the notes, so that neither the beat of
-the face nor its renderer ever waits for a disk. Where too many wait for it, notes are lost, and
-the file says how many; where it cannot write, it stops, and the dispatcher is told. The session
-goes on either way, also where the folder cannot be used from the start.
+It stands at the session's two ports: a `Renderer` and a `Meeting` that record what passes
+through them and change nothing. A thread of its own writes the lines, so that neither the clock of
+the face nor its renderer waits for a disk. Where too many lines wait, some are lost, and the file
+says how many; where the thread cannot write, it stops, and the dispatcher gets a report. The
+session goes on in either case, also where the folder cannot be used from the start.
 
 The join request is no part of it, and what the meeting's server says of an error is redacted, so no
 token is; nor is speech, unless AVATAR_RECORD_SOUND is on.
@@ -23,7 +23,7 @@ from worker.recording.file import Header
 from worker.recording.ports import RecordedMeeting, RecordedRenderer
 from worker.recording.writer import (
     MOST_WAITING,
-    Tell,
+    Report,
     Writer,
     failure,
     make_folder,
@@ -38,15 +38,15 @@ PROBE: Final = bytes(4096)
 
 
 def prepare(settings: Settings) -> None:
-    """Pay what a recording costs at first, before a session and before workers are forked."""
+    """Compute what each recording needs, before a session and before workers are forked."""
     if settings.record:
         Header.of(settings)
 
 
-def probe(folder: str, tell: Tell) -> None:
-    """Say by `tell` where no recording can be written to the `folder`, which is made if need be.
+def probe(folder: str, report: Report) -> None:
+    """Report it where no recording can be written to the `folder`, which is made if needed.
 
-    In a thread of its own, as a folder on another machine may not answer for long.
+    Runs in a thread of its own, as a folder on another machine may not answer for long.
     """
 
     def run() -> None:
@@ -55,13 +55,13 @@ def probe(folder: str, tell: Tell) -> None:
             with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
                 write_all(file, PROBE)
         except OSError as error:
-            tell(failure(folder, error))
+            report(failure(folder, error))
 
-    start_thread(run, tell)
+    start_thread(run, report)
 
 
 def _nobody(_: str) -> None:
-    """Nobody wants to know."""
+    """Reports are ignored."""
 
 
 class Recorder:
@@ -76,7 +76,7 @@ class Recorder:
         return meeting
 
     def ended(self, reason: str) -> None:
-        """The session is over, and why."""
+        """The session has ended, and why."""
 
 
 class FlightRecorder(Recorder):
@@ -103,7 +103,7 @@ def recorder(
     now: Callable[[], float],
     session: str = "",
     waiting: int = MOST_WAITING,
-    tell: Tell = _nobody,
+    report: Report = _nobody,
 ) -> Iterator[Recorder]:
     """What records one session while the block runs, where `settings` ask for it.
 
@@ -112,7 +112,7 @@ def recorder(
     if not settings.record:
         yield Recorder()
         return
-    writer = Writer(settings, now, session, waiting, tell)
+    writer = Writer(settings, now, session, waiting, report)
     recorder = FlightRecorder(writer, settings.record_sound)
     try:
         yield recorder

@@ -14,7 +14,7 @@ from worker.media import FPS
 from worker.recording.file import Damaged, RecordingLine, RecordingReader
 
 PAUSE_S: Final = 0.5
-"""Packets of speech that are not further apart are told together."""
+"""Packets of speech that are not further apart are reported together."""
 
 DRAWN: Final = frozenset({"push", "finish", "drain", "idle", "close"})
 """Calls that a renderer gets all the time."""

@@ -33,16 +33,15 @@ RESERVE: Final = 256
 PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A session's name that may stand in a file's name."""
 
-Tell = Callable[[str], None]
-"""Told by a thread why recordings fail, or "" when one was written to its end."""
+Report = Callable[[str], None]
+"""Called by the thread with why a recording fails, or "" when one was written to its end."""
 
 
 class Writer:
     """Writes notes into a file of its own, on a thread of its own.
 
     `note` never waits and never raises. Any thread may call it; the file keeps their order. It
-    makes the line itself, so that the writer has nothing to do but to compress and to write,
-    once a second and without holding up the others.
+    formats the line itself, so that the thread only compresses and writes, once a second.
     """
 
     def __init__(
@@ -51,9 +50,9 @@ class Writer:
         now: Callable[[], float],
         session: str,
         waiting: int,
-        tell: Tell,
+        report: Report,
     ) -> None:
-        self._tell = tell
+        self._report = report
         self._settings = settings
         self._now = now
         self._began = now()
@@ -94,7 +93,7 @@ class Writer:
         self._thread.join(FINISH_S)
         if self._thread.is_alive():
             logger.warning("the end of the recording is lost: its disk is too slow")
-            self._tell("its disk is too slow")
+            self._report("its disk is too slow")
 
     def _line(self, what: str, values: Mapping[str, object]) -> bytes:
         return compose(self._now() - self._began, what, values)
@@ -103,7 +102,7 @@ class Writer:
         try:
             with self._create() as file:
                 self._write(file)
-            self._tell("")
+            self._report("")
         except OSError as error:
             self._fail(failure(self._settings.record, error))
         finally:
@@ -113,7 +112,7 @@ class Writer:
     def _fail(self, reason: str) -> None:
         self._over = True
         logger.warning("the recording ends here, the session goes on: %s", reason)
-        self._tell(reason)
+        self._report(reason)
 
     def _create(self) -> FileIO:
         session = self._session if PLAIN.fullmatch(self._session) else secrets.token_hex(8)
@@ -182,12 +181,12 @@ def failure(folder: str, error: OSError) -> str:
     return f"AVATAR_RECORD is {folder!r}: {error.strerror or error}"
 
 
-def start_thread(run: Callable[[], None], tell: Tell) -> threading.Thread | None:
+def start_thread(run: Callable[[], None], report: Report) -> threading.Thread | None:
     """A thread that holds up nobody's end; None where this process may start no more."""
     thread = threading.Thread(target=run, name="avatar-record", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
-        tell(f"no thread could be started: {error}")
+        report(f"no thread could be started: {error}")
         return None
     return thread

@@ -68,7 +68,7 @@ def _check(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
     if wrong:
-        sys.stdout.write(f"{wrong} to mend, {notes} notes: do what those lines say, ask again.\n")
+        sys.stdout.write(f"{wrong} to fix, {notes} notes: do what those lines say, check again.\n")
         return FAULTY
     sys.stdout.write(f"{place} can be used ({notes} notes).\n")
     return 0

@@ -48,7 +48,7 @@ ENCODERS: Final = {
 PACKAGES: Final = ("agent_side", "avatar_runtime", "dispatcher", "localroom", "worker")
 
 CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where programs are told whom to trust."""
+"""Variables that name certificates to trust."""
 
 PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -265,8 +265,8 @@ def _characters() -> Iterator[Finding]:
     if not place.is_dir():
         yield Finding(f"AVATAR_CHARACTERS is {own!r}, no folder", "make it or unset that variable")
         return
-    told = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
-    yield Finding(f"characters in {own}: {told}")
+    listed = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
+    yield Finding(f"characters in {own}: {listed}")
 
 
 def _environment() -> Iterator[Finding]:

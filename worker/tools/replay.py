@@ -2,9 +2,9 @@
 
     python -P -m worker.tools.replay 20260131T120000.000000Z-1f0c.avatar -o session.mp4
 
-The renderer is made anew and told what it was told then, so it draws the same pictures, bit for
-bit; each is compared with the checksum of the one that was shown. The sound is what was handed to
-the tracks, with the silence of the interrupts. Times without a place in the meeting are left out.
+The renderer is made anew and gets the same calls, so it draws the same pictures, bit for bit; each
+is compared with the checksum of the one that was shown. The sound is what was handed to the tracks,
+with the silence of the interrupts. Times without a connection to the meeting are left out.
 """
 
 import argparse
@@ -93,9 +93,9 @@ class Drawn:
 
 
 class Replay:
-    """A renderer that is told what the recorded one was told, and its pictures by their numbers.
+    """A renderer that gets the calls of the recorded one, and its pictures by their numbers.
 
-    `flaw` says why there is no telling what comes next; "" while all is well.
+    `flaw` says why what comes next is not known; "" while all is well.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -166,7 +166,7 @@ class Replay:
     def _call(self, line: RecordingLine) -> None:
         self._unshown += line.what in DRAWING
         if self._unshown > MOST_UNSHOWN:
-            self.flaw = f"line {line.number} draws again what nobody was shown"
+            self.flaw = f"line {line.number} draws what was never shown"
             return
         try:
             self._perform(line)
@@ -218,7 +218,7 @@ class Replay:
         self._count += 1
 
     def _act(self, line: RecordingLine) -> None:
-        """What the character here cannot do is left out, and the pictures tell."""
+        """What the character here cannot do is left out, and the pictures differ."""
         face, name = self._renderer, line.text("name")
         if line.what == "gesture" and name in face.gestures:
             face.cue(GestureCue(name))

@@ -171,7 +171,7 @@ class Surveyor:
         """`sound` is what `frame` holds: channels in rows, 1 is full scale, damage and all."""
         self._rate = frame.sample_rate
         self.samples += sound.shape[1]
-        whole, broken = mended(sound)
+        whole, broken = repaired(sound)
         self._broken += broken
         if not sound.shape[1]:
             return
@@ -232,7 +232,7 @@ class Decoder:
         return np.concatenate(pieces, axis=1) if pieces else np.zeros((1, 0), np.float32)
 
 
-def mended(sound: Floats) -> tuple[Floats, int]:
+def repaired(sound: Floats) -> tuple[Floats, int]:
     """Silence for what is no sample, and how much of it there was."""
     usable = np.abs(sound) <= LOUDEST  # NaN compares false
     if usable.all():

@@ -39,8 +39,8 @@ from worker.tools.sound_file import (
     Surveyor,
     WavPart,
     is_exact,
-    mended,
     mixed,
+    repaired,
     to_pcm,
     unread,
     wav_parts,
@@ -163,7 +163,7 @@ class SpeechFile:
                 resampler = Resampler(stream.rate)
                 decoder = Decoder(self._path)
                 for frame in self._frames(file, stream):
-                    sound, _ = mended(decoder.floats(frame))
+                    sound, _ = repaired(decoder.floats(frame))
                     mono = mixed(frame, sound) if survey.channel is None else sound[survey.channel]
                     yield resampler.push(to_pcm(mono, survey.gain))
                 yield resampler.push(SILENCE[:0], last=True)

@@ -17,7 +17,7 @@ class _Present:
 
 
 class Attendance:
-    """Keeps the list of participants, and says when a worker has nobody to be there for.
+    """Keeps the list of participants, and says when a worker has no reason to stay.
 
     The agent is the participant named `agent_id`; without a name it is anybody of the type
     agent, or whoever is obeyed. While the worker is away, no time passes here. Holds no clock.
@@ -57,7 +57,7 @@ class Attendance:
         self._look_round_at = None
 
     def back(self, now: float) -> None:
-        """The worker is in the room again, and is told of everybody anew."""
+        """The worker is in the room again; everybody there is reported anew."""
         self._away = False
         self._look_round_at = now + RETURN_S
         self._agent_since = self._company_since = now
@@ -65,7 +65,7 @@ class Attendance:
             person.seen = False
 
     def missing(self, now: float) -> list[str]:
-        """Who has left while the worker was away; told once, `RETURN_S` after it came back."""
+        """Who has left while the worker was away; returned once, `RETURN_S` after it came back."""
         if self._look_round_at is None or now < self._look_round_at:
             return []
         self._look_round_at = None

@@ -1,4 +1,4 @@
-"""Conversation: who in the room is obeyed, in which version, and what is owed to them."""
+"""Conversation: who in the room is obeyed, in which version, and what is sent to them."""
 
 import logging
 from collections import Counter
@@ -39,23 +39,23 @@ MAX_CLAIM: Final = 1024
 """Messages that are kept of a claim meanwhile; more are refused."""
 
 DENY_S: Final = 1.0
-"""Somebody who is not obeyed is told so once in this time."""
+"""The least time between two messages to a participant that it is not obeyed."""
 
 MAX_DENIED: Final = 16
-"""How many participants are told so, and named in the log; more are only counted."""
+"""How many participants get that message, and are named in the log; more are only counted."""
 
 logger = logging.getLogger("avatar.worker.conversation")
 
 
 class Conversation:
-    """Listens to one agent and to nobody else.
+    """Obeys one agent and ignores everybody else.
 
     The agent is the participant named `agent_id`. Without a name it is the participant of the
     type agent that has been in the room longest. Where none of that type is in the room, it is
     the one that has been there longest of those that send speech or a greeting within `CLAIM_S`.
-    Whoever has the face is bound until it leaves, and
-    challenged by nobody; only `name` gives the face to another. Packets that outlive their
-    sender bind nobody. Version 2 is spoken once the agent has said hello, version 1 until then.
+    The agent is bound until it leaves; only `name` gives the face to another. Packets that arrive
+    after their sender has left bind nobody. Version 2 is spoken once the agent has said hello,
+    version 1 until then.
 
     Holds no socket and no clock; `counters` says what was refused, and why.
     """
@@ -85,7 +85,7 @@ class Conversation:
         self._claim: list[Message] = []
         self._bind_at = float("inf")
         self._denied: dict[str, float] = {}
-        """When somebody who is not obeyed was last told so."""
+        """When each participant that is not obeyed got that message last."""
         self._denials: list[Message] = []
         self._left_at: dict[str, float] = {}
         self._announcing = Repeater()
@@ -103,7 +103,7 @@ class Conversation:
 
     @property
     def unacked(self) -> int:
-        """Turns whose end the agent has still to hear of."""
+        """Turns whose end the agent has not acknowledged yet."""
         return sum(version.unacked for version in self._versions)
 
     def announce(self, now: float) -> None:
@@ -146,7 +146,7 @@ class Conversation:
             self._release()
 
     def away(self) -> None:
-        """The worker has lost its place in the room, and nobody hears it.
+        """The worker has lost its connection to the room, and is not heard.
 
         The agent stays bound: whoever else is there when the worker is back does not get the
         face before it. A version-2 agent says from which sample on nobody heard it once the
@@ -182,7 +182,7 @@ class Conversation:
             version.started(segment, now)
 
     def ended(self, ended: Ended, now: float) -> None:
-        """The segment will not be heard any further; its agent is told."""
+        """The segment will not be heard any further; its agent gets a message."""
         for version in self._versions:
             version.ended(ended, now)
 
@@ -208,7 +208,7 @@ class Conversation:
         return messages
 
     def take_cues(self) -> list[Cue]:
-        """What the renderer has to be told beside speech, in order; told once."""
+        """The cues for the renderer, in order; each is returned once."""
         return self._version2.take_cues()
 
     def _put_ready(self, now: float) -> None:

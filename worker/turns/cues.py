@@ -1,4 +1,4 @@
-"""Acts: what the face does beside speaking, each once however often it is told."""
+"""Acts: what the face does beside speaking, each once however often it is received."""
 
 import logging
 from collections import Counter
@@ -32,7 +32,7 @@ MAX_GESTURES: Final = 16
 
 NEUTRAL: Final = "neutral"
 RESTING: Final = "resting"
-"""How a face looks and waits when no agent has told it how."""
+"""How a face looks and waits when no agent has set it."""
 
 
 def face_of(renderer: Renderer) -> Face:
@@ -62,7 +62,7 @@ class ReceivedActs:
         self._waiting: list[Act] = []
 
     def receive(self, act: Act) -> Ack | ActRefused:
-        """The agent asks for it; returns the answer."""
+        """An act of the agent; returns the answer."""
         ack = ack_of(act)
         names = self._names[ack.of]
         if act.name not in names:

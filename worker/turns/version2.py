@@ -36,7 +36,7 @@ from worker.turns.segments import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, AudioSeg
 
 REPORT_S: Final = 0.2
 GAP_REPORT_S: Final = 0.1
-"""Time between two `Progress` of a turn; a gap is told sooner, so that it is filled sooner."""
+"""Time between two `Progress` of a turn; a gap is reported sooner, so that it is filled sooner."""
 
 MAX_NEW_TURNS: Final = 100
 """A turn number further ahead than this is refused: it would open all turns before it."""
@@ -61,11 +61,11 @@ class _OpenTurn:
     reported: tuple[int, int, tuple[tuple[int, int], ...]] | None = None
     reported_at: float = float("-inf")
     prompted: set[float] = field(default_factory=set)
-    """When the words begin that the renderer was told of, in seconds of the turn."""
+    """When the words begin that the renderer has got, in seconds of the turn."""
 
 
 class Version2:
-    """What a worker hears from an agent that numbers its turns (a `TurnTaking`)."""
+    """The messages of an agent that numbers its turns (a `TurnTaking`)."""
 
     def __init__(
         self, speech: SegmentQueue, handed: Handed, worker: str, face: Face, counters: Counter[str]
@@ -96,8 +96,8 @@ class Version2:
 
     @property
     def unacked(self) -> int:
-        told = sum(isinstance(message, TurnEnded) for message in self._repeater.messages)
-        return len(self._turns) + told
+        ended = sum(isinstance(message, TurnEnded) for message in self._repeater.messages)
+        return len(self._turns) + ended
 
     def receive(self, message: Message, now: float) -> bool:
         match message:
@@ -144,7 +144,7 @@ class Version2:
         self._accepts_turns = False
 
     def take_cues(self) -> list[Cue]:
-        """What the renderer has to be told beside speech, in order; told once."""
+        """The cues for the renderer, in order; each is returned once."""
         cues: list[Cue] = [*self._acts.take(), *self._prompts]
         self._prompts.clear()
         return cues
@@ -271,8 +271,8 @@ class Version2:
         begin_s = segment.begin / segment.rate if segment.rate else 0.0
         words = []
         for text, start_s, end_s in message.words:
-            told = start_s in state.prompted or len(state.prompted) >= MAX_TURN_WORDS
-            if not told and end_s > begin_s:
+            known = start_s in state.prompted or len(state.prompted) >= MAX_TURN_WORDS
+            if not known and end_s > begin_s:
                 state.prompted.add(start_s)
                 words.append(Word(text, max(0.0, start_s - begin_s), end_s - begin_s))
         if words:
