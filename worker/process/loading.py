@@ -72,12 +72,20 @@ def load_renderer(settings: Settings) -> Renderer:
     return renderer
 
 
-def is_fork_safe(settings: Settings) -> bool:
-    """Whether the renderer that `settings` name can be made before workers are forked.
+def load_before_fork(settings: Settings) -> Renderer | None:
+    """The renderer that `settings` name; None where it can only be made after the fork.
 
-    It says so in its class, which ``create`` has to be where it is not. Raises RendererError.
+    Raises RendererError, also for one that says only once it is made that it is not fork-safe.
     """
-    return bool(getattr(_factory(RENDERER, settings.renderer), "fork_safe", Renderer.fork_safe))
+    if not getattr(_factory(RENDERER, settings.renderer), "fork_safe", Renderer.fork_safe):
+        return None
+    renderer = load_renderer(settings)
+    if not renderer.fork_safe:
+        raise RendererError(
+            f"Renderer {settings.renderer!r} is not fork-safe, which has to be known before it is "
+            "made; name its class, as package.module:Class, with `fork_safe = False`."
+        )
+    return renderer
 
 
 def preload(settings: Settings) -> None:

@@ -207,7 +207,7 @@ def main() -> int:
     from worker.errors import WorkerError
     from worker.process import logs, tracing
     from worker.process.control_channel import ControlChannel
-    from worker.process.loading import is_fork_safe, load_meeting, load_renderer, preload
+    from worker.process.loading import load_before_fork, load_meeting, load_renderer, preload
     from worker.process.metrics import Metrics
     from worker.recording.recorder import prepare
     from worker.settings import Settings
@@ -220,9 +220,9 @@ def main() -> int:
         if settings.tracing:
             tracing.load()
         make = load_meeting(settings)
-        renderer = None
-        if is_fork_safe(settings):
-            warm_up(load_renderer(settings))
+        renderer = load_before_fork(settings)
+        if renderer is not None:
+            warm_up(renderer)
             renderer = load_renderer(settings)
             preload(settings)
     except WorkerError as error:
