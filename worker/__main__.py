@@ -33,7 +33,7 @@ from avatar_runtime.proxies import direct_loopback
 from avatar_runtime.settings.pages import help_of
 from avatar_runtime.settings.table import WORKER
 from worker.characters.folder import by_name
-from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
+from worker.errors import Dismissed, InputError, JoinRefused, WorkerError, WorkerSettingsError
 from worker.meeting_support.reconnecting import Rejoining
 from worker.process import tracing
 from worker.process.control_channel import ControlChannel
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tracing.load()
         stop_quietly()
         make, renderer = load_meeting(settings), load_renderer(settings)
-    except AvatarError as error:
+    except WorkerError as error:
         return give_up(error, EXIT_REFUSED)
     freeze_gc()
     return serve(settings, make, renderer, Metrics(), None)
@@ -120,7 +120,7 @@ def serve(
         settings, dressed = dress(settings, renderer, join)
         if dressed is not renderer:
             freeze_gc()
-    except AvatarError as error:
+    except WorkerError as error:
         return give_up(error, EXIT_REFUSED, control_channel)
     if control_channel is not None:
         control_channel.report(WorkerJoining(settings.join_timeout_s))
@@ -133,9 +133,9 @@ def serve(
             )
         except Dismissed as dismissal:
             return give_up(dismissal, EXIT_OK, control_channel)
-        except Refused as refusal:
+        except JoinRefused as refusal:
             return give_up(refusal, EXIT_REFUSED, control_channel)
-        except AvatarError as error:
+        except WorkerError as error:
             return give_up(error, EXIT_FAILED, control_channel)
         logger.info("over: %s", reason)
         if control_channel is not None:
@@ -153,16 +153,18 @@ def freeze_gc() -> None:
 
 
 def read_join(stream: BinaryIO) -> JoinCommand:
-    """The join command in the first line of `stream`. Raises SettingsError."""
+    """The join command in the first line of `stream`. Raises WorkerSettingsError."""
     line = stream.readline(MAX_REQUEST + 1)
     if not line:
-        raise SettingsError("No join request came; write one line of JSON to stdin.")
+        raise WorkerSettingsError("No join request came; write one line of JSON to stdin.")
     if len(line) > MAX_REQUEST:
-        raise SettingsError(f"The join request is longer than {MAX_REQUEST} bytes; shorten it.")
+        raise WorkerSettingsError(
+            f"The join request is longer than {MAX_REQUEST} bytes; shorten it."
+        )
     try:
         return JoinCommand.decode(line)
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        raise WorkerSettingsError(str(error)) from error
 
 
 def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Settings, Renderer]:
@@ -213,7 +215,7 @@ async def run(
         if control_channel is not None:
             control_channel.degraded(RECORDING, reason)
 
-    with recorder(settings, loop.time, session_id, tell=recorded) as record:
+    with recorder(settings, loop.time, session_id, report=recorded) as record:
         rejoining = Rejoining(
             lambda: make(newest, settings), None if control_channel is None else control_channel.ask
         )
@@ -247,7 +249,7 @@ def stop_quietly() -> None:
         signal.signal(number, _stop_waiting)
 
 
-def give_up(error: AvatarError, status: int, control_channel: ControlChannel | None = None) -> int:
+def give_up(error: WorkerError, status: int, control_channel: ControlChannel | None = None) -> int:
     """Say why on stderr, and on the control channel; returns `status`."""
     reason = redact(" ".join(str(error).split()))
     logs.last_words("worker", reason, logger.name)

@@ -9,7 +9,7 @@ from avatar_runtime.settings.kinds import SettingError
 from avatar_runtime.settings.reading import read
 from avatar_runtime.settings.table import SHARE, WORKER
 from avatar_runtime.texts import tidied
-from worker.errors import SettingsError
+from worker.errors import WorkerSettingsError
 
 SIZES: Final = range(64, 2049)
 """Widths and heights that a picture may have, in pixels; even ones only."""
@@ -48,24 +48,26 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """The settings in `environ`. Raises SettingsError that names the variable."""
+        """The settings in `environ`. Raises WorkerSettingsError that names the variable."""
         try:
             found = read(tidied(environ), (WORKER,), WORKER)
             width, height = parse_size(found.pop("size"), "AVATAR_SIZE")
         except SettingError as error:
-            raise SettingsError(str(error)) from None
+            raise WorkerSettingsError(str(error)) from None
         return cls(**found, width=width, height=height)
 
 
 def parse_size(text: str, name: str) -> tuple[int, int]:
-    """(width, height) from ``WIDTHxHEIGHT``. Raises SettingsError; `name` says whose size."""
+    """(width, height) from ``WIDTHxHEIGHT``. Raises WorkerSettingsError; `name` says whose size."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if match is None:
-        raise SettingsError(f"{name} is {text!r}; it has to be WIDTHxHEIGHT, such as 512x512.")
+        raise WorkerSettingsError(
+            f"{name} is {text!r}; it has to be WIDTHxHEIGHT, such as 512x512."
+        )
     width, height = int(match[1]), int(match[2])
     for side in (width, height):
         if side not in SIZES or side % 2:
-            raise SettingsError(
+            raise WorkerSettingsError(
                 f"{name} is {text!r}; both sides have to be even numbers "
                 f"from {SIZES.start} to {SIZES.stop - 1}."
             )
@@ -73,8 +75,8 @@ def parse_size(text: str, name: str) -> tuple[int, int]:
 
 
 def parse_share(text: str, name: str) -> float:
-    """A number from 0 to 1. Raises SettingsError; `name` says whose it is."""
+    """A number from 0 to 1. Raises WorkerSettingsError; `name` says whose it is."""
     try:
         return SHARE.value(text)
     except ValueError:
-        raise SettingsError(f"{name} is {text!r}; it has to be {SHARE.rule}.") from None
+        raise WorkerSettingsError(f"{name} is {text!r}; it has to be {SHARE.rule}.") from None

@@ -14,7 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from avatar_runtime import tracing
 from avatar_runtime.messages.commands import Assignment
-from worker.errors import SettingsError
+from worker.errors import WorkerSettingsError
 from worker.process.metrics import Span as ReportSpan
 from worker.process.metrics import no_span
 
@@ -22,11 +22,11 @@ SERVICE: Final = "avatar-worker"
 
 
 def load() -> None:
-    """Import the SDK, before a fork if there is one. Raises SettingsError."""
+    """Import the SDK, before a fork if there is one. Raises WorkerSettingsError."""
     try:
         tracing.load()
     except tracing.TracingUnavailable as error:
-        raise SettingsError(str(error)) from None
+        raise WorkerSettingsError(str(error)) from None
 
 
 @contextmanager
