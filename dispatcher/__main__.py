@@ -39,8 +39,8 @@ from dispatcher.http.listener import Listener
 from dispatcher.http.middleware import hosts_of
 from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.http.server import listen, make_server, settle, url_of
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import Ledger
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.redis import RedisLedger
 from dispatcher.local_room import Room, local_room, write_env_file
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
@@ -273,9 +273,9 @@ async def _pool(
     """The pool that `settings` ask for, while the block lasts. Raises NodeError."""
     policy, cap = settings.room_policy, settings.sessions_per_key
     if settings.redis_url:
-        ledger = Ledger(
+        ledger = RedisLedger(
             settings.redis_url,
-            Seal(settings.seal_keys),
+            Encryption(settings.seal_keys),
             name=settings.node_name,
             lease_s=settings.lease_s,
         )

@@ -13,7 +13,7 @@ from opentelemetry.trace import get_current_span
 
 from agent_side.join import redact
 from avatar_runtime.variables import doubts
-from dispatcher.pool import Session
+from dispatcher.ledger.record import SessionRecord
 
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s%(about)s: %(message)s"
 
@@ -40,7 +40,7 @@ def set_up(level: str, form: str = "text") -> None:
     logging.getLogger("avatar").setLevel(level)
 
 
-def about(session: Session, traceparent: str | None = None) -> None:
+def about(session: SessionRecord, traceparent: str | None = None) -> None:
     """Which session this task is about from now on, and those that it begins.
 
     `traceparent` says its trace, where that was begun by another process.
