@@ -8,10 +8,10 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from agent_side.join import JoinInfo
 from dispatcher.ledger.command import Command, EndCommand, RenewCommand, ServeCommand
@@ -33,9 +33,11 @@ REPLACED: Final = "Another face has taken its place in the room."
 class MemoryLedger:
     """`Ledger` and `NodeLedger` in memory; the docstrings are the port's."""
 
-    def __init__(self, node: str) -> None:
-        """`node` is the name of its one node."""
+    def __init__(self, node: str, on_mail: Callable[[], None] = lambda: None) -> None:
+        """`node` is the name of its one node; `on_mail` is called when there is something to
+        `take`."""
         self._node = node
+        self._on_mail = on_mail
         self._records: dict[str, SessionRecord] = {}
         """Those that are not over, by session."""
         self._over: deque[SessionRecord] = deque(maxlen=REMEMBERED)
@@ -43,7 +45,7 @@ class MemoryLedger:
         """Sessions that wait for a slot, the oldest first."""
         self._idle: list[str] = []
         """The longest idle slot first."""
-        self._mailbox: deque[tuple[Kind, SessionRecord]] = deque()
+        self._mailbox: deque[_Posted] = deque()
         self._mail = asyncio.Event()
         self._replies = Replies()
         self._beating = False
@@ -70,31 +72,33 @@ class MemoryLedger:
         for same in living:
             if same.key == key:
                 return self._renew(same, join, traceparent)
+        if self._draining:
+            return Claim("full", None)
         olders = [each for each in living if policy != "multi" and each.room == join.room_name]
         if olders and policy == "reject":
             return Claim("conflict", None)
         if 0 < cap <= sum(each.owner == owner for each in living if each not in olders):
             return Claim("too_many", None)
+        if not self._idle and not olders:
+            return Claim("full", None)
         for older in olders:
             self._request_end(older, REPLACED)
-        if not self._idle:
-            return Claim("full", None)
         record = SessionRecord.claimed(
             secrets.token_hex(8), join, time.time(), owner=owner, traceparent=traceparent
         )
-        return Claim("new", self._place(record))
+        if self._idle:
+            return Claim("new", self._place(record))
+        self._records[record.session_id] = record
+        self._unplaced.append(record.session_id)
+        return Claim("new", record)
 
     async def resolved(self, record: SessionRecord, timeout_s: float) -> Resolution | None:
         return await self._replies.resolved(record, timeout_s)
 
     async def give_up(self, record: SessionRecord, reason: str) -> None:
-        session_id = record.session_id
-        kept = self._records.get(session_id)
-        if kept is None or kept.acked or kept.state == "ending":
-            return
-        if not self._replies.awaited(session_id):
-            self._post("end", kept)
-            self._close(kept, "failed", reason)
+        kept = self._records.get(record.session_id)
+        if kept is not None and not kept.acked and not self._replies.awaited(kept.session_id):
+            self._request_end(kept, reason)
 
     async def find(self, session_id: str) -> SessionRecord | None:
         for record in await self.sessions():
@@ -108,7 +112,8 @@ class MemoryLedger:
         return [replace(record, join=None) for record in known]
 
     async def end(self, session_id: str, reason: str) -> SessionRecord | None:
-        if record := self._records.get(session_id):
+        record = self._records.get(session_id)
+        if record is not None:
             self._request_end(record, reason)
         return await self.find(session_id)
 
@@ -159,7 +164,7 @@ class MemoryLedger:
                 async with asyncio.timeout(timeout_s):
                     await self._mail.wait()
         posted, self._mailbox = self._mailbox, deque()
-        commands = [self._command(kind, record) for kind, record in posted]
+        commands = [self._command(each) for each in posted]
         return [command for command in commands if command is not None]
 
     async def ack(self, record: SessionRecord) -> Verdict:
@@ -242,23 +247,19 @@ class MemoryLedger:
 
     def _unread(self) -> list[str]:
         """Sessions that the node does not know of yet."""
-        return [record.session_id for kind, record in self._mailbox if kind == "serve"]
+        return [posted.session_id for posted in self._mailbox if posted.kind == "serve"]
 
-    def _command(self, kind: Kind, posted: SessionRecord) -> Command | None:
+    def _command(self, posted: "_Posted") -> Command | None:
         """The command as it is by now; None where it is stale."""
         kept = self._records.get(posted.session_id)
-        if kind == "end":
-            reason = kept.reason if kept else None
-            return EndCommand(posted.key, posted.session_id, reason or "It was ended.")
+        if posted.kind == "end":
+            return EndCommand(posted.key, posted.session_id, posted.reason)
         if kept is None or kept.slot is None:
             return None
-        if kind == "renew":
+        if posted.kind == "renew":
             return RenewCommand(
                 kept.key, kept.session_id, kept.request, kept.expires_s, kept.renewals
             )
-        if kept.state == "ending":
-            self._close(kept, "ended", kept.reason)
-            return None
         return ServeCommand(kept, asyncio.get_running_loop().time())
 
     def _renew(self, record: SessionRecord, join: JoinInfo, traceparent: str | None) -> Claim:
@@ -280,11 +281,13 @@ class MemoryLedger:
         if record.state == "ending":
             return
         self._reply(record, "ended")
-        if record.slot is None:
+        if record.slot is None or record.session_id in self._unread():
             self._close(record, "ended", reason)
+            if record.slot is not None:
+                self._idle.append(record.slot)
             return
-        self._records[record.session_id] = record.entered("ending", reason, time.time())
-        self._post("end", record)
+        self._records[record.session_id] = record.entered("ending", None, time.time())
+        self._post("end", record, reason)
 
     def _close(
         self,
@@ -293,18 +296,27 @@ class MemoryLedger:
         reason: str | None,
         resolution: Resolution | None = None,
     ) -> None:
-        """It is over; for `reason`, unless a request has ended it for another."""
+        """It is over."""
         self._reply(record, resolution or state)
         del self._records[record.session_id]
-        reason = record.reason if record.state == "ending" else reason
         self._over.append(record.entered(state, reason, time.time()))
 
     def _reply(self, record: SessionRecord, resolution: Resolution) -> None:
         self._replies.receive(record.session_id, ClaimReply(record.epoch, resolution))
 
-    def _post(self, kind: Kind, record: SessionRecord) -> None:
-        self._mailbox.append((kind, record))
+    def _post(self, kind: Kind, record: SessionRecord, reason: str = "") -> None:
+        self._mailbox.append(_Posted(kind, record.key, record.session_id, reason))
         self._mail.set()
+        self._on_mail()
+
+
+class _Posted(NamedTuple):
+    """A command in the mailbox; `reason` is that of an end."""
+
+    kind: Kind
+    key: str
+    session_id: str
+    reason: str
 
 
 def _counted(kept: SessionRecord, record: SessionRecord) -> SessionRecord:

@@ -39,7 +39,8 @@ Outcome = Literal["new", "same", "conflict", "too_many", "full", "expiring"]
 class Claim:
     """The answer to `Ledger.claim`.
 
-    - ``new``: a session was made and a command sent; wait with `resolved`.
+    - ``new``: a session was made; wait with `resolved`. It may have to wait for the slot of the
+      face that it replaces.
     - ``same``: it lives already, and its join request is renewed. Where `record.acked` is
       false its worker has not taken it yet: wait with `resolved`, too.
     - ``conflict``: another face is in the room, and the policy is ``reject``. 409.
@@ -120,8 +121,8 @@ class Ledger(Protocol):
         (claim again, which finds a reply that was lost, or `give_up`). Never raises StoreDown."""
 
     async def give_up(self, record: SessionRecord, reason: str) -> None:
-        """The POST is answered 503. The session becomes ``failed``, unless it was acked meanwhile
-        or another POST waits for it."""
+        """The POST is answered 503. The session ends with that reason, unless it was acked
+        meanwhile or another POST waits for it."""
 
     async def find(self, session_id: str) -> SessionRecord | None:
         """A session that lives, or was over less than an hour ago."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Final, assert_never
@@ -49,7 +50,9 @@ class Node:
     """The slots of a `supervisor` in a `ledger`, and the sessions in them; `tasks` is where they
     run.
 
-    `busy` is called with whether there are sessions, whenever that changes.
+    A node among many has leases of `lease_s`, and `run` goes on beside it. The only node of its
+    ledger has no leases: nothing can be given to another, and who owns the ledger passes on its
+    commands with `obey`. `busy` is called with whether there are sessions, whenever that changes.
     """
 
     def __init__(
@@ -57,13 +60,14 @@ class Node:
         ledger: NodeLedger,
         supervisor: WorkerSupervisor,
         tasks: asyncio.TaskGroup,
-        lease_s: float,
-        busy: Callable[[bool], None],
+        lease_s: float = math.inf,
+        busy: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._supervisor = supervisor
         self._tasks = tasks
         self._lease_s = lease_s
+        self._alone = lease_s == math.inf
         self._busy = busy
         self._owned: dict[str, OwnedSession] = {}
         self._running: set[OwnedSession] = set()
@@ -118,6 +122,23 @@ class Node:
         await _first_of(self._quiet.wait(), asyncio.sleep(LEAVE_S + REAPED_S))
         for task in self._serving:
             task.cancel()
+
+    async def speak_out(self, timeout_s: float, reason: str) -> None:
+        """Let the workers speak out what they have begun, until no session is left or `timeout_s`
+        has passed."""
+        for owned in self._running:
+            owned.runner.finish(reason)
+        await self.until_quiet(timeout_s)
+
+    async def until_quiet(self, timeout_s: float) -> None:
+        """Until no session is left, or `timeout_s` has passed."""
+        await _first_of(self._quiet.wait(), asyncio.sleep(timeout_s))
+
+    async def until_over(self, session_id: str, timeout_s: float) -> None:
+        """Until that session is over here, or `timeout_s` has passed."""
+        for owned in list(self._running):
+            if owned.record.session_id == session_id:
+                await _first_of(owned.over.wait(), asyncio.sleep(timeout_s))
 
     async def _hand_off_all(self) -> None:
         """Until no session is left."""
@@ -178,11 +199,12 @@ class Node:
         while True:
             try:
                 for command in await self._ledger.take():
-                    await self._obey_command(command)
+                    await self.obey(command)
             except StoreDown:  # the heartbeat logs it
                 await asyncio.sleep(AGAIN_S)
 
-    async def _obey_command(self, command: Command) -> None:
+    async def obey(self, command: Command) -> None:
+        """Do what the ledger has for this node."""
         if isinstance(command, ServeCommand):
             await self._take(command.record, command.asked_at)
             return
@@ -212,7 +234,8 @@ class Node:
             return
         if older is not None:
             older.runner.stop("It was claimed anew.")
-        owned = OwnedSession(record, self._supervisor, Lease(self._lease_s, asked_at))
+        lease = None if self._alone else Lease(self._lease_s, asked_at)
+        owned = OwnedSession(record, self._supervisor, lease)
         self._owned[record.key] = owned
         self._running.add(owned)
         self._quiet.clear()
@@ -226,7 +249,7 @@ class Node:
         """Raises Full."""
         if self._draining:
             raise Full("The node is about to stop.")
-        if not self._supervisor.can_hire:
+        if not self._alone and not self._supervisor.can_hire:
             raise Full("No worker can be had on the node now.")
         _, _, number = (record.slot or "").rpartition("/")
         return self._supervisor.take_seat(int(number))
@@ -242,12 +265,16 @@ class Node:
         await self._release(owned, end)
         self._forget(owned)
         self._supervisor.free_slot(slot)
-        if not self._draining and self._supervisor.ready:
+        owned.over.set()
+        if self._alone or (not self._draining and self._supervisor.ready):
             with suppress(StoreDown):  # the next heartbeat does it, too
                 await self._ledger.offer(slot)
 
     async def _release(self, owned: OwnedSession, end: RunEnd) -> None:
         """Release its slot in the ledger, with how it ended here."""
+        if end.kind == "lost" and self._alone:
+            await self._ledger.lost(owned.record, end.reason or "The worker is gone.")
+            return
         if end.kind == "lost" and not owned.runner.acquired:
             await self._ledger.nack(owned.record, end.reason or "No worker was ready in time.")
             return
@@ -280,14 +307,14 @@ class Node:
         """Write a session's newest state whenever it changes."""
         while True:
             await owned.changed.wait()
-            if owned.over.is_set():
+            if owned.closed:
                 return
             owned.changed.clear()
-            if not owned.runner.taken:
+            if not owned.runner.taken and not self._alone:
                 continue
             now = asyncio.get_running_loop().time()
             try:
-                if not owned.ack_sent:
+                if owned.runner.taken and not owned.ack_sent:
                     self._obey_verdict(owned, await self._ledger.ack(owned.record), now)
                     owned.ack_sent = True
                 self._obey_verdict(owned, await self._ledger.enter(owned.record), now)
@@ -299,6 +326,8 @@ class Node:
                 owned.runner.stop("The node failed; its log says why.")
 
     def _obey_verdict(self, owned: OwnedSession, verdict: Verdict, asked_at: float) -> None:
+        if self._alone:
+            return
         match verdict:
             case Verdict.OK:
                 owned.runner.assure(asked_at + self._lease_s)

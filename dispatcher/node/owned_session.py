@@ -40,18 +40,20 @@ class OwnedSession:
     ) -> None:
         self.ack_sent = False
         """The ledger knows that a worker has taken it."""
+        self.closed = False
+        """There is nothing more to report."""
         self.over = asyncio.Event()
-        """It is over here; there is nothing more to report."""
+        """It is over here, as the ledger knows."""
         self.handing_off = False
         """A replacement of it is on its way."""
         self.given_back = False
         """It is not over when its worker has left: another node is to go on with it."""
         self.changed = asyncio.Event()
         """The ledger lacks something of the record."""
-        self._reported = (record.acked, record.life)
         if lease is None:
-            self.runner = SessionRunner(record, supervisor)
+            self.runner = SessionRunner(record, supervisor, changed=self.changed.set)
             return
+        self._reported = (record.acked, record.life)
         self.runner = SessionRunner(
             record,
             supervisor,
@@ -79,8 +81,8 @@ class OwnedSession:
         )
 
     def close(self) -> None:
-        """It is over here."""
-        self.over.set()
+        """There is nothing more to report."""
+        self.closed = True
         self.changed.set()
 
     def _record_changed(self) -> None:

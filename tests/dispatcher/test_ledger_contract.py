@@ -178,12 +178,14 @@ def test_the_older_face_makes_room_for_the_newer_where_there_is_none(play: Play)
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
         older = await active(dispatcher, node, join(participant="older"))
-        assert (await dispatcher.claim(join(participant="newer"))).outcome == "full"
+        claim = await dispatcher.claim(join(participant="newer"))
+        assert claim.record is None or claim.record.slot is None
         (command,) = await commands(node)
         assert isinstance(command, EndCommand)
         await node.finish(older, "ended", command.reason)
         await node.offer(1)
-        assert (await dispatcher.claim(join(participant="newer"))).outcome == "new"
+        claim = await dispatcher.claim(join(participant="newer"))
+        assert claimed(claim).slot == node.slot(1)
 
     play(happens)
 
@@ -258,10 +260,10 @@ def test_a_claim_that_is_given_up_leaves_no_face_behind(play: Play) -> None:
         owned = await served(node)
         await dispatcher.give_up(claimed(claim), "No worker took it in time.")
         assert await node.ack(owned) is Verdict.END
-        await node.finish(owned, "ended", None)
+        await node.finish(owned, "ended", "No worker took it in time.")
         record = await dispatcher.find(claimed(claim).session_id)
         assert record is not None
-        assert (record.state, record.reason) == ("failed", "No worker took it in time.")
+        assert (record.over, record.reason) == (True, "No worker took it in time.")
         await node.offer(1)
         assert (await dispatcher.claim(join(), owner="mine", cap=1)).outcome == "new"
 

@@ -54,8 +54,12 @@ class OneWorker:
     def __init__(self, only: Worker) -> None:
         self._only = only
 
-    def take_seat(self) -> int:
-        return 1
+    slots = 1
+    ready = True
+    free_seats = (1,)
+
+    def take_seat(self, slot: int) -> int:
+        return slot
 
     def free_slot(self, slot: int) -> None: ...
 

@@ -12,8 +12,6 @@ from redis_server import RedisServer
 
 from agent_side.join import JoinInfo
 from dispatcher.ledger.encryption import Encryption
-from dispatcher.ledger.memory import MemoryLedger
-from dispatcher.ledger.port import Ledger, NodeLedger
 from dispatcher.ledger.record import SessionRecord
 from dispatcher.ledger.redis import RedisLedger
 from dispatcher.ledger.redis_node import RedisNodeLedger
@@ -27,8 +25,8 @@ from dispatcher.workers.supervisor import WorkerSupervisor
 
 T = TypeVar("T")
 
-Backing = RedisServer | Literal["local", "memory"]
-"""A pool on this machine alone, or a node and a pool with a ledger in memory or in Redis."""
+Backing = RedisServer | Literal["local"]
+"""Where a pool has its sessions: in the memory of this process, or in Redis."""
 
 PATIENCE_S = 20.0
 SEAL = Encryption(["bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="])
@@ -168,19 +166,6 @@ class Stage:
                 await asyncio.sleep(0.01)
 
 
-def ledgers(backing: RedisServer | Literal["memory"]) -> tuple[Ledger, NodeLedger]:
-    """Both sides of an empty ledger."""
-    if backing == "memory":
-        memory = MemoryLedger("node")
-        return memory, memory
-    backing.flush()
-    backing.settle()
-    return (
-        RedisLedger(backing.url, SEAL, name="dispatcher"),
-        RedisNodeLedger(backing.url, SEAL, name="node"),
-    )
-
-
 @asynccontextmanager
 async def stage(
     backing: Backing, slots: int = 2, policy: RoomPolicy = "replace", cap: int = 0
@@ -195,9 +180,11 @@ async def stage(
                 if backing == "local":
                     standing.set_result(Stage(LocalPool(fakes, tasks, policy, cap), fakes))
                 else:
-                    ledger, node_ledger = ledgers(backing)
-                    pool = RedisPool(ledger, policy, cap)
-                    node = Node(node_ledger, fakes, tasks, 10.0, lambda _: None)
+                    backing.flush()
+                    backing.settle()
+                    pool = RedisPool(RedisLedger(backing.url, SEAL, name="dispatcher"), policy, cap)
+                    ledger = RedisNodeLedger(backing.url, SEAL, name="node")
+                    node = Node(ledger, fakes, tasks, 10.0)
                     tasks.create_task(pool.run())
                     tasks.create_task(node.run())
                     while not pool.ready or (await pool.slots())["idle"] < slots:
