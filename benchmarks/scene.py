@@ -18,10 +18,10 @@ import seen
 from videosdk import VideoSDK
 
 from agent_side import AvatarAudioOut, AvatarCredentials
+from avatar_runtime import logs
 from avatar_runtime.programs import command
 from localroom.launch import LocalRoom, local_room
 from worker.media import SAMPLE_RATE, Pcm
-from worker.process import logs
 
 HERE: Final = Path(__file__).parent
 FACE: Final = "face"

@@ -25,29 +25,32 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
 from avatar_runtime.variables import own
-from dispatcher import logs, metrics, tracing
+from dispatcher import metrics, tracing
 from dispatcher.background import detach
 from dispatcher.degraded import Degraded
-from dispatcher.errors import DispatcherError, RoomError, SettingsError
+from dispatcher.errors import DispatcherError, LocalRoomError, SettingsError
 from dispatcher.http.admin import gate_of, make_admin
 from dispatcher.http.app import make_app
 from dispatcher.http.auth import may_listen
 from dispatcher.http.descriptors import shares_of_this_process
-from dispatcher.http.listener import Listener
+from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import hosts_of
 from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.http.server import listen, make_server, settle, url_of
 from dispatcher.ledger.encryption import Encryption
 from dispatcher.ledger.redis import RedisLedger
-from dispatcher.local_room import Room, local_room, write_env_file
+from dispatcher.local_room import RoomProcess, local_room, write_env_file
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
-from dispatcher.settings import HELP, Settings
+from dispatcher.settings import HELP, DispatcherSettings
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
+
+NAME: Final = "avatar serve"
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -76,7 +79,7 @@ logger = logging.getLogger("avatar.dispatcher")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = argparse.ArgumentParser(
-        "avatar serve",
+        NAME,
         description="Takes join requests from agents and keeps a face in each meeting.",
         epilog=f"{HELP}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -120,9 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     chosen = {name: value for name, value in given.items() if value is not None}
     os.environ.update(direct_loopback(os.environ))
-    logs.begin(os.environ)
+    logs.begin(os.environ, logger.name)
     try:
-        settings = Settings.from_env({**os.environ, **chosen})
+        settings = DispatcherSettings.from_env({**os.environ, **chosen})
         if options.local and settings.redis_url:
             raise SettingsError(
                 "--local is for one machine; unset AVATAR_REDIS_URL, or leave --local out."
@@ -157,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             beside = Beside(settings.port == 0, options.env_file) if options.local else None
             asyncio.run(run(settings, public, admin, beside))
     except DispatcherError as error:
-        logs.last_words("avatar serve", str(error))
+        logs.last_words(NAME, str(error), logger.name)
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
     except KeyboardInterrupt:
         logger.info("stopped before it was ready")
@@ -174,14 +177,14 @@ class Beside:
 
 
 async def run(
-    settings: Settings,
-    public: Listener,
-    admin: Listener,
+    settings: DispatcherSettings,
+    public: HttpListener,
+    admin: HttpListener,
     beside: Beside | None,
 ) -> None:
     """The service, and the room `beside` it if one is wanted, until a signal.
 
-    Raises NodeError, RoomError and SettingsError.
+    Raises NodeError, LocalRoomError and SettingsError.
     """
     if beside:
         async with local_room(any_port=beside.any_port) as room:
@@ -196,16 +199,16 @@ async def run(
 
 
 async def serve(
-    settings: Settings,
-    public: Listener,
-    admin: Listener,
-    room: Room | None,
+    settings: DispatcherSettings,
+    public: HttpListener,
+    admin: HttpListener,
+    room: RoomProcess | None,
     advice: str,
 ) -> None:
     """The service on `public` until a signal, or until the `room` is lost; all the while, and
     while it drains, the admin's port. Prints the `advice` when it is ready.
 
-    Raises NodeError where no worker can be had, and RoomError where the room is lost.
+    Raises NodeError where no worker can be had, and LocalRoomError where the room is lost.
     """
     degraded = Degraded()
     numbers = SharedNumbers(degraded)
@@ -239,7 +242,7 @@ async def serve(
         )
         admitting = tasks.create_task(private.answer(admin), name="admin")
 
-        async def watch(room: Room) -> RoomError:
+        async def watch(room: RoomProcess) -> LocalRoomError:
             lost = await room.lost()
             server.should_exit = True
             hurry.set()
@@ -268,7 +271,10 @@ async def serve(
 
 @asynccontextmanager
 async def _pool(
-    settings: Settings, room: Room | None, numbers: SharedNumbers, degraded: Degraded
+    settings: DispatcherSettings,
+    room: RoomProcess | None,
+    numbers: SharedNumbers,
+    degraded: Degraded,
 ) -> AsyncIterator[Pool]:
     """The pool that `settings` ask for, while the block lasts. Raises NodeError."""
     policy, cap = settings.room_policy, settings.sessions_per_key

@@ -4,7 +4,7 @@ DispatcherError
  ├─ SettingsError   a setting that cannot be used
  ├─ NodeError       no worker can be had on this machine
  ├─ Unreadable      an item of Redis or of a worker's pipe that nobody here can read
- ├─ RoomError       the local room did not open, or has ended
+ ├─ LocalRoomError  the local room did not open, or has ended
  ├─ BadRequest      a join request that cannot be used; has the HTTP status
  ├─ Unauthorized    nobody knows who asks
  ├─ Forbidden       it is known who asks, and he may not do that
@@ -35,7 +35,7 @@ class NodeError(DispatcherError):
     """No worker can be had on this machine."""
 
 
-class RoomError(DispatcherError):
+class LocalRoomError(DispatcherError):
     """The local room did not open, or has ended."""
 
 

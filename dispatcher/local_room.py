@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from avatar_runtime.programs import command
-from dispatcher.errors import RoomError, SettingsError
+from dispatcher.errors import LocalRoomError, SettingsError
 
 PROGRAM: Final = "localroom"
 
@@ -31,8 +31,8 @@ CLOSE_S: Final = 5.0
 """How long the room may take to end when it is told to."""
 
 
-class Room:
-    """A room that is open; `exported` is what it wants to be in a participant's environment."""
+class RoomProcess:
+    """An open room; `exported` are the variables that a participant needs."""
 
     def __init__(self, process: Process, exported: Mapping[str, str]) -> None:
         self.exported = exported
@@ -49,19 +49,20 @@ class Room:
         names = ("REQUESTS_CA_BUNDLE", "NO_PROXY", "no_proxy")
         return {name: self.exported[name] for name in names}
 
-    async def lost(self) -> RoomError:
+    async def lost(self) -> LocalRoomError:
         """Why it is there no more, once it is not."""
         status = await self._process.wait()
-        return RoomError(
+        return LocalRoomError(
             f"The local room has ended (exit status {status}), and every meeting with it; "
             "see above what it said, and start again."
         )
 
 
 @asynccontextmanager
-async def local_room(*, any_port: bool = False) -> AsyncIterator[Room]:
-    """A room until the block ends, on its usual ports or on any. Raises RoomError where it does
-    not open.
+async def local_room(*, any_port: bool = False) -> AsyncIterator[RoomProcess]:
+    """A room until the block ends, on its usual ports or on any.
+
+    Raises LocalRoomError where it does not open.
 
     It ends when its stdin does, so it does not outlive this process.
     """
@@ -72,7 +73,7 @@ async def local_room(*, any_port: bool = False) -> AsyncIterator[Room]:
         start_new_session=True,
     )
     try:
-        yield Room(process, await _first_line(process))
+        yield RoomProcess(process, await _first_line(process))
     finally:
         await _close(process)
 
@@ -85,7 +86,7 @@ async def _first_line(process: Process) -> dict[str, str]:
             line = await process.stdout.readline()
     exported = _parse(line.decode())
     if exported is None:
-        raise RoomError("The local room did not open; see above what it said.")
+        raise LocalRoomError("The local room did not open; see above what it said.")
     return exported
 
 

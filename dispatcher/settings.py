@@ -1,4 +1,4 @@
-"""Settings: what an operator of the dispatcher or of a node may choose, read once."""
+"""DispatcherSettings: what an operator of the dispatcher or of a node may choose, read once."""
 
 import ipaddress
 import re
@@ -134,7 +134,7 @@ settings, from the environment:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class DispatcherSettings:
     """What an operator may choose. Each field is an environment variable, ``AVATAR_<FIELD>``.
 
     - `host`, `port`: where to listen; port 0 takes a free one.

@@ -1,24 +1,22 @@
 """Tracing: what becomes of a launch as OpenTelemetry spans, where an operator wants them.
 
-Without `tracing` the API does nothing but hand an agent's own trace context on to the worker.
-Where the spans go the SDK reads itself: OTEL_EXPORTER_OTLP_ENDPOINT and its siblings.
+Without `sent` nothing happens but that an agent's own trace context is handed on to the worker.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
+import structlog
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from avatar_runtime.tracing import TracingUnavailable, exporter
 from dispatcher.errors import SettingsError
 
 SERVICE: Final = "avatar-dispatcher"
-
-EXPORT_S: Final = 2.0
-"""How long the collector may take; a dispatcher that stops waits no longer for it."""
 
 W3C: Final = TraceContextTextMapPropagator()
 
@@ -36,25 +34,9 @@ def sent(wanted: bool) -> Iterator[None]:
         yield
         return
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as error:
-        raise SettingsError(
-            f"AVATAR_TRACING is on, but {error.name} is not installed; "
-            "install avatar-face[tracing], or set AVATAR_TRACING=off."
-        ) from None
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": SERVICE}), shutdown_on_exit=False
-    )
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            OTLPSpanExporter(timeout=EXPORT_S),
-            schedule_delay_millis=1000,
-            export_timeout_millis=1000 * EXPORT_S,
-        )
-    )
+        provider = exporter(SERVICE)
+    except TracingUnavailable as error:
+        raise SettingsError(str(error)) from None
     global _tracer
     _tracer = provider.get_tracer("avatar.dispatcher")
     try:
@@ -67,13 +49,21 @@ def sent(wanted: bool) -> Iterator[None]:
 def dispatching(traceparent: str | None) -> Iterator[str | None]:
     """The span of a launch, which goes on an agent's trace if it sent a `traceparent`.
 
-    Gives the traceparent for whoever goes on with this one; None where there is no trace.
+    Gives the traceparent for whoever goes on with this one; None where there is no trace. The
+    lines of the log say which trace they belong to.
     """
     asked = W3C.extract({"traceparent": traceparent} if traceparent else {}, Context())
-    with _span("dispatch", asked, SpanKind.SERVER):
+    with _span("dispatch", asked, SpanKind.SERVER) as span, _logged(span):
         carrier: dict[str, str] = {}
         W3C.inject(carrier)
         yield carrier.get("traceparent")
+
+
+def _logged(span: Span) -> AbstractContextManager[None]:
+    context = span.get_span_context()
+    if not context.is_valid:
+        return nullcontext()
+    return structlog.contextvars.bound_contextvars(trace_id=f"{context.trace_id:032x}")
 
 
 @contextmanager

@@ -18,23 +18,30 @@ from functools import partial
 from typing import BinaryIO, Final
 
 from agent_side.join import CHARACTER, JoinInfo, redact
+from avatar_runtime import logs
+from avatar_runtime.messages import EXIT_FAILED, EXIT_OK, EXIT_REFUSED
+from avatar_runtime.messages.commands import JoinCommand
+from avatar_runtime.messages.reports import (
+    WorkerActive,
+    WorkerDismissed,
+    WorkerEnded,
+    WorkerIdle,
+    WorkerJoining,
+    WorkerRejoining,
+)
 from avatar_runtime.proxies import direct_loopback
 from worker.characters.folder import by_name
 from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
 from worker.meeting_support.reconnecting import Rejoining
-from worker.process import logs, tracing
-from worker.process.assignment import Assignment
-from worker.process.control_channel import ControlChannel, State
+from worker.process import tracing
+from worker.process.control_channel import ControlChannel
 from worker.process.loading import MakeMeeting, load_meeting, load_renderer
 from worker.process.metrics import Measures, Metrics
 from worker.recording.recorder import prepare, probe, recorder
 from worker.renderer import Renderer
 from worker.session import Session
 from worker.settings import Settings
-from worker.tools.arguments import REFUSED, Parser
-
-EXIT_OK: Final = 0
-EXIT_FAILED: Final = 1
+from worker.tools.arguments import Parser
 
 MAX_REQUEST: Final = 1024 * 1024
 """The longest join request (bytes)."""
@@ -97,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.parse_args(arguments)
     os.environ.update(direct_loopback(os.environ))
-    logs.begin(os.environ)
+    logs.begin(os.environ, logger.name)
     try:
         settings = Settings.from_env(os.environ)
         logs.set_up(settings.log_level, settings.log_format)
@@ -107,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stop_quietly()
         make, renderer = load_meeting(settings), load_renderer(settings)
     except AvatarError as error:
-        return give_up(error, REFUSED)
+        return give_up(error, EXIT_REFUSED)
     settle()
     return serve(settings, make, renderer, Metrics(), None)
 
@@ -126,18 +133,19 @@ def serve(
         else:
             if settings.record:
                 probe(settings.record, partial(control_channel.degraded, RECORDING))
-            control_channel.report("idle")
+            control_channel.report(WorkerIdle())
             if not control_channel.wanted():
                 return EXIT_OK
-        join, assignment = read_join(sys.stdin.buffer)
-        logs.about(assignment, join.room_name)
+        command = read_join(sys.stdin.buffer)
+        join, assignment = command.join, command.assignment
+        logs.about_process(assignment, join.room_name)
         settings, dressed = dress(settings, renderer, join)
         if dressed is not renderer:
             settle()
     except AvatarError as error:
-        return give_up(error, REFUSED, control_channel)
+        return give_up(error, EXIT_REFUSED, control_channel)
     if control_channel is not None:
-        control_channel.report("joining", within_s=settings.join_timeout_s)
+        control_channel.report(WorkerJoining(settings.join_timeout_s))
     with tracing.traced(settings.tracing, assignment, logs.hash_of(join.room_name)) as span:
         measures = Measures(metrics, span)
         try:
@@ -146,14 +154,14 @@ def serve(
                 run(make, dressed, settings, join, session_id, measures, control_channel)
             )
         except Dismissed as dismissal:
-            return give_up(dismissal, EXIT_OK, control_channel, "dismissed")
+            return give_up(dismissal, EXIT_OK, control_channel)
         except Refused as refusal:
-            return give_up(refusal, REFUSED, control_channel)
+            return give_up(refusal, EXIT_REFUSED, control_channel)
         except AvatarError as error:
             return give_up(error, EXIT_FAILED, control_channel)
         logger.info("over: %s", reason)
         if control_channel is not None:
-            control_channel.report("ended", reason)
+            control_channel.report(WorkerEnded(reason))
         return EXIT_OK
 
 
@@ -166,18 +174,15 @@ def settle() -> None:
     gc.freeze()
 
 
-def read_join(stream: BinaryIO) -> tuple[JoinInfo, Assignment]:
-    """The join request in the first line of `stream`, and the session that it is for.
-
-    Raises SettingsError.
-    """
+def read_join(stream: BinaryIO) -> JoinCommand:
+    """The join command in the first line of `stream`. Raises SettingsError."""
     line = stream.readline(MAX_REQUEST + 1)
     if not line:
         raise SettingsError("No join request came; write one line of JSON to stdin.")
     if len(line) > MAX_REQUEST:
         raise SettingsError(f"The join request is longer than {MAX_REQUEST} bytes; shorten it.")
     try:
-        return JoinInfo.from_json(line), Assignment.from_json(line)
+        return JoinCommand.decode(line)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
@@ -213,19 +218,16 @@ async def run(
     """One session, which SIGTERM and SIGINT ask to finish; returns why it is over."""
     newest = join
 
-    def renew(line: bytes) -> None:
+    def renew(command: JoinCommand) -> None:
         nonlocal newest
-        try:
-            newest = JoinInfo.from_json(line)
-            logs.about(Assignment.from_json(line), newest.room_name)
-            if newest.agent_participant_id is not None:
-                session.name_agent(newest.agent_participant_id)
-        except ValueError as error:
-            logger.warning("a renewed join request cannot be used: %s", error)
+        newest = command.join
+        logs.about_process(command.assignment, newest.room_name)
+        if newest.agent_participant_id is not None:
+            session.name_agent(newest.agent_participant_id)
 
     def tell(active: bool, reason: str | None) -> None:
         if control_channel is not None:
-            control_channel.report("active" if active else "rejoining", reason)
+            control_channel.report(WorkerActive() if active else WorkerRejoining(reason))
 
     loop = asyncio.get_running_loop()
 
@@ -267,17 +269,13 @@ def stop_quietly() -> None:
         signal.signal(number, _stop_waiting)
 
 
-def give_up(
-    error: AvatarError,
-    status: int,
-    control_channel: ControlChannel | None = None,
-    state: State = "ended",
-) -> int:
-    """Say why on stderr, and on the control_channel; returns `status`."""
+def give_up(error: AvatarError, status: int, control_channel: ControlChannel | None = None) -> int:
+    """Say why on stderr, and on the control channel; returns `status`."""
     reason = redact(" ".join(str(error).split()))
-    logs.last_words(reason)
+    logs.last_words("worker", reason, logger.name)
     if control_channel is not None:
-        control_channel.report(state, reason)
+        ended = WorkerDismissed if isinstance(error, Dismissed) else WorkerEnded
+        control_channel.report(ended(reason))
     return status
 
 

@@ -17,9 +17,9 @@ from starlette.routing import Route
 
 from dispatcher.errors import Forbidden, Unauthorized
 from dispatcher.http.auth import Gate, is_loopback, peer_of
-from dispatcher.http.listener import Listener
+from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import RequestMiddleware, error, http_error
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 RETRY_AFTER: Final = {"Retry-After": "1"}
 
@@ -95,7 +95,7 @@ def make_admin(
     return RequestMiddleware(app, hosts)
 
 
-def gate_of(settings: Settings, listener: Listener) -> Gate | None:
+def gate_of(settings: DispatcherSettings, listener: HttpListener) -> Gate | None:
     """The gate of an admin's port that other machines can reach."""
     return None if is_loopback(str(listener.getsockname()[0])) else Gate(settings)
 

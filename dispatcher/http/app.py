@@ -24,11 +24,19 @@ from dispatcher.errors import (
 )
 from dispatcher.http.auth import Caller, Gate, peer_of
 from dispatcher.http.middleware import RequestMiddleware, error, hosts_of, http_error
-from dispatcher.http.openapi import Face, Faces, Health, Launched, describe, launch_body, refusals
+from dispatcher.http.openapi import (
+    Health,
+    LaunchAnswer,
+    SessionAnswer,
+    SessionsAnswer,
+    describe,
+    launch_body,
+    refusals,
+)
 from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.http.request import MAX_BODY, read_launch
 from dispatcher.pool import Pool
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 if TYPE_CHECKING:  # older ones have no telemetry of their own, and take no notice of ours
     from fastapi.telemetry import TelemetryConfig
@@ -58,7 +66,7 @@ logger = logging.getLogger("avatar.dispatcher.app")
 
 def make_app(
     pool: Pool,
-    settings: Settings,
+    settings: DispatcherSettings,
     quota: RateLimiter,
     degraded: Callable[[], Sequence[str]] = tuple,
 ) -> RequestMiddleware:
@@ -101,7 +109,7 @@ def _launching(
 
     @app.post(
         "/launch",
-        response_model=Launched,
+        response_model=LaunchAnswer,
         responses=refusals(400, 401, 403, 409, 413, 422, 429, 503),
         openapi_extra={"requestBody": launch_body()},
     )
@@ -142,7 +150,7 @@ def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: RateLimiter) -> None
             await _count(quota, peer, refusal)
             raise
 
-    @app.get("/v1/sessions", response_model=Faces, responses=refusals(401, 403, 429, 503))
+    @app.get("/v1/sessions", response_model=SessionsAnswer, responses=refusals(401, 403, 429, 503))
     async def sessions(request: Request) -> Response:
         """All sessions that live, and the latest that are over."""
         await admit(request)
@@ -150,14 +158,14 @@ def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: RateLimiter) -> None
 
     known = refusals(401, 403, 404, 429, 503)
 
-    @app.get("/v1/sessions/{session_id}", response_model=Face, responses=known)
+    @app.get("/v1/sessions/{session_id}", response_model=SessionAnswer, responses=known)
     async def session(session_id: str, request: Request) -> Response:
         """One session: its life, and its counters."""
         await admit(request)
         found = await pool.find(session_id) if SESSION_ID.fullmatch(session_id) else None
         return _unknown() if found is None else JSONResponse(found.to_dict())
 
-    @app.delete("/v1/sessions/{session_id}", response_model=Face, responses=known)
+    @app.delete("/v1/sessions/{session_id}", response_model=SessionAnswer, responses=known)
     async def end(session_id: str, request: Request) -> Response:
         """The worker leaves at once, in mid-word; asking twice changes nothing."""
         await admit(request)

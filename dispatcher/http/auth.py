@@ -25,7 +25,7 @@ from jwt.types import Options
 
 from agent_side.join import JoinInfo
 from dispatcher.errors import Forbidden, SettingsError, Unauthorized
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 MAX_HEADER: Final = 8_448
 """The longest Authorization header that is looked at: the longest token, and a word before it."""
@@ -54,7 +54,7 @@ class Caller:
 class Gate:
     """Lets in whoever satisfies one of the modes of `settings`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DispatcherSettings) -> None:
         modes = settings.auth or ("none",)
         self._open = "none" in modes
         self._jwt_keys = settings.jwt_keys if "jwt" in modes else ()
@@ -187,7 +187,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-def may_listen(settings: Settings, address: str) -> None:
+def may_listen(settings: DispatcherSettings, address: str) -> None:
     """Raises SettingsError where others can reach `address` and nobody has said who is let in.
 
     `address` is resolved, as a socket has it.

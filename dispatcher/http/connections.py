@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from dispatcher.http.listener import Listener
+from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import RequestMiddleware, error
 
 HEAD_S: Final = 4.0
@@ -34,7 +34,7 @@ PHRASES: Final = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 class State(ServerState):
     """uvicorn's, and the socket that the connections come from."""
 
-    listener: Listener | None = None
+    listener: HttpListener | None = None
 
 
 class Strict(h11.Connection):

@@ -1,4 +1,4 @@
-"""Listener: a listening socket whose connections are counted when they are accepted.
+"""HttpListener: a listening socket whose connections are counted when they are accepted.
 
 Whoever connects and says nothing costs a descriptor. So only so many connections are open at a
 time; beyond that the one that has been silent for longest is closed for each that comes. A
@@ -32,7 +32,7 @@ def extra(most: int) -> int:
     return max(4, most // 8)
 
 
-class Complaints:
+class RateLimitedLog:
     """One kind of trouble, which is logged once in `SAY_AGAIN_S` however often it happens."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +49,7 @@ class Complaints:
             self._said_at, self._count = now, 0
 
 
-class Connection(socket.socket):
+class CountedConnection(socket.socket):
     """A connection that was accepted; `closed` is called with its descriptor when it is closed."""
 
     closed: Callable[[int], None]
@@ -61,21 +61,21 @@ class Connection(socket.socket):
             self.closed(descriptor)
 
 
-class Listener(socket.socket):
+class HttpListener(socket.socket):
     """A TCP socket for asyncio's servers, with `most` connections at a time."""
 
     def __init__(self, family: int, kind: int, protocol: int, most: int) -> None:
         super().__init__(family, kind, protocol)
         self._most = most
         self._extra = extra(most)
-        self._open: dict[int, Connection] = {}
-        self._silent: dict[int, Connection] = {}
+        self._open: dict[int, CountedConnection] = {}
+        self._silent: dict[int, CountedConnection] = {}
         """In the order in which they fell silent."""
         self._leaving: set[int] = set()
         """Closed by us, and not gone yet."""
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._crowd = Complaints()
-        self._failures = Complaints()
+        self._crowd = RateLimitedLog()
+        self._failures = RateLimitedLog()
 
     @property
     def crowded(self) -> bool:
@@ -114,7 +114,7 @@ class Listener(socket.socket):
                 self._hang_up()
             raise BlockingIOError from error
         family, kind, protocol = accepted.family, accepted.type, accepted.proto
-        connection = Connection(family, kind, protocol, fileno=accepted.detach())
+        connection = CountedConnection(family, kind, protocol, fileno=accepted.detach())
         connection.closed = self._forget
         self._open[connection.fileno()] = connection
         if self._staying > self._most:

@@ -26,7 +26,7 @@ class Error(BaseModel):
     request_id: str = Field(description="As in the header X-Request-Id and in the logs.")
 
 
-class Launched(BaseModel):
+class LaunchAnswer(BaseModel):
     """A worker has taken the session."""
 
     status: str = Field(pattern="^success$")
@@ -39,7 +39,7 @@ class Launched(BaseModel):
     )
 
 
-class Life(BaseModel):
+class StateEntry(BaseModel):
     """A state that the session has entered, when, and why."""
 
     state: State
@@ -47,7 +47,7 @@ class Life(BaseModel):
     reason: str | None
 
 
-class Face(Life):
+class SessionAnswer(StateEntry):
     """A session: a face for one participant of one room."""
 
     session_id: str
@@ -56,14 +56,14 @@ class Face(Life):
     attempts: int = Field(description="Workers that it has had.")
     epoch: int = Field(description="Machines that it was given to.")
     slot: str | None = Field(description="Where it is, or was last.")
-    life: list[Life] = Field(description="Its latest states, the oldest first.")
+    life: list[StateEntry] = Field(description="Its latest states, the oldest first.")
     counters: dict[str, int] = Field(description="What its workers have counted.")
 
 
-class Faces(BaseModel):
+class SessionsAnswer(BaseModel):
     """All sessions that live, and the latest that are over; the oldest first."""
 
-    sessions: list[Face]
+    sessions: list[SessionAnswer]
 
 
 class Health(BaseModel):

@@ -24,7 +24,7 @@ from redis.exceptions import ResponseError
 
 from dispatcher.errors import TooMany
 from dispatcher.ledger.refusals import refuse
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 PREFIX: Final = "{av}:rate"
 """Of the counts in Redis: beside all else that is ours there, and under the same access rule."""
@@ -38,7 +38,7 @@ logger = logging.getLogger("avatar.dispatcher.quota")
 class RateLimiter:
     """Counts launches and refusals; the limits are those of `settings`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DispatcherSettings) -> None:
         self._launches = parse_many(settings.rate) if settings.rate else []
         self._refusals = parse_many(settings.refusals) if settings.refusals else []
         self._here = Limiter(MemoryStorage())

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from dispatcher.errors import SettingsError
 from dispatcher.http.connections import HeaderTimeout, State
-from dispatcher.http.listener import Listener
+from dispatcher.http.listener import HttpListener
 
 logger = logging.getLogger("avatar.dispatcher")
 
@@ -29,7 +29,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.server_state: State = State()
 
-    async def answer(self, listener: Listener) -> None:
+    async def answer(self, listener: HttpListener) -> None:
         """Serve until `should_exit` is set."""
         self.server_state.listener = listener
         await self.serve(sockets=[listener])
@@ -80,7 +80,7 @@ def listen(
     may: Callable[[str], None] = lambda _: None,
     *,
     or_free: bool = False,
-) -> Listener:
+) -> HttpListener:
     """A socket that listens, for `most` connections. Raises SettingsError, with the `advice` what
     to choose instead.
 
@@ -91,7 +91,7 @@ def listen(
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = Listener(family, kind, protocol, most)
+        listener = HttpListener(family, kind, protocol, most)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)

@@ -258,7 +258,7 @@ class Node:
         logs.about(owned.record, owned.record.traceparent)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._report(owned), name="report to the ledger")
-            end = await self._run_to_end(owned)
+            end = await owned.run()
             owned.close()
         record = owned.record
         logger.info("session %s %s: %s", record.session_id, end.kind, end.reason)
@@ -287,13 +287,6 @@ class Node:
             kind = "failed"  # here alone: its replacement goes on, and may have thrown it out
         refused = owned.runner.refused
         await self._ledger.finish(owned.record, kind, end.reason, refused=refused)
-
-    async def _run_to_end(self, owned: OwnedSession) -> RunEnd:
-        try:
-            return await owned.runner.run()
-        except Exception:  # one session's fault does not end the others
-            logger.exception("session %s cannot go on", owned.runner.session_id)
-            return RunEnd("failed", "The node failed; its log says why.")
 
     def _forget(self, owned: OwnedSession) -> None:
         self._running.discard(owned)

@@ -1,12 +1,13 @@
 """OwnedSession: one session that this machine serves, and what the ledger knows of it."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 from typing import Final
 
 from dispatcher.ledger.command import RenewCommand
 from dispatcher.ledger.record import SessionRecord
-from dispatcher.workers.session_runner import ATTEMPTS, SessionRunner
+from dispatcher.workers.session_runner import ATTEMPTS, RunEnd, SessionRunner
 from dispatcher.workers.supervisor import WorkerSupervisor
 
 UNACKED_S: Final = 1.5
@@ -18,6 +19,8 @@ it within the same POST."""
 
 SILENT_S: Final = 3.0
 """Half a lease, but at least so long, a worker may be silent; it sends counters each second."""
+
+logger = logging.getLogger("avatar.dispatcher.node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,14 @@ class OwnedSession:
         self.runner.record = replace(
             self.record, expires_s=command.expires_s, renewals=command.renewals
         )
+
+    async def run(self) -> RunEnd:
+        """Serve it until it is over here."""
+        try:
+            return await self.runner.run()
+        except Exception:  # one session's fault does not end the others
+            logger.exception("session %s cannot go on", self.runner.session_id)
+            return RunEnd("failed", "The node failed; its log says why.")
 
     def close(self) -> None:
         """There is nothing more to report."""

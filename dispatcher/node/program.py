@@ -18,21 +18,22 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Final
 
+from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
-from dispatcher import logs, metrics
+from dispatcher import metrics
 from dispatcher.degraded import Degraded
 from dispatcher.errors import DispatcherError, SettingsError
 from dispatcher.http.admin import gate_of, make_admin
 from dispatcher.http.auth import may_listen
 from dispatcher.http.descriptors import shares_of_this_process
-from dispatcher.http.listener import Listener
+from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import hosts_of
 from dispatcher.http.server import listen, make_server, settle, url_of
 from dispatcher.ledger.encryption import Encryption
 from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.node.kubernetes import PodAnnotator
 from dispatcher.node.node import Node
-from dispatcher.settings import NODE_HELP, Settings
+from dispatcher.settings import NODE_HELP, DispatcherSettings
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
 
@@ -73,9 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until it is ready
     os.environ.update(direct_loopback(os.environ))
-    logs.begin(os.environ)
+    logs.begin(os.environ, "avatar.dispatcher")
     try:
-        settings = Settings.from_env(os.environ, node=True)
+        settings = DispatcherSettings.from_env(os.environ, node=True)
         if not settings.redis_url:
             raise SettingsError(
                 "AVATAR_REDIS_URL is not set; a node needs the Redis of its dispatchers."
@@ -86,14 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with listen(settings.admin_host, settings.admin_port, ADMIN, most.admin, allowed) as admin:
             asyncio.run(run(settings, admin))
     except DispatcherError as error:
-        logs.last_words("avatar node", str(error))
+        logs.last_words("avatar node", str(error), "avatar.dispatcher")
         return REFUSED if isinstance(error, SettingsError) else EXIT_FAILED
     except KeyboardInterrupt:
         logger.info("stopped before it was ready")
     return EXIT_OK
 
 
-async def run(settings: Settings, admin: Listener) -> None:
+async def run(settings: DispatcherSettings, admin: HttpListener) -> None:
     """Be a node until a signal, and then until no session is left; with its port for the `admin`.
 
     Raises NodeError.

@@ -1,44 +1,19 @@
-"""Outbox: what a worker has to know by now, the newest of each kind, sent until acknowledged.
+"""CommandOutbox: the newest command of each kind for one worker, sent until acknowledged.
 
-A line that is written once is lost with a worker that does not read just then. So what a worker is
-told after its join request is state: a newer state replaces an older one that is not acknowledged,
-and the worker acknowledges by serial what it has read. Of each kind at most one line in `AGAIN_S`
-is on its way, so that a worker that reads nothing does not fill its pipe.
+A command that is written once is lost where the worker does not read just then. So everything after
+the join command is state: a newer command replaces an older one that is not acknowledged, and the
+worker acknowledges by serial what it has received. Of each kind at most one command per `AGAIN_S`
+is on its way, so that a worker that does not read does not fill its pipe.
 """
 
-import json
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
+
+from avatar_runtime.messages.commands import Command, JoinCommand, Permission, Renewal
+from avatar_runtime.messages.reports import Serials
 
 AGAIN_S: Final = 1.0
-"""How long an acknowledgement is waited for before the newest command is sent again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renewal:
-    """The newest join request of the worker's session, for when it joins its meeting anew."""
-
-    serial: int
-    """Counts the renewals of one worker, from 1."""
-    request: str
-
-    def encode(self) -> bytes:
-        fields: dict[str, Any] = json.loads(self.request)
-        return json.dumps({**fields, "renewal": self.serial}).encode() + b"\n"
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """The worker may join its meeting anew."""
-
-    serial: int
-    """That of the report ``asking`` which it answers; the worker obeys no other."""
-
-    def encode(self) -> bytes:
-        return json.dumps({"permission": self.serial}).encode() + b"\n"
-
-
-Command = Renewal | Permission
+"""How long to wait for an acknowledgement before the newest command is sent again."""
 
 
 @dataclass(slots=True)
@@ -63,24 +38,27 @@ class _Kind:
 
 
 @dataclass(slots=True)
-class Outbox:
-    """The commands for one worker; time goes in, lines to write come out."""
+class CommandOutbox:
+    """The commands for one worker; time goes in, commands to write come out."""
 
     _renewal: _Kind = field(default_factory=_Kind)
     _permission: _Kind = field(default_factory=_Kind)
 
-    def renew(self, request: str) -> None:
+    def renew(self, command: JoinCommand) -> None:
         """Replace the newest join request."""
         newest = self._renewal.newest
-        self._renewal.newest = Renewal(1 if newest is None else newest.serial + 1, request)
+        self._renewal.newest = Renewal(1 if newest is None else newest.serial + 1, command)
 
     def permit(self, serial: int) -> None:
-        """Answer the question of that serial."""
+        """Grant the request of that serial."""
         self._permission.newest = Permission(serial)
 
-    def acknowledge(self, renewal: int, permission: int) -> None:
-        """The worker has read the renewal and the permission of these serials, and older ones."""
-        for kind, serial in ((self._renewal, renewal), (self._permission, permission)):
+    def acknowledge(self, serials: Serials) -> None:
+        """The worker has received the commands of these serials, and older ones."""
+        for kind, serial in (
+            (self._renewal, serials.renewal),
+            (self._permission, serials.permission),
+        ):
             kind.acknowledged = max(kind.acknowledged, serial)
 
     @property
@@ -89,10 +67,10 @@ class Outbox:
         return self._renewal.pending or self._permission.pending
 
     def due(self, now: float) -> list[Command]:
-        """What has to be written at `now`; it counts as sent."""
+        """The commands to write at `now`; they count as sent."""
         commands: list[Command] = []
         permitted = self._permission.is_due(now)
-        # Whoever may join anew does so with the newest token, so that goes first.
+        # A worker with permission joins with the newest token, so the renewal goes first.
         if self._renewal.is_due(now) or (permitted and self._renewal.pending):
             commands.append(self._renewal.sends(now))
         if permitted:

@@ -1,114 +1,97 @@
-"""Workers as the dispatcher sees them: the zygote that forks them, and a pipe to each."""
+"""The zygote and the workers as the dispatcher sees them: processes, and a pipe to each."""
 
 import asyncio
-import json
 import logging
 import os
-import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from types import MappingProxyType
-from typing import Final, NamedTuple, Self
+from dataclasses import dataclass
+from typing import Final, Self
 
+from avatar_runtime.messages import EXIT_REFUSED
+from avatar_runtime.messages.commands import JoinCommand
+from avatar_runtime.messages.encoding import MessageError
+from avatar_runtime.messages.reports import (
+    Acknowledgement,
+    CounterReport,
+    WorkerReport,
+    decode_report,
+)
+from avatar_runtime.messages.zygote import (
+    Fork,
+    Kill,
+    Order,
+    Ping,
+    Pong,
+    Terminate,
+    WorkerExited,
+    WorkerForked,
+    ZygoteReady,
+    decode_zygote_report,
+)
 from avatar_runtime.programs import command
-from dispatcher.errors import NodeError, SettingsError, Unreadable
-from dispatcher.ledger.refusals import counters, refuse, text, whole
+from dispatcher.errors import NodeError, SettingsError
+from dispatcher.ledger.refusals import refuse
 from dispatcher.settings import without_secrets
-from dispatcher.workers.outbox import AGAIN_S, Outbox
+from dispatcher.workers.outbox import AGAIN_S, CommandOutbox
 from dispatcher.workers.watchdog import Watchdog
 
 PROGRAM: Final = "worker.process.zygote"
-
-EXIT_REFUSED: Final = 2
-"""With which a worker, and what forks them, says that it cannot use what it was given."""
 
 READY_S: Final = 60.0
 """How long the zygote may take to load all that a worker needs."""
 
 PING_S: Final = 0.5
-"""How often the zygote is asked whether it still does what it is told."""
+"""Between two pings of the zygote."""
 
 LATE_S: Final = 1.0
-"""After so long without an answer no worker is expected of it,"""
-DEAF_S: Final = 2.5
+"""Without a pong for so long the zygote counts as unable to fork,"""
+UNRESPONSIVE_S: Final = 2.5
 """and after so long it is killed. A fork takes milliseconds, and what follows a second."""
 
 CLOSE_S: Final = 6.0
-"""How long the zygote may take to bury its workers when it is left."""
+"""How long the zygote may take to end its workers and itself when its socket is closed."""
 
 STATUS_S: Final = 1.0
-"""How long after a worker's pipe has ended its exit status may come."""
+"""How long after the end of a worker's pipe its exit status may arrive."""
 
 MAX_LINE: Final = 65_536
 """The longest report of a worker (bytes)."""
 
-MAX_WITHIN_S: Final = 3600.0
-"""The longest time that a worker may ask for."""
-
-NOTHING_HEARD: Final = (-1, -1)
-"""No renewal and no permission was read yet."""
-
-MAX_REASON: Final = 2000
-"""So much of a reason is kept (characters)."""
-
-STATES: Final = frozenset(
-    {
-        *("idle", "joining", "active", "rejoining", "asking", "ended", "dismissed"),
-        *("counters", "heard", "degraded", "restored"),
-    }
-)
-"""What a worker reports; ``gone`` is said for it, and never by it."""
-
-FATE: Final = re.compile(r"(born|died) ([0-9]{1,9}) (-?[0-9]{1,9})")
-"""What a zygote says of a worker."""
-
-PONG: Final = re.compile(r"pong ([0-9]{1,9})")
-"""Its answer to a ping."""
-
 logger = logging.getLogger("avatar.dispatcher.workers")
 
 
-class Report(NamedTuple):
-    """What a worker says of itself: ``idle``, ``joining``, ``active``, ``rejoining`` when it
-    has lost its meeting and joins it anew, ``asking`` whether it may, ``counters`` with all that
-    it has counted, ``ended``, or ``dismissed`` where the meeting has thrown it out; ``degraded``
-    with the `part` that has failed beside the face, and ``restored`` when that works again.
+@dataclass(frozen=True, slots=True)
+class WorkerGone:
+    """The last of a worker's reports, made here: its pipe has ended, and its process has exited
+    with `status`, None where that is unknown."""
 
-    The last is ``gone``, which is said for it, with the `status` it has exited with; None
-    where nobody knows. `serial` counts the questions of ``asking``. `within_s` is how long the
-    worker itself allows for joining. `heard` has the serials of the newest renewal and the newest
-    permission that it has read; a line ``heard`` says nothing else.
-    """
-
-    state: str
-    reason: str | None = None
-    status: int | None = None
-    counters: Mapping[str, int] = MappingProxyType({})
-    part: str = ""
-    serial: int = 0
-    within_s: float | None = None
-    heard: tuple[int, int] = NOTHING_HEARD
+    status: int | None
+    reason: str
 
 
-class Zygote:
+Report = WorkerReport | WorkerGone
+
+
+class ZygoteProcess:
     """The process that forks workers, at the other end of a pair of sockets.
 
     It ends with all its workers when this end of the pair closes, however that happens.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, line: socket.socket) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, orders: socket.socket) -> None:
         self._process = process
-        self._line = line
+        self._orders = orders
         self._pings = 0
         self._answered = 0
-        self._dog = Watchdog(asyncio.get_running_loop().time())
+        self._watchdog = Watchdog(asyncio.get_running_loop().time())
 
     @property
     def answers(self) -> bool:
-        """Whether it has done lately what it was told, so that a worker can be had."""
-        return self._dog.idle_s < LATE_S
+        """Whether it obeyed an order a moment ago, so that it can fork a worker."""
+        return self._watchdog.idle_s < LATE_S
 
     @classmethod
     async def start(cls, environment: Mapping[str, str], memory_mb: int) -> Self:
@@ -135,12 +118,11 @@ class Zygote:
                 ours.close()
                 raise
         zygote = cls(process, ours)
-        try:
+        first = b""
+        with suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
                 first = await zygote._receive()
-        except TimeoutError:
-            first = ""
-        if first != "ready":
+        if first != ZygoteReady().encode():
             await zygote.close()
             if process.returncode == EXIT_REFUSED:
                 raise SettingsError("The workers cannot use a setting; see above which.")
@@ -150,29 +132,32 @@ class Zygote:
             )
         return zygote
 
-    async def hear(
-        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    async def receive(
+        self, forked: Callable[[int, int], None], exited: Callable[[int, int], None]
     ) -> None:
-        """Call `born` with a worker's number and process id, `died` with its exit status.
+        """Call `forked` with a worker's number and process id, `exited` with its exit status.
 
-        Returns when the zygote is gone; a child of it may hold its end of the line for longer.
-        One that does nothing any more is killed.
+        Returns when the zygote is gone; a child of it may hold its end of the socket for longer.
+        A zygote that stops answering is killed.
         """
         ending = asyncio.create_task(self._process.wait(), name="zygote")
-        ending.add_done_callback(self._hang_up)
+        ending.add_done_callback(self._shut_down)
         watching = asyncio.create_task(self._watch(), name="zygote watchdog")
         try:
-            while message := await self._receive():
-                if pong := PONG.fullmatch(message):
-                    self._answered = int(pong[1])
-                    self._dog.sign(asyncio.get_running_loop().time())
-                    continue
+            while packet := await self._receive():
                 try:
-                    verb, number, value = _read_fate(message)
-                except Unreadable as error:
+                    report = decode_zygote_report(packet)
+                except MessageError as error:
                     refuse("report", "the zygote", str(error))
                     continue
-                (born if verb == "born" else died)(number, value)
+                match report:
+                    case Pong(serial):
+                        self._answered = serial
+                        self._watchdog.sign(asyncio.get_running_loop().time())
+                    case WorkerForked(number, pid):
+                        forked(number, pid)
+                    case WorkerExited(number, status):
+                        exited(number, status)
         finally:
             ending.cancel()
             watching.cancel()
@@ -180,17 +165,16 @@ class Zygote:
     async def _watch(self) -> None:
         """Ping it, and kill it by its process id when it does not answer any more.
 
-        It answers in the order in which it is told things, so that an answer is progress.
+        It obeys its orders one after the other, so that a pong shows progress.
         """
         loop = asyncio.get_running_loop()
-        self._dog.sign(loop.time())
-        while not self._dog.expired(loop.time(), DEAF_S):
+        self._watchdog.sign(loop.time())
+        while not self._watchdog.expired(loop.time(), UNRESPONSIVE_S):
             if self._answered == self._pings:
                 self._pings += 1
-                with suppress(OSError):  # it has not read for long, or is gone
-                    self._line.send(f"ping {self._pings}".encode())
+                self._send(Ping(self._pings))
             await asyncio.sleep(PING_S)
-        logger.error("the process that forks workers does not answer any more; it is killed")
+        logger.error("the process that forks workers does not answer; killing it")
         with suppress(ProcessLookupError):
             self._process.kill()
 
@@ -198,17 +182,15 @@ class Zygote:
         """Ask for a worker at the other end of `channel`, which counts in the shared memory of
         `block` where there is one. Raises OSError."""
         descriptors = [channel.fileno(), *([] if block is None else [block])]
-        socket.send_fds(self._line, [f"fork {number}".encode()], descriptors)
+        socket.send_fds(self._orders, [Fork(number).encode()], descriptors)
 
     def signal(self, number: int, what: signal.Signals) -> None:
         """SIGTERM or SIGKILL for a worker; nothing happens where it is gone already."""
-        verb = "term" if what == signal.SIGTERM else "kill"
-        with suppress(OSError):
-            self._line.send(f"{verb} {number}".encode())
+        self._send(Terminate(number) if what == signal.SIGTERM else Kill(number))
 
     async def close(self) -> None:
-        """Leave it, and wait until it and all its workers have ended."""
-        self._line.close()
+        """Close its socket, and wait until it and all its workers have ended."""
+        self._orders.close()
         try:
             async with asyncio.timeout(CLOSE_S):
                 await self._process.wait()
@@ -217,25 +199,28 @@ class Zygote:
                 self._process.kill()
             await self._process.wait()
 
-    def _hang_up(self, _: object) -> None:
+    def _send(self, order: Order) -> None:
+        with suppress(OSError):  # it has not read for long, or is gone
+            self._orders.send(order.encode())
+
+    def _shut_down(self, _: object) -> None:
         with suppress(OSError):
-            self._line.shutdown(socket.SHUT_RDWR)
+            self._orders.shutdown(socket.SHUT_RDWR)
 
-    async def _receive(self) -> str:
-        loop = asyncio.get_running_loop()
+    async def _receive(self) -> bytes:
         try:
-            return (await loop.sock_recv(self._line, MAX_LINE)).decode(errors="replace")
+            return await asyncio.get_running_loop().sock_recv(self._orders, MAX_LINE)
         except ConnectionError:
-            return ""
+            return b""
 
 
-class Worker:
-    """One worker process: a join request goes in, `reports` come out, the last is ``gone``."""
+class WorkerProcess:
+    """One worker process: a join command goes in, `reports` come out, the last is WorkerGone."""
 
     def __init__(
         self,
         number: int,
-        zygote: Zygote,
+        zygote: ZygoteProcess,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -246,52 +231,52 @@ class Worker:
         self._zygote = zygote
         self._reader = reader
         self._writer = writer
-        self._left = False
+        self._leaving = False
         self._pidfd: int | None = None
-        self._outbox = Outbox()
-        self._again: asyncio.TimerHandle | None = None
+        self._outbox = CommandOutbox()
+        self._timer: asyncio.TimerHandle | None = None
 
-    def born(self, pid: int) -> None:
-        """Its process is that one, which can be reached even when the zygote is gone."""
+    def forked(self, pid: int) -> None:
+        """Its process is that one, which signals reach even when the zygote is gone."""
         self.pid = pid
         # Without a descriptor (the process is gone already, this one may open no more, or Python
         # was built for a Linux that has none) signals go through the zygote as long as it lives.
         with suppress(OSError, AttributeError):
             self._pidfd = os.pidfd_open(pid)
 
-    def take(self, request: str) -> None:
-        """Give it the join request, which a pipe carries and nothing else shows."""
-        self._writer.write(request.encode() + b"\n")
+    def join(self, command: JoinCommand) -> None:
+        """Send it to a meeting, over a pipe that shows the token to nobody else."""
+        self._writer.write(command.encode())
 
-    def renew(self, request: str) -> None:
-        """Give it a newer join request for its session, for when it has to join anew.
+    def renew(self, command: JoinCommand) -> None:
+        """Send the newest join request of its session, for when it has to join anew.
 
         Nothing happens where it is about to leave.
         """
-        self._outbox.renew(request)
+        self._outbox.renew(command)
         self._flush()
 
     def permit(self, serial: int) -> None:
-        """Let it join its meeting anew; `serial` is that of its question."""
+        """Let it join its meeting anew; `serial` is that of its request."""
         self._outbox.permit(serial)
         self._flush()
 
     def _flush(self) -> None:
         """Write what is due, and look again as long as something is not acknowledged."""
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        if self._left or self._writer.is_closing() or not self._outbox.pending:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._leaving or self._writer.is_closing() or not self._outbox.pending:
             return
         loop = asyncio.get_running_loop()
         if not self._writer.transport.get_write_buffer_size():
-            for command in self._outbox.due(loop.time()):
-                self._writer.write(command.encode())
-        self._again = loop.call_later(AGAIN_S, self._flush)
+            for each in self._outbox.due(loop.time()):
+                self._writer.write(each.encode())
+        self._timer = loop.call_later(AGAIN_S, self._flush)
 
     def leave(self) -> None:
         """Make it leave its meeting at once and exit, by ending its stdin."""
-        self._left = True
+        self._leaving = True
         with suppress(OSError):
             self._writer.write_eof()
 
@@ -304,9 +289,9 @@ class Worker:
         self._signal(signal.SIGKILL)
 
     def _signal(self, what: signal.Signals) -> None:
-        """Straight to its process: what a zygote is told that dies meanwhile is lost.
+        """Straight to its process, as an order is lost with a zygote that exits meanwhile.
 
-        Once it has died, its number may be another's; the descriptor never is.
+        After its exit, its number may be another worker's; the descriptor never is.
         """
         if self._pidfd is not None:
             with suppress(ProcessLookupError):
@@ -314,121 +299,65 @@ class Worker:
         elif not self.status.done():
             self._zygote.signal(self.number, what)
 
-    def died(self, status: int | None) -> None:
-        """Its process has exited with that status; None where nobody will ever know."""
+    def exited(self, status: int | None) -> None:
+        """Its process has exited with that status; None where it will never be known."""
         if not self.status.done():
             self.status.set_result(status)
         if status is not None:
-            self._let_go()
+            self._close_pidfd()
 
-    def leave_pipe(self) -> None:
-        """Which tells it to leave its meeting at once."""
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+    def close_pipe(self) -> None:
+        """Close its stdin, at the end of which it leaves its meeting at once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._writer.close()
 
     def close(self) -> None:
-        """Leave its pipe and its process, which can be sent no signal any more."""
-        self.leave_pipe()
-        self._let_go()
+        """Close the pipe and the descriptor of its process: no signal reaches it from then on."""
+        self.close_pipe()
+        self._close_pidfd()
 
-    def _let_go(self) -> None:
+    def _close_pidfd(self) -> None:
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
 
-    async def said(self) -> AsyncIterator[Report]:
-        """What the worker itself reports, until its pipe has ended."""
+    async def received(self) -> AsyncIterator[WorkerReport]:
+        """The worker's own reports, until its pipe has ended; acknowledgements are handled here."""
         while True:
             try:
                 line = await self._reader.readline()
             except ConnectionError:
                 return
-            except ValueError:  # asyncio has thrown away what is longer than it reads
+            except ValueError:  # asyncio has dropped what is longer than it reads
                 refuse("report", f"worker {self.number}", f"It is longer than {MAX_LINE} bytes.")
                 continue
             if not line:
                 return
-            report = _parse(line, self.number)
-            if report is None:
-                continue
-            if report.heard != NOTHING_HEARD:
-                self._outbox.acknowledge(*report.heard)
+            report = self._decode(line)
+            if isinstance(report, Acknowledgement | CounterReport):
+                self._outbox.acknowledge(report.acknowledged)
                 self._flush()
-            if report.state != "heard":
+            if report is not None and not isinstance(report, Acknowledgement):
                 yield report
 
-    async def buried(self) -> Report:
+    def _decode(self, line: bytes) -> WorkerReport | None:
+        """A report; None for a library's output, and for what is refused, logged and counted."""
+        try:
+            return decode_report(line)
+        except MessageError as error:
+            refuse("report", f"worker {self.number}", str(error))
+            return None
+
+    async def gone(self) -> WorkerGone:
         """The last report, after the pipe has ended."""
-        self.leave_pipe()
+        self.close_pipe()
         status: int | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(STATUS_S):
                 status = await asyncio.shield(self.status)
-        return Report("gone", _why_gone(status), status)
-
-
-def _parse(line: bytes, number: int = 0) -> Report | None:
-    """A report of that worker; None for what a library has printed, as a worker's stdout is its
-    pipe, and for a report that is none, which is logged and counted."""
-    try:
-        said = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(said, dict) or "state" not in said:
-        return None
-    try:
-        return _read_report(said)
-    except Unreadable as error:
-        refuse("report", f"worker {number}", str(error))
-        return None
-
-
-def _read_report(said: Mapping[str, object]) -> Report:
-    state, reason = said["state"], said.get("reason")
-    if not isinstance(state, str) or state not in STATES:
-        raise Unreadable("Its state is none.")
-    if reason is not None:
-        reason = text(reason, "reason")[:MAX_REASON]
-    return Report(
-        state,
-        reason,
-        counters=counters(said.get("counters") or {}),
-        part=text(said.get("part", ""), "part"),
-        serial=whole(said.get("serial", 0), "serial"),
-        within_s=_within(said.get("within_s")),
-        heard=_heard(said.get("heard")),
-    )
-
-
-def _heard(value: object) -> tuple[int, int]:
-    """The serials of the newest renewal and permission that were read. Raises Unreadable."""
-    if value is None:
-        return NOTHING_HEARD
-    if not isinstance(value, dict):
-        raise Unreadable("What it has heard is none.")
-    renewal, permission = (
-        whole(value[name], name) if name in value else -1 for name in ("renewal", "permission")
-    )
-    return renewal, permission
-
-
-def _read_fate(message: str) -> tuple[str, int, int]:
-    """What a zygote says of a worker: verb, number, and process id or exit status. Raises
-    Unreadable."""
-    if found := FATE.fullmatch(message):
-        return found[1], int(found[2]), int(found[3])
-    raise Unreadable("It is no worker's begin or end.")
-
-
-def _within(value: object) -> float | None:
-    """A time that a worker asks for. Raises Unreadable."""
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or not 0 <= value <= MAX_WITHIN_S:
-        raise Unreadable(f"The time that it asks for is not from 0 to {MAX_WITHIN_S:g} s.")
-    return float(value)
+        return WorkerGone(status, _why_gone(status))
 
 
 def _why_gone(status: int | None) -> str:

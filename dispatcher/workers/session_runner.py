@@ -1,7 +1,6 @@
 """SessionRunner: one session's workers on one machine, one after the other, until it is over."""
 
 import asyncio
-import json
 import logging
 import math
 import time
@@ -11,9 +10,20 @@ from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
 from agent_side.join import JoinInfo
+from avatar_runtime.messages import EXIT_OK, EXIT_REFUSED
+from avatar_runtime.messages.commands import Assignment, JoinCommand
+from avatar_runtime.messages.reports import (
+    CounterReport,
+    PermissionRequest,
+    WorkerActive,
+    WorkerDismissed,
+    WorkerEnded,
+    WorkerJoining,
+    WorkerRejoining,
+)
 from dispatcher import metrics
 from dispatcher.ledger.record import SessionRecord, State
-from dispatcher.workers.process import EXIT_REFUSED, Report, Worker
+from dispatcher.workers.process import Report, WorkerGone, WorkerProcess
 from dispatcher.workers.renewal import renewed
 from dispatcher.workers.supervisor import WorkerSupervisor
 from dispatcher.workers.watchdog import Watchdog
@@ -49,9 +59,6 @@ JOIN_SLACK_S: Final = 15.0
 
 LEAVE_S: Final = 4.0
 """How long a worker may take to leave at once; then it is killed."""
-
-EXIT_OK: Final = 0
-"""The status of a worker whose session is over; EXIT_REFUSED is another."""
 
 logger = logging.getLogger("avatar.dispatcher.session_runner")
 
@@ -119,7 +126,7 @@ class SessionRunner:
         self._doubts: asyncio.TimerHandle | None = None
         self._woken = asyncio.Event()
         self._ending = asyncio.Event()
-        self._worker: Worker | None = None
+        self._worker: WorkerProcess | None = None
         self._renewed_at: float | None = None
         """When a launch was answered that this worker was not acquired for."""
         self._stop_reason: str | None = None
@@ -163,7 +170,7 @@ class SessionRunner:
         if join != self.record.join:
             self.record = replace(self.record, join=join)
             if self._worker is not None:
-                self._worker.renew(self._line())
+                self._worker.renew(_command(self.record))
         return not_applied
 
     def assure(self, until: float) -> None:
@@ -209,7 +216,7 @@ class SessionRunner:
             if self.stopped():
                 break
             began = asyncio.get_running_loop().time()
-            self._worker = await self._acquire(ACQUIRE_S if self.acquired else self._claim_s)
+            self._worker = await self._acquire()
             if self.stopped():
                 if self._worker is not None:
                     self._worker.leave()
@@ -238,21 +245,12 @@ class SessionRunner:
             self.enter("claimed", gone.reason)
         return RunEnd("ended", self._stop_reason)
 
-    async def _acquire(self, within_s: float) -> Worker | None:
-        """A worker; None where none is ready within that time, or before it is to end."""
-        acquiring = asyncio.create_task(self._supervisor.acquire(), name="acquire")
-        ending = asyncio.create_task(self._ending.wait(), name="ending")
-        try:
-            await asyncio.wait(
-                [acquiring, ending], timeout=within_s, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            ending.cancel()
-            acquiring.cancel()
-        await asyncio.wait([acquiring])
-        return None if acquiring.cancelled() else acquiring.result()
+    async def _acquire(self) -> WorkerProcess | None:
+        """A worker; None where none is ready in time, or before it is to end."""
+        within_s = ACQUIRE_S if self.acquired else self._claim_s
+        return await _acquired_within(self._supervisor, within_s, self._ending)
 
-    async def _attempt(self, worker: Worker) -> Report:
+    async def _attempt(self, worker: WorkerProcess) -> WorkerGone:
         """One worker from the join request to its end, with the best reason for that."""
         self._become(replace(self.record, attempts=self.record.attempts + 1))
         self._renewed_at = None
@@ -260,15 +258,15 @@ class SessionRunner:
         before = self.record.counters
         now = asyncio.get_running_loop().time()
         dogs = Watchdogs(Watchdog(now), Watchdog(now))
-        worker.take(self._line())
+        worker.join(_command(self.record))
         watchdog = asyncio.get_running_loop().call_later(TAKE_S, worker.kill)
         self._watch(worker)
         reason: str | None = None
         try:
             while True:
                 report = await self._next(worker, dogs)
-                match report.state:
-                    case "joining":
+                match report:
+                    case WorkerJoining(within_s):
                         watchdog.cancel()
                         logger.info(
                             "session %s was taken by worker %d (process %s)",
@@ -276,34 +274,35 @@ class SessionRunner:
                             worker.number,
                             worker.pid,
                         )
-                        self._join_s = JOIN_S if report.within_s is None else report.within_s
+                        self._join_s = JOIN_S if within_s is None else within_s
                         self._become(replace(self.record, acked=True))
                         self.resolved.set()
                         self._advance("joining", self.record.reason)
-                    case "asking":
-                        self._asking = report.serial
+                    case PermissionRequest(serial):
+                        self._asking = serial
                         self.assure(self._sure_until)
-                    case "rejoining":
+                    case WorkerRejoining(why):
                         logger.warning(
-                            "session %s joins its meeting anew: %s", self.session_id, report.reason
+                            "session %s joins its meeting anew: %s", self.session_id, why
                         )
-                        self._advance("joining", report.reason)
-                    case "active":
+                        self._advance("joining", why)
+                    case WorkerActive():
                         self._advance("active", None)
-                    case "counters":
-                        counts = {**before, **_summed(before, report.counters)}
+                    case CounterReport(counted):
+                        counts = {**before, **_summed(before, counted)}
                         self._become(replace(self.record, counters=counts))
-                    case "ended" | "dismissed":
-                        self.dismissed = report.state == "dismissed"
-                        reason = report.reason
-                    case "gone":
-                        return report._replace(reason=reason or report.reason)
+                    case WorkerEnded(reason):
+                        self.dismissed = False
+                    case WorkerDismissed(reason):
+                        self.dismissed = True
+                    case WorkerGone():
+                        return replace(report, reason=reason or report.reason)
         finally:
             watchdog.cancel()
             if self._doubts is not None:
                 self._doubts.cancel()
 
-    def _watch(self, worker: Worker) -> None:
+    def _watch(self, worker: WorkerProcess) -> None:
         """It is on its way into the meeting, which it must not reach once we are in doubt."""
         if self._doubts is not None:
             self._doubts.cancel()
@@ -311,16 +310,16 @@ class SessionRunner:
             loop = asyncio.get_running_loop()
             self._doubts = loop.call_at(self._sure_until, self._doubt, worker)
 
-    def _doubt(self, worker: Worker) -> None:
+    def _doubt(self, worker: WorkerProcess) -> None:
         if self._is_sure():
             self._watch(worker)
         elif self.record.state != "active" and self._asking is None and not self.stopped():
             logger.warning(
-                "session %s may be somebody else's before its worker has joined", self.session_id
+                "session %s may be another node's before its worker joins", self.session_id
             )
             worker.kill()
 
-    async def _next(self, worker: Worker, dogs: "Watchdogs") -> Report:
+    async def _next(self, worker: WorkerProcess, dogs: "Watchdogs") -> Report:
         """Its next report. One that falls silent is killed, and so is one that sends counters and
         does not get into its meeting."""
         loop = asyncio.get_running_loop()
@@ -333,12 +332,10 @@ class SessionRunner:
             now = loop.time()
             if report is not None:
                 dogs.silence.sign(now)
-                if report.state != "counters":
+                if not isinstance(report, CounterReport):
                     dogs.progress.sign(now)
             if dogs.silence.expired(now, silent_s):
-                logger.warning(
-                    "session %s has a worker that sends nothing any more", self.session_id
-                )
+                logger.warning("session %s: its worker sends nothing any more", self.session_id)
                 dogs.silence.sign(now)
                 worker.kill()
             elif dogs.progress.expired(now, stuck_s):
@@ -382,16 +379,6 @@ class SessionRunner:
         now = asyncio.get_running_loop().time()
         return self._renewed_at is not None and now - self._renewed_at < seconds
 
-    def _line(self) -> str:
-        """What a worker is sent: the join request, and what it is part of."""
-        assignment = {
-            "session_id": self.session_id,
-            "epoch": self.record.epoch,
-            "slot": self.record.slot or "",
-            "traceparent": self.record.traceparent,
-        }
-        return json.dumps({**self.record.request.to_dict(), "assignment": assignment})
-
 
 def _failures(status: int | None, before: int) -> int:
     """Workers lost in a row; one that has left by itself was not lost."""
@@ -401,3 +388,26 @@ def _failures(status: int | None, before: int) -> int:
 def _summed(before: Mapping[str, int], counters: Mapping[str, int]) -> dict[str, int]:
     """What a worker has counted, on top of what those before it had."""
     return {name: before.get(name, 0) + value for name, value in counters.items()}
+
+
+async def _acquired_within(
+    supervisor: WorkerSupervisor, within_s: float, ending: asyncio.Event
+) -> WorkerProcess | None:
+    """A worker; None where none is ready within that time, or before `ending`."""
+    acquiring = asyncio.create_task(supervisor.acquire(), name="acquire")
+    waiting = asyncio.create_task(ending.wait(), name="ending")
+    try:
+        await asyncio.wait(
+            [acquiring, waiting], timeout=within_s, return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        waiting.cancel()
+        acquiring.cancel()
+    await asyncio.wait([acquiring])
+    return None if acquiring.cancelled() else acquiring.result()
+
+
+def _command(record: SessionRecord) -> JoinCommand:
+    """The newest join request of the session, and what it is part of."""
+    assignment = Assignment(record.session_id, record.epoch, record.slot or "", record.traceparent)
+    return JoinCommand(record.request, assignment)

@@ -60,8 +60,8 @@ class SharedNumbers(Collector):
             self._degraded.restored("metrics")
         return self._blocks[number]
 
-    def buried(self, number: int) -> None:
-        """The worker of that number is gone: what it counted stays, its gauges do not."""
+    def reset_gauges(self, number: int) -> None:
+        """The worker of that number is gone: its counters stay, its gauges go to zero."""
         if number not in self._blocks:
             return
         for sample in _samples(_read(self._blocks[number])):

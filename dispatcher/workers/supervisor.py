@@ -9,10 +9,11 @@ from contextlib import suppress
 from itertools import count
 from typing import Final
 
+from avatar_runtime.messages.reports import PartDegraded, PartRestored, WorkerIdle
 from dispatcher.degraded import Degraded
 from dispatcher.errors import Full, NodeError, SettingsError
 from dispatcher.pool import to_start
-from dispatcher.workers.process import Worker, Zygote
+from dispatcher.workers.process import WorkerProcess, ZygoteProcess
 from dispatcher.workers.shared_numbers import SharedNumbers
 
 PAUSES_S: Final = (0.1, 5.0)
@@ -50,13 +51,13 @@ class WorkerSupervisor:
         self.slots = slots
         self._warm = warm
         self._seats: set[int] = set()
-        self._starting: set[Worker] = set()
-        self._idle: deque[Worker] = deque()
-        self._waiting: deque[asyncio.Future[Worker]] = deque()
-        self._alive: dict[int, Worker] = {}
+        self._starting: set[WorkerProcess] = set()
+        self._idle: deque[WorkerProcess] = deque()
+        self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
+        self._alive: dict[int, WorkerProcess] = {}
         self._changed = asyncio.Event()
         self._pause_s = 0.0
-        self._zygote: Zygote | None = None
+        self._zygote: ZygoteProcess | None = None
 
     @property
     def ready(self) -> bool:
@@ -90,12 +91,12 @@ class WorkerSupervisor:
         self._seats.discard(slot)
         self._changed.set()
 
-    async def acquire(self) -> Worker:
+    async def acquire(self) -> WorkerProcess:
         """A warm worker for somebody who has a slot; waits until there is one."""
         if self._idle:
             self._changed.set()
             return self._idle.popleft()
-        waiter: asyncio.Future[Worker] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[WorkerProcess] = asyncio.get_running_loop().create_future()
         self._waiting.append(waiter)
         self._changed.set()
         try:
@@ -110,7 +111,7 @@ class WorkerSupervisor:
 
     async def start(self) -> None:
         """Be ready for `run`. Raises NodeError where workers cannot be had at all."""
-        self._zygote = await Zygote.start(self._environment, self._memory_mb)
+        self._zygote = await ZygoteProcess.start(self._environment, self._memory_mb)
 
     async def run(self) -> None:
         """Keep workers, and a zygote, until cancelled."""
@@ -121,7 +122,7 @@ class WorkerSupervisor:
                 zygote = self._zygote
                 keeping = tasks.create_task(self._keep(zygote, tasks), name="keep warm")
                 try:
-                    await zygote.hear(self._born, self._died)
+                    await zygote.receive(self._forked, self._exited)
                 except asyncio.CancelledError:
                     self._send_away([*self._alive.values()])
                     raise
@@ -130,22 +131,22 @@ class WorkerSupervisor:
                     keeping.cancel()
                     await zygote.close()
                     for worker in self._alive.values():
-                        worker.died(None)
+                        worker.exited(None)
                 logger.error("the process that forks workers is gone; starting another")
                 self._send_away([*self._idle, *self._starting])
 
-    def _send_away(self, workers: list[Worker]) -> None:
+    def _send_away(self, workers: list[WorkerProcess]) -> None:
         """They leave. Whoever has a session already had it before; nobody gets one any more."""
         for worker in workers:
             worker.leave()
         self._idle.clear()
         self._starting.clear()
 
-    async def _start_again(self) -> Zygote:
+    async def _start_again(self) -> ZygoteProcess:
         while True:
             await self._rest()
             try:
-                return await Zygote.start(self._environment, self._memory_mb)
+                return await ZygoteProcess.start(self._environment, self._memory_mb)
             except (NodeError, SettingsError) as error:
                 logger.error("%s", error)
             except (OSError, RuntimeError) as error:
@@ -160,7 +161,7 @@ class WorkerSupervisor:
         self._pause_s = min(longest, 2 * self._pause_s or first)
         await asyncio.sleep(self._pause_s)
 
-    async def _keep(self, zygote: Zygote, tasks: asyncio.TaskGroup) -> None:
+    async def _keep(self, zygote: ZygoteProcess, tasks: asyncio.TaskGroup) -> None:
         while True:
             self._changed.clear()
             wanted = to_start(
@@ -183,12 +184,12 @@ class WorkerSupervisor:
             if self._pause_s:
                 await self._rest()
 
-    async def _fork(self, zygote: Zygote) -> Worker:
+    async def _fork(self, zygote: ZygoteProcess) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             reader, writer = await asyncio.open_unix_connection(sock=ours)
             number = next(each for each in count(1) if each not in self._alive)
-            worker = Worker(number, zygote, reader, writer)
+            worker = WorkerProcess(number, zygote, reader, writer)
             try:
                 zygote.fork(number, theirs, self._numbers.block(number))
             except OSError:
@@ -198,32 +199,33 @@ class WorkerSupervisor:
         self._starting.add(worker)
         return worker
 
-    async def _watch(self, worker: Worker) -> None:
-        """From its fork until it is buried."""
+    async def _watch(self, worker: WorkerProcess) -> None:
+        """From its fork until it is reaped."""
         try:
-            await self._hear(worker)
+            await self._receive(worker)
             await worker.status
         finally:
             worker.close()
-        self._numbers.buried(worker.number)
+        self._numbers.reset_gauges(worker.number)
         del self._alive[worker.number]
 
-    async def _hear(self, worker: Worker) -> None:
+    async def _receive(self, worker: WorkerProcess) -> None:
         watchdog = asyncio.get_running_loop().call_later(START_S, worker.kill)
-        async for report in worker.said():
-            if report.state == "idle" and worker in self._starting:
-                watchdog.cancel()
-                self._starting.remove(worker)
-                self._pause_s = 0.0
-                self._be_idle(worker)
-            elif report.state == "degraded":
-                self._degraded.failed(report.part, report.reason or "no reason was given")
-            elif report.state == "restored":
-                self._degraded.restored(report.part)
-            else:
-                worker.reports.put_nowait(report)
+        async for report in worker.received():
+            match report:
+                case WorkerIdle() if worker in self._starting:
+                    watchdog.cancel()
+                    self._starting.remove(worker)
+                    self._pause_s = 0.0
+                    self._be_idle(worker)
+                case PartDegraded(part, reason):
+                    self._degraded.failed(part, reason or "no reason was given")
+                case PartRestored(part):
+                    self._degraded.restored(part)
+                case _:
+                    worker.reports.put_nowait(report)
         watchdog.cancel()
-        gone = await worker.buried()
+        gone = await worker.gone()
         if worker in self._starting:
             self._starting.remove(worker)
             self._pause_s = self._pause_s or PAUSES_S[0]
@@ -234,7 +236,7 @@ class WorkerSupervisor:
         worker.reports.put_nowait(gone)
         self._changed.set()
 
-    def _be_idle(self, worker: Worker) -> None:
+    def _be_idle(self, worker: WorkerProcess) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -242,10 +244,10 @@ class WorkerSupervisor:
                 return
         self._idle.append(worker)
 
-    def _born(self, number: int, pid: int) -> None:
+    def _forked(self, number: int, pid: int) -> None:
         if number in self._alive:
-            self._alive[number].born(pid)
+            self._alive[number].forked(pid)
 
-    def _died(self, number: int, status: int) -> None:
+    def _exited(self, number: int, status: int) -> None:
         if number in self._alive:
-            self._alive[number].died(status)
+            self._alive[number].exited(status)

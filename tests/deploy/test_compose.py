@@ -8,7 +8,7 @@ import yaml
 from deployed import DEPLOY, ran, tool
 
 from dispatcher.http.descriptors import MOST_ADMIN, MOST_PUBLIC, needed
-from dispatcher.settings import MAX_SLOTS, SECRETS, Settings
+from dispatcher.settings import MAX_SLOTS, SECRETS, DispatcherSettings
 
 COMPOSE = DEPLOY / "compose.yaml"
 FILE: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
@@ -79,7 +79,7 @@ def test_each_secret_file_that_is_named_is_handed_over(name: str) -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_setting_is_one_that_the_programs_know(name: str) -> None:
-    known = {f"AVATAR_{field.upper()}" for field in Settings.__dataclass_fields__}
+    known = {f"AVATAR_{field.upper()}" for field in DispatcherSettings.__dataclass_fields__}
     known |= {f"{each}_FILE" for each in SECRETS} | {"AVATAR_CHARACTER"}
     assert set(SERVICES[name]["environment"]) <= known
 
@@ -109,8 +109,8 @@ def test_a_node_has_the_time_to_drain_and_to_hand_over() -> None:
 
 def test_it_is_asked_at_the_ports_of_the_programs() -> None:
     ports = {
-        "dispatcher": Settings.from_env({}).admin_port,
-        "node": Settings.from_env({}, node=True).admin_port,
+        "dispatcher": DispatcherSettings.from_env({}).admin_port,
+        "node": DispatcherSettings.from_env({}, node=True).admin_port,
     }
     for name, port in ports.items():
         assert f"http://127.0.0.1:{port}/livez" in SERVICES[name]["healthcheck"]["test"][-1]

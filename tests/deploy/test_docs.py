@@ -10,9 +10,9 @@ from prometheus_client import Metric
 
 from avatar_cli import COMMANDS
 from dispatcher import metrics as dispatcher_metrics
-from dispatcher.settings import SECRETS, Settings
+from dispatcher.settings import SECRETS, DispatcherSettings
 from worker.process.metrics import Metrics as WorkerMetrics
-from worker.settings import Settings as WorkerSettings
+from worker.settings import DispatcherSettings as WorkerSettings
 
 PAGE = ROOT / "docs" / "operations.md"
 TEXT = PAGE.read_text()
@@ -41,7 +41,7 @@ def test_each_link_leads_somewhere() -> None:
 def test_each_setting_is_one_that_a_program_reads(variable: str) -> None:
     known = {
         f"AVATAR_{name.upper()}"
-        for settings in (Settings, WorkerSettings)
+        for settings in (DispatcherSettings, WorkerSettings)
         for name in settings.__dataclass_fields__
     }
     assert variable in known | {f"{each}_FILE" for each in SECRETS} | OF_COMPOSE | OF_THE_WORKER

@@ -25,7 +25,7 @@ from deployed import (
 )
 
 from dispatcher.node.kubernetes import marks
-from dispatcher.settings import SECRETS, Settings
+from dispatcher.settings import SECRETS, DispatcherSettings
 
 VERSIONS = ("1.30.0", "1.36.0")
 """The oldest Kubernetes that we promise, with the `sleep` of preStop, and a new one."""
@@ -279,7 +279,7 @@ def test_a_probe_that_is_late_once_kills_nobody(node: Manifest) -> None:
 def test_ports_are_those_of_the_programs(
     node: Manifest, dispatcher: Manifest, single: Manifest
 ) -> None:
-    serve, alone = Settings.from_env({}), Settings.from_env({}, node=True)
+    serve, alone = DispatcherSettings.from_env({}), DispatcherSettings.from_env({}, node=True)
     for deployment in (dispatcher, single):
         ports = {each["name"]: each["containerPort"] for each in container_of(deployment)["ports"]}
         assert ports == {"http": serve.port, "admin": serve.admin_port}
@@ -359,7 +359,7 @@ def test_each_setting_is_one_that_the_programs_know(overlay: str, name: str) -> 
         if "AVATAR_SIZE" in each["data"]
     )
     environment = {**settings, **environment_of(of_kind(manifests, "Deployment")[name])}
-    known = {f"AVATAR_{field.upper()}" for field in Settings.__dataclass_fields__}
+    known = {f"AVATAR_{field.upper()}" for field in DispatcherSettings.__dataclass_fields__}
     known |= {f"{each}_FILE" for each in SECRETS} | {"AVATAR_CHARACTER", "AVATAR_SIZE"}
     assert set(environment) <= known
 

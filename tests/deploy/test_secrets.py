@@ -31,7 +31,7 @@ from dispatcher.ledger.encryption import Encryption
 from dispatcher.ledger.port import Verdict
 from dispatcher.ledger.redis import RedisLedger
 from dispatcher.ledger.redis_node import RedisNodeLedger
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 ASKED_BY_OPERATORS = ["CONFIG GET *", "KEYS *", "FLUSHALL", "ACL LIST", "SHUTDOWN", "MONITOR"]
 
@@ -62,7 +62,7 @@ def test_what_is_there_stays(secrets: Path) -> None:
 
 
 def test_the_programs_take_them(secrets: Path) -> None:
-    settings = Settings.from_env(
+    settings = DispatcherSettings.from_env(
         {
             "AVATAR_REDIS_URL_FILE": str(secrets / "redis_url"),
             "AVATAR_SEAL_KEYS_FILE": str(secrets / "seal_keys"),
@@ -265,7 +265,7 @@ def test_launches_are_counted_there_for_all_dispatchers(store: str) -> None:
     """Where Redis refused, they would be counted by each dispatcher alone, without a word."""
 
     async def scene() -> None:
-        settings = Settings(
+        settings = DispatcherSettings(
             rate="2/day", redis_url=f"{store}&ssl_check_hostname=false", seal_keys=(SEAL_KEY,)
         )
         for _ in range(2):

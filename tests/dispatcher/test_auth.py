@@ -16,7 +16,7 @@ from agent_side.join import JoinInfo
 from dispatcher.errors import Forbidden, SettingsError, Unauthorized
 from dispatcher.http import auth
 from dispatcher.http.auth import Caller, Gate, may_listen, peer_of
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 PASSWORD = "canary-password-of-anna"
 KEY = "canary-key-that-nobody-guesses"
@@ -31,7 +31,7 @@ def gate(modes: str, **settings: str) -> Gate:
         "AVATAR_BEARER_KEYS": KEY,
         **settings,
     }
-    return Gate(Settings.from_env({"AVATAR_AUTH": modes, **given}))
+    return Gate(DispatcherSettings.from_env({"AVATAR_AUTH": modes, **given}))
 
 
 def join(signed: str, room: str = "room", participant: str = "face") -> JoinInfo:
@@ -251,7 +251,7 @@ def test_a_mode_that_was_not_chosen_lets_nobody_in() -> None:
 def test_where_nobody_is_asked_everybody_is_his_address() -> None:
     assert gate("none").by_header("", PEER) == Caller(PEER)
     assert gate("none").operator("Bearer canary", PEER) == Caller(PEER)
-    assert Gate(Settings()).open
+    assert Gate(DispatcherSettings()).open
 
 
 def test_a_challenge_names_what_would_be_taken() -> None:
@@ -287,15 +287,15 @@ def test_no_token_operates_where_there_is_a_key() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1"])
 def test_on_loopback_nobody_has_to_say_who_is_let_in(address: str) -> None:
-    may_listen(Settings(), address)
+    may_listen(DispatcherSettings(), address)
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "10.0.0.7", "::", "fe80::1%eth0", "", "canary"])
 def test_elsewhere_somebody_has_to_say_who_is_let_in(address: str) -> None:
     with pytest.raises(SettingsError, match="--auth none"):
-        may_listen(Settings(), address)
-    may_listen(Settings(auth=("none",)), address)
-    may_listen(Settings(auth=("bearer",), bearer_keys=(KEY,)), address)
+        may_listen(DispatcherSettings(), address)
+    may_listen(DispatcherSettings(auth=("none",)), address)
+    may_listen(DispatcherSettings(auth=("bearer",), bearer_keys=(KEY,)), address)
 
 
 @pytest.mark.parametrize(

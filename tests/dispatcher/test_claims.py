@@ -13,7 +13,7 @@ from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.node import owned_session as hold
 from dispatcher.node.node import Node
 from dispatcher.pools.redis import RedisPool
-from dispatcher.workers.process import Worker
+from dispatcher.workers.process import WorkerProcess
 
 LEASE_S = 10.0
 
@@ -34,7 +34,7 @@ class Idle(FakeSupervisor):
     def can_hire(self) -> bool:
         return not self._noticed
 
-    async def acquire(self) -> Worker:
+    async def acquire(self) -> WorkerProcess:
         self.asked += 1
         return await asyncio.get_running_loop().create_future()
 

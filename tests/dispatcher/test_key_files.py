@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher.errors import SettingsError
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 BEARERS = ("a-bearer-of-sixteen-or-more", "another-bearer-of-sixteen")
 SEALS = ("A" * 43 + "=", "B" * 42 + "A=")
@@ -26,7 +26,7 @@ def test_keys_are_the_same_however_they_were_saved(
 ) -> None:
     for name, keys in (("bearer", BEARERS), ("seal", SEALS)):
         (tmp_path / name).write_bytes(edited("\n".join(keys) + "\n"))
-    settings = Settings.from_env(
+    settings = DispatcherSettings.from_env(
         {
             "AVATAR_AUTH": "bearer\r",
             "AVATAR_BEARER_KEYS_FILE": f"{tmp_path / 'bearer'}\r",
@@ -39,4 +39,4 @@ def test_keys_are_the_same_however_they_were_saved(
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/null", "/", "/nowhere"])
 def test_what_is_no_file_of_keys_is_one_sentence(path: str) -> None:
     with pytest.raises(SettingsError, match=f"AVATAR_BEARER_KEYS_FILE is '{path}', which "):
-        Settings.from_env({"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS_FILE": path})
+        DispatcherSettings.from_env({"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS_FILE": path})

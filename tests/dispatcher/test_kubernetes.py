@@ -14,7 +14,7 @@ from kube_api import MERGE_PATCH, KubeApi, kube_api
 from dispatcher.errors import SettingsError
 from dispatcher.node import kubernetes as pods
 from dispatcher.node.kubernetes import Pod, PodAnnotator
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 BUSY = ("busy", "1000", "false")
 IDLE = ("idle", "0", "true")
@@ -248,9 +248,9 @@ def test_an_address_that_is_none_is_one_line(api: KubeApi) -> None:
 
 
 def test_it_is_off_unless_chosen() -> None:
-    assert Settings.from_env({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}).protect is None
-    assert Settings.from_env({"AVATAR_PROTECT": "off"}).protect is None
+    assert DispatcherSettings.from_env({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}).protect is None
+    assert DispatcherSettings.from_env({"AVATAR_PROTECT": "off"}).protect is None
     with pytest.raises(SettingsError, match="one of off, cost"):
-        Settings.from_env({"AVATAR_PROTECT": "detach"})
+        DispatcherSettings.from_env({"AVATAR_PROTECT": "detach"})
     with pytest.raises(SettingsError, match="KUBERNETES_SERVICE_HOST"):
-        Settings.from_env({"AVATAR_PROTECT": "cost"})
+        DispatcherSettings.from_env({"AVATAR_PROTECT": "cost"})

@@ -16,8 +16,10 @@ from dispatching import TOKEN, dispatcher
 from processes import until
 
 from agent_side.join import JoinInfo
-from dispatcher import logs, tracing
+from avatar_runtime import logs
+from dispatcher import tracing
 from dispatcher.ledger.record import SessionRecord
+from dispatcher.logs import about
 
 ROOT = Path(__file__).parents[2]
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -36,7 +38,7 @@ def _as_it_was() -> Iterator[None]:
     avatar.setLevel(levels[1])
     logging.getLogger("opentelemetry").setLevel(logging.NOTSET)
     structlog.contextvars.clear_contextvars()
-    logs._for_machines = False
+    logs._as_json = False
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -67,7 +69,7 @@ def test_a_line_of_text_says_whose_it_is(capsys: pytest.CaptureFixture[str]) -> 
     logger.info("said %d", 4)
     with structlog.contextvars.bound_contextvars(request_id="r1"):
         logger.info("said %d", 5)
-        logs.about(SESSION)
+        about(SESSION)
         logger.info("said %d", 6)
     assert [line[23:] for line in capsys.readouterr().err.splitlines()] == [
         " INFO avatar.dispatcher.x: said 4",
@@ -78,10 +80,10 @@ def test_a_line_of_text_says_whose_it_is(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_why_a_program_gives_up_is_a_line_or_an_object(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("INFO")
-    logs.last_words("avatar serve", f"No {TOKEN}.")
+    logs.last_words("avatar serve", f"No {TOKEN}.", "avatar.dispatcher")
     assert capsys.readouterr().err == "avatar serve: No ***.\n"
     logs.set_up("INFO", "json")
-    logs.last_words("avatar serve", f"No {TOKEN}.")
+    logs.last_words("avatar serve", f"No {TOKEN}.", "avatar.dispatcher")
     assert said(capsys)[0]["event"] == "avatar serve: No ***."
 
 
@@ -90,7 +92,7 @@ def test_each_task_says_whose_session_it_is_about(capsys: pytest.CaptureFixture[
     logger = logging.getLogger("avatar.dispatcher.x")
 
     async def serve(session: SessionRecord) -> None:
-        logs.about(session, TRACEPARENT)
+        about(session, TRACEPARENT)
         await asyncio.sleep(0)
         logger.info("served")
 

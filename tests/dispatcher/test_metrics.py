@@ -264,4 +264,4 @@ def test_while_the_store_is_down_slots_stay_as_they_were_last_known() -> None:
 
 
 def test_burying_a_worker_that_never_counted_is_nothing() -> None:
-    SharedNumbers(Degraded()).buried(5)
+    SharedNumbers(Degraded()).reset_gauges(5)

@@ -10,7 +10,7 @@ from redis_server import RedisServer, redis_server
 
 from dispatcher.errors import TooMany
 from dispatcher.http.rate_limit import RateLimiter
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 NOBODY = "redis://127.0.0.1:1"
 
@@ -27,7 +27,7 @@ def empty(server: RedisServer) -> None:
 
 
 def quota(rate: str, redis_url: str = "", refusals: str = "") -> RateLimiter:
-    return RateLimiter(Settings(rate=rate, refusals=refusals, redis_url=redis_url))
+    return RateLimiter(DispatcherSettings(rate=rate, refusals=refusals, redis_url=redis_url))
 
 
 async def admitted(quotas: list[RateLimiter], owner: str, times: int) -> list[bool]:

@@ -7,10 +7,9 @@ import asyncio
 import socket
 from typing import cast
 
-import pytest
-
+from avatar_runtime.messages.reports import WorkerActive, WorkerReport
 from dispatcher import metrics
-from dispatcher.workers.process import MAX_REASON, Report, Worker, Zygote, _parse
+from dispatcher.workers.process import WorkerProcess, ZygoteProcess
 
 GARBAGE = (
     b"\xff\xfe\n",
@@ -40,10 +39,10 @@ class Process:
 
 
 def test_a_worker_s_reports_go_on_after_garbage() -> None:
-    async def scene() -> list[Report]:
+    async def scene() -> list[WorkerReport]:
         ours, theirs = socket.socketpair()
         reader, writer = await asyncio.open_unix_connection(sock=ours)
-        worker = Worker(1, cast(Zygote, None), reader, writer)
+        worker = WorkerProcess(1, cast(ZygoteProcess, None), reader, writer)
         with theirs:
             loop = asyncio.get_running_loop()
             theirs.setblocking(False)
@@ -55,11 +54,11 @@ def test_a_worker_s_reports_go_on_after_garbage() -> None:
         worker.close()
         return found
 
-    async def listened(worker: Worker) -> list[Report]:
-        return [report async for report in worker.said()]
+    async def listened(worker: WorkerProcess) -> list[WorkerReport]:
+        return [report async for report in worker.received()]
 
     before = metrics.UNREADABLE["report"]._value.get()
-    assert [report.state for report in asyncio.run(scene())] == ["active"]
+    assert asyncio.run(scene()) == [WorkerActive()]
     assert metrics.UNREADABLE["report"]._value.get() > before
 
 
@@ -70,10 +69,10 @@ def test_a_zygote_s_words_go_on_after_garbage() -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         process = Process()
-        zygote = Zygote(cast(asyncio.subprocess.Process, process), ours)
+        zygote = ZygoteProcess(cast(asyncio.subprocess.Process, process), ours)
         with ours, theirs:
             hearing = asyncio.create_task(
-                zygote.hear(lambda number, pid: told.append((number, pid)), lambda *_: None)
+                zygote.receive(lambda number, pid: told.append((number, pid)), lambda *_: None)
             )
             for line in (b"\xff\xfe 1 1", b"born 1", b"born one 2", b"born 1 2 3", b"unborn 1 2"):
                 theirs.send(line)
@@ -85,14 +84,3 @@ def test_a_zygote_s_words_go_on_after_garbage() -> None:
 
     asyncio.run(scene())
     assert told == [(7, 4711)]
-
-
-@pytest.mark.parametrize("line", GARBAGE)
-def test_garbage_is_no_report(line: bytes) -> None:
-    assert _parse(line) is None
-
-
-def test_a_long_reason_is_cut() -> None:
-    report = _parse(b'{"state": "ended", "reason": "%s"}' % (b"x" * 10_000))
-    assert report is not None
-    assert report.reason == "x" * MAX_REASON

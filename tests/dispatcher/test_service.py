@@ -19,7 +19,7 @@ from dispatching import PATIENCE_S, ROOT, TOKEN, Dispatcher, dispatcher, environ
 from processes import alive, shown, until
 from signalling import Certificate, Signalling
 
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 SLOTS = 3
 FRESH = "eyJ.fresh-canary.sig"
@@ -451,7 +451,7 @@ def test_help_names_every_setting() -> None:
         timeout=PATIENCE_S,
         check=True,
     )
-    for name in Settings.__dataclass_fields__:
+    for name in DispatcherSettings.__dataclass_fields__:
         assert f"AVATAR_{name.upper()}" in done.stdout
     assert "--local" in done.stdout
 

@@ -12,7 +12,7 @@ from pool_stage import PATIENCE_S, FakeSupervisor, Hand
 from agent_side.join import JoinInfo
 from dispatcher.ledger.record import SessionRecord
 from dispatcher.workers import session_runner as serving
-from dispatcher.workers.process import Worker
+from dispatcher.workers.process import WorkerProcess
 from dispatcher.workers.session_runner import RunEnd, SessionRunner
 
 JOIN = JoinInfo("room", "token", "face")
@@ -177,7 +177,7 @@ def test_who_is_told_to_end_while_no_worker_is_ready_ends_at_once() -> None:
     """A launch that was given up holds its slot no longer."""
 
     class Nobody(FakeSupervisor):
-        async def acquire(self) -> Worker:
+        async def acquire(self) -> WorkerProcess:
             return await asyncio.get_running_loop().create_future()
 
     async def scene() -> None:

@@ -7,14 +7,14 @@ import pytest
 from cryptography.fernet import Fernet
 
 from dispatcher.errors import SettingsError
-from dispatcher.settings import HELP, MODES, SECRETS, Mode, Settings, without_secrets
+from dispatcher.settings import HELP, MODES, SECRETS, DispatcherSettings, Mode, without_secrets
 
 SEAL = Fernet.generate_key().decode()
 CANARY = "canary" * 8
 
 
 def test_nothing_is_needed() -> None:
-    settings = Settings.from_env({})
+    settings = DispatcherSettings.from_env({})
     assert (settings.host, settings.port) == ("127.0.0.1", 8089)
     assert settings.signaling_hosts == ("api.videosdk.live",)
     assert settings.slots >= 2
@@ -24,12 +24,12 @@ def test_nothing_is_needed() -> None:
 
 
 def test_a_node_has_all_the_time_and_a_port_of_its_own() -> None:
-    settings = Settings.from_env({}, node=True)
+    settings = DispatcherSettings.from_env({}, node=True)
     assert (settings.drain_s, settings.admin_port) == (3600, 8091)
 
 
 def test_everything_can_be_chosen() -> None:
-    assert Settings.from_env(
+    assert DispatcherSettings.from_env(
         {
             "AVATAR_HOST": "0.0.0.0",
             "AVATAR_PORT": "0",
@@ -58,7 +58,7 @@ def test_everything_can_be_chosen() -> None:
             "AVATAR_LOG_FORMAT": "json",
             "AVATAR_TRACING": "on",
         }
-    ) == Settings(
+    ) == DispatcherSettings(
         host="0.0.0.0",
         port=0,
         slots=7,
@@ -136,33 +136,33 @@ def test_everything_can_be_chosen() -> None:
 )
 def test_what_cannot_be_used_is_named(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=name) as caught:
-        Settings.from_env({"AVATAR_AUTH": "none", name: text})
+        DispatcherSettings.from_env({"AVATAR_AUTH": "none", name: text})
     assert "canary" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_ledger_needs_a_seal() -> None:
     with pytest.raises(SettingsError, match="AVATAR_REDIS_URL needs AVATAR_SEAL_KEYS"):
-        Settings.from_env({"AVATAR_REDIS_URL": "redis://localhost"})
+        DispatcherSettings.from_env({"AVATAR_REDIS_URL": "redis://localhost"})
 
 
 @pytest.mark.parametrize("mode", ["jwt", "basic", "bearer"])
 def test_keys_that_nothing_asks_for_let_nobody_in_by_mistake(mode: str) -> None:
     keys = {f"AVATAR_{mode.upper()}_KEYS": f"name:{CANARY}"}
     with pytest.raises(SettingsError, match=f"set AVATAR_AUTH={mode}"):
-        Settings.from_env(keys)
-    assert Settings.from_env({**keys, "AVATAR_AUTH": "none"}).auth == ("none",)
-    assert Settings.from_env({**keys, "AVATAR_AUTH": mode}).auth == (mode,)
+        DispatcherSettings.from_env(keys)
+    assert DispatcherSettings.from_env({**keys, "AVATAR_AUTH": "none"}).auth == ("none",)
+    assert DispatcherSettings.from_env({**keys, "AVATAR_AUTH": mode}).auth == (mode,)
 
 
 def test_keys_can_be_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"new:{CANARY}\nold:{CANARY},older:{CANARY}\n\n")
     given = {"AVATAR_AUTH": "jwt", "AVATAR_JWT_KEYS_FILE": str(file)}
-    names = [name for name, _ in Settings.from_env(given).jwt_keys]
+    names = [name for name, _ in DispatcherSettings.from_env(given).jwt_keys]
     assert names == ["new", "old", "older"]
     with pytest.raises(SettingsError, match="are both set"):
-        Settings.from_env({**given, "AVATAR_JWT_KEYS": f"a:{CANARY}"})
+        DispatcherSettings.from_env({**given, "AVATAR_JWT_KEYS": f"a:{CANARY}"})
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xff\xfe"])
@@ -170,7 +170,7 @@ def test_a_file_without_a_key_is_no_way_in(tmp_path: Path, content: bytes) -> No
     file = tmp_path / "keys"
     file.write_bytes(content)
     with pytest.raises(SettingsError, match="AVATAR_BEARER_KEYS_FILE"):
-        Settings.from_env({"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS_FILE": str(file)})
+        DispatcherSettings.from_env({"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS_FILE": str(file)})
 
 
 def test_no_secret_is_shown() -> None:
@@ -182,7 +182,7 @@ def test_no_secret_is_shown() -> None:
         "AVATAR_REDIS_URL": "redis://:canary@localhost",
     }
     assert set(secrets) == set(SECRETS)
-    settings = Settings.from_env({"AVATAR_AUTH": "jwt", **secrets})
+    settings = DispatcherSettings.from_env({"AVATAR_AUTH": "jwt", **secrets})
     for shown in (repr(settings), str(settings), f"{settings}"):
         assert "canary" not in shown
         assert SEAL not in shown
@@ -190,6 +190,6 @@ def test_no_secret_is_shown() -> None:
 
 
 def test_every_setting_has_its_line_of_help() -> None:
-    for name in Settings.__dataclass_fields__:
+    for name in DispatcherSettings.__dataclass_fields__:
         assert f"AVATAR_{name.upper()} " in HELP
     assert set(get_args(Mode)) == set(MODES)

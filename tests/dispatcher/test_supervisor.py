@@ -12,10 +12,12 @@ from unittest.mock import AsyncMock
 
 import pytest
 
+from agent_side.join import JoinInfo
+from avatar_runtime.messages.commands import JoinCommand
 from dispatcher.degraded import Degraded
 from dispatcher.errors import Full
 from dispatcher.workers import supervisor as supervisor
-from dispatcher.workers.process import Zygote
+from dispatcher.workers.process import WorkerGone, ZygoteProcess
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
 
@@ -41,8 +43,8 @@ class LameZygote:
         self.killed.append(number)
         self._channels[number].close()
 
-    async def hear(
-        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    async def receive(
+        self, forked: Callable[[int, int], None], exited: Callable[[int, int], None]
     ) -> None:
         await asyncio.Event().wait()
 
@@ -67,10 +69,10 @@ def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
             assert zygote.killed == [1]
             assert worker.number == 2
             await zygote.close()
-            assert (await worker.reports.get()).state == "gone"
+            assert isinstance(await worker.reports.get(), WorkerGone)
             keeping.cancel()
 
-    monkeypatch.setattr(Zygote, "start", AsyncMock(return_value=zygote))
+    monkeypatch.setattr(ZygoteProcess, "start", AsyncMock(return_value=zygote))
     asyncio.run(scene())
 
 
@@ -83,14 +85,14 @@ def test_a_zygote_is_missed_though_somebody_holds_its_end_of_the_line() -> None:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
         )
-        zygote = Zygote(process, ours)
+        zygote = ZygoteProcess(process, ours)
         heard: list[tuple[int, int]] = []
 
-        def hear(slot: int, number: int) -> None:
+        def note(slot: int, number: int) -> None:
             heard.append((slot, number))
 
         with theirs:
-            hearing = asyncio.create_task(zygote.hear(hear, hear))
+            hearing = asyncio.create_task(zygote.receive(note, note))
             theirs.send(b"born 7 4711")
             async with asyncio.timeout(PATIENCE_S):
                 while not heard:
@@ -113,23 +115,23 @@ class ReadyZygote(LameZygote):
     def __init__(self) -> None:
         super().__init__()
         self.forked: list[int] = []
-        self._died: Callable[[int, int], None] | None = None
+        self._exited: Callable[[int, int], None] | None = None
 
     def fork(self, number: int, channel: socket.socket, _: int | None) -> None:
         self.forked.append(number)
         self._channels[number] = channel.dup()
         self._channels[number].send(b'{"state": "idle"}\n')
 
-    async def hear(
-        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    async def receive(
+        self, forked: Callable[[int, int], None], exited: Callable[[int, int], None]
     ) -> None:
-        self._died = died
-        await super().hear(born, died)
+        self._exited = exited
+        await super().receive(forked, exited)
 
     def bury(self, number: int) -> None:
-        assert self._died is not None
+        assert self._exited is not None
         self._channels[number].close()
-        self._died(number, 0)
+        self._exited(number, 0)
 
 
 class Numbers(SharedNumbers):
@@ -139,8 +141,8 @@ class Numbers(SharedNumbers):
         super().__init__(Degraded())
         self.gone: list[int] = []
 
-    def buried(self, number: int) -> None:
-        super().buried(number)
+    def reset_gauges(self, number: int) -> None:
+        super().reset_gauges(number)
         self.gone.append(number)
 
 
@@ -164,7 +166,7 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
             assert (first.number, second.number) == (1, 2)
             await until_forked(4)
             zygote.bury(1)
-            assert (await first.reports.get()).state == "gone"
+            assert isinstance(await first.reports.get(), WorkerGone)
             third = await house.acquire()
             assert third.number == 3
             await until_forked(5)
@@ -176,7 +178,7 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
                 await asyncio.sleep(0.01)
             keeping.cancel()
 
-    monkeypatch.setattr(Zygote, "start", AsyncMock(return_value=zygote))
+    monkeypatch.setattr(ZygoteProcess, "start", AsyncMock(return_value=zygote))
     asyncio.run(scene())
 
 
@@ -201,8 +203,8 @@ class MortalZygote(ReadyZygote):
         super().__init__()
         self.dead = asyncio.Event()
 
-    async def hear(
-        self, born: Callable[[int, int], None], died: Callable[[int, int], None]
+    async def receive(
+        self, forked: Callable[[int, int], None], exited: Callable[[int, int], None]
     ) -> None:
         await self.dead.wait()
 
@@ -231,7 +233,7 @@ def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
     async def scene() -> None:
         first, second = MortalZygote(), MortalZygote()
         start = AsyncMock(side_effect=[first, failure, failure, second])
-        monkeypatch.setattr(Zygote, "start", start)
+        monkeypatch.setattr(ZygoteProcess, "start", start)
         house = WorkerSupervisor(slots=2, warm=0, environment={})
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
@@ -260,7 +262,7 @@ def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
     async def scene() -> None:
         first, second = MortalZygote(), MortalZygote()
         start = AsyncMock(side_effect=[first, second])
-        monkeypatch.setattr(Zygote, "start", start)
+        monkeypatch.setattr(ZygoteProcess, "start", start)
         house = WorkerSupervisor(slots=1, warm=1, environment={})
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
@@ -271,7 +273,7 @@ def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
             while start.await_count < 2 or not house.ready:
                 await asyncio.sleep(0)
             worker = await house.acquire()
-            worker.take("{}")
+            worker.join(JoinCommand(JoinInfo("room", "token")))
             assert (first.forked, worker.number) == ([1], 2)
             await first.end()
             await second.end()
@@ -299,7 +301,7 @@ def test_a_zygote_that_cannot_be_started_leaves_no_socket_open(
             patched.setattr(socket, "socketpair", socketpair)
             patched.setattr(asyncio, "create_subprocess_exec", refuse)
             with pytest.raises(BlockingIOError):
-                await Zygote.start({}, 0)
+                await ZygoteProcess.start({}, 0)
         assert [each.fileno() for each in pairs] == [-1, -1]
 
     asyncio.run(scene())

@@ -7,17 +7,21 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from agent_side.join import JoinInfo
+from avatar_runtime.messages.commands import JoinCommand
+from avatar_runtime.messages.reports import WorkerJoining
 from dispatcher.pools.local import LocalPool
-from dispatcher.workers.process import Report, Worker, Zygote
+from dispatcher.workers.process import WorkerGone, WorkerProcess, ZygoteProcess
 from dispatcher.workers.supervisor import WorkerSupervisor
 
 JOIN = JoinInfo("room", "token", "face")
+COMMAND = JoinCommand(JOIN)
 FRESH = JoinInfo("room", "fresh token", "face")
 PATIENCE_S = 20.0
 
@@ -42,16 +46,18 @@ class Hand:
         self._writer.close()
 
 
-async def worker() -> tuple[Worker, Hand]:
+async def worker() -> tuple[WorkerProcess, Hand]:
     ours, theirs = socket.socketpair()
-    pipe = Worker(1, cast(Zygote, None), *await asyncio.open_unix_connection(sock=ours))
+    pipe = WorkerProcess(
+        1, cast(ZygoteProcess, None), *await asyncio.open_unix_connection(sock=ours)
+    )
     return pipe, Hand(*await asyncio.open_unix_connection(sock=theirs))
 
 
 class OneWorker:
     """A supervisor of a single worker."""
 
-    def __init__(self, only: Worker) -> None:
+    def __init__(self, only: WorkerProcess) -> None:
         self._only = only
 
     slots = 1
@@ -63,25 +69,25 @@ class OneWorker:
 
     def free_slot(self, slot: int) -> None: ...
 
-    async def acquire(self) -> Worker:
+    async def acquire(self) -> WorkerProcess:
         return self._only
 
 
 @asynccontextmanager
-async def pool() -> AsyncIterator[tuple[LocalPool, Worker, Hand]]:
+async def pool() -> AsyncIterator[tuple[LocalPool, WorkerProcess, Hand]]:
     pipe, hand = await worker()
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         yield LocalPool(cast(WorkerSupervisor, OneWorker(pipe)), tasks), pipe, hand
-        pipe.reports.put_nowait(Report("gone", "It is over.", 0))
+        pipe.reports.put_nowait(WorkerGone(0, "It is over."))
     hand.close()
     pipe.status.set_result(0)
-    await pipe.buried()
+    await pipe.gone()
 
 
 def test_a_worker_is_told_of_each_newer_join_request() -> None:
     async def scene() -> None:
         async with pool() as (launched, pipe, hand):
-            pipe.reports.put_nowait(Report("joining"))
+            pipe.reports.put_nowait(WorkerJoining())
             first = await launched.launch(JOIN, PATIENCE_S)
             told = {"epoch": 1, "slot": "local/1", "traceparent": None}
             part = {"assignment": {"session_id": first.session_id, **told}}
@@ -100,15 +106,15 @@ def test_a_worker_is_told_of_each_newer_join_request() -> None:
 def test_a_worker_that_is_about_to_leave_is_told_nothing() -> None:
     async def scene() -> None:
         pipe, hand = await worker()
-        pipe.take("1")
+        pipe.join(COMMAND)
         pipe.leave()
-        pipe.renew("{}")
-        assert await hand.line() == 1
+        pipe.renew(COMMAND)
+        assert (await hand.line())["room_name"] == "room"
         assert await hand.line() is None
         hand.close()
         pipe.status.set_result(0)
-        await pipe.buried()
-        pipe.renew("{}")
+        await pipe.gone()
+        pipe.renew(COMMAND)
 
     asyncio.run(scene())
 
@@ -124,14 +130,16 @@ def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> N
     async def scene() -> None:
         ear = Ear()
         ours, theirs = socket.socketpair()
-        pipe = Worker(1, cast(Zygote, ear), *await asyncio.open_unix_connection(sock=ours))
+        pipe = WorkerProcess(
+            1, cast(ZygoteProcess, ear), *await asyncio.open_unix_connection(sock=ours)
+        )
         pipe.finish()
-        pipe.died(0)
+        pipe.exited(0)
         pipe.finish()
         pipe.kill()
         assert ear.heard == [(1, signal.SIGTERM)]
         theirs.close()
-        await pipe.buried()
+        await pipe.gone()
 
     asyncio.run(scene())
 
@@ -140,19 +148,20 @@ def test_what_a_worker_does_not_read_is_bounded_and_the_newest_arrives() -> None
     async def scene() -> None:
         pipe, hand = await worker()
         for number in range(1000):
-            pipe.renew(json.dumps({"room_name": "room", "number": number, "fill": "5" * 16_000}))
+            metadata = {"number": number, "fill": "5" * 16_000}
+            pipe.renew(JoinCommand(replace(JOIN, metadata=metadata)))
         assert pipe._writer.transport.get_write_buffer_size() <= 17_000
-        said = asyncio.create_task(anext(pipe.said()))
+        said = asyncio.create_task(anext(pipe.received()))
         first = await hand.line()
-        assert (first["number"], first["renewal"]) == (0, 1)
+        assert (first["metadata"]["number"], first["renewal"]) == (0, 1)
         hand.says({"state": "heard", "heard": {"renewal": 1}})
         newest = await hand.line()
-        assert (newest["number"], newest["renewal"]) == (999, 1000)
+        assert (newest["metadata"]["number"], newest["renewal"]) == (999, 1000)
         hand.close()
         pipe.status.set_result(0)
         with suppress(StopAsyncIteration):
             await said
-        await pipe.buried()
+        await pipe.gone()
 
     asyncio.run(scene())
 
@@ -170,16 +179,17 @@ async def sleeper() -> asyncio.subprocess.Process:
 
 
 @pytest.mark.parametrize(
-    ("end", "status"), [(Worker.finish, -signal.SIGTERM), (Worker.kill, -signal.SIGKILL)]
+    ("end", "status"),
+    [(WorkerProcess.finish, -signal.SIGTERM), (WorkerProcess.kill, -signal.SIGKILL)],
 )
 def test_a_worker_without_a_zygote_still_hears_signals(
-    end: Callable[[Worker], None], status: int
+    end: Callable[[WorkerProcess], None], status: int
 ) -> None:
     async def scene() -> None:
         pipe, hand = await worker()
         process = await sleeper()
-        pipe.born(process.pid)
-        pipe.died(None)
+        pipe.forked(process.pid)
+        pipe.exited(None)
         end(pipe)
         async with asyncio.timeout(PATIENCE_S):
             assert await process.wait() == status
@@ -197,9 +207,9 @@ def test_a_worker_that_was_gone_before_it_was_known_hears_nothing() -> None:
         process.kill()
         await process.wait()
         before = opened()
-        pipe.born(process.pid)
+        pipe.forked(process.pid)
         assert (pipe.pid, opened()) == (process.pid, before)
-        pipe.died(None)
+        pipe.exited(None)
         pipe.kill()
         hand.close()
         pipe.close()
@@ -208,15 +218,15 @@ def test_a_worker_that_was_gone_before_it_was_known_hears_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [0, None])
-def test_a_buried_worker_leaves_no_descriptor(status: int | None) -> None:
+def test_a_reaped_worker_leaves_no_descriptor(status: int | None) -> None:
     """However much is known of its end; a signal that comes after that hits nobody."""
 
     async def scene() -> None:
         process = await sleeper()
         before = opened()
         pipe, hand = await worker()
-        pipe.born(process.pid)
-        pipe.died(status)
+        pipe.forked(process.pid)
+        pipe.exited(status)
         pipe.close()
         pipe.kill()
         pipe.close()

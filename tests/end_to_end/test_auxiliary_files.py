@@ -188,7 +188,7 @@ def test_a_block_that_cannot_be_made_is_tried_again(
         patched.setattr(shared_numbers, "_make", fail)
         assert numbers.block(1) is None
     assert len(degraded.sentences) == 1
-    numbers.buried(1)
+    numbers.reset_gauges(1)
     assert list(numbers.collect()) == []
     assert numbers.block(1) is not None
     assert degraded.sentences == []
@@ -209,7 +209,7 @@ def test_a_block_that_cannot_be_read_hides_no_other(noise: bytes) -> None:
         os.pwrite(block, len(text).to_bytes(8, "little"), 0)
     (family,) = numbers.collect()
     assert [each.name for each in family.samples] == ["avatar_frames_total"]
-    numbers.buried(1)
+    numbers.reset_gauges(1)
     numbers.close()
 
 

@@ -19,7 +19,15 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 CORPUS: Final = Path(__file__).parent / "corpus"
 OUT: Final = ROOT / "out" / "fuzz"
-OURS: Final = ["agent_side", "dispatcher", "localroom", "worker", "zipfile", "json.decoder"]
+OURS: Final = [
+    "agent_side",
+    "avatar_runtime",
+    "dispatcher",
+    "localroom",
+    "worker",
+    "zipfile",
+    "json.decoder",
+]
 """Of these packages the coverage leads the fuzzer."""
 
 LONGEST: Final = 16_384

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from avatar_runtime.cpus import Cpus, cpus, quota
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 VERSION_2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate"
 VERSION_1 = "33 30 0:29 {root} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"
@@ -115,11 +115,11 @@ def test_slots_and_threads_are_for_what_may_be_used(
 
 
 def test_the_default_of_the_slots_is_what_doctor_says() -> None:
-    assert Settings.from_env({}).slots == cpus().slots
+    assert DispatcherSettings.from_env({}).slots == cpus().slots
 
 
 def test_affinity_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 7, 9})
     monkeypatch.setattr("avatar_runtime.cpus.quota", lambda _: None)
-    assert Settings.from_env({}).slots == 6
+    assert DispatcherSettings.from_env({}).slots == 6

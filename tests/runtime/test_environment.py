@@ -21,8 +21,8 @@ from nodes import SEAL_KEY
 from avatar_cli import COMMANDS
 from avatar_runtime.proxies import direct_loopback
 from avatar_runtime.variables import KNOWN, doubts, own
-from dispatcher.settings import HELP, NODE_HELP, SECRETS, Settings
-from worker.settings import Settings as WorkerSettings
+from dispatcher.settings import HELP, NODE_HELP, SECRETS, DispatcherSettings
+from worker.settings import DispatcherSettings as WorkerSettings
 
 SUPPORT = ROOT / "tests" / "support"
 THEIRS = (
@@ -144,7 +144,7 @@ def test_a_service_called_avatar_does_not_keep_it_from_starting(tmp_path: Path) 
         "AVATAR_ADMIN_PORT": "tcp://10.0.0.8:8090",
         "AVATAR_DISPATCHER_PORT": "tcp://10.0.0.9:8089",
     }
-    assert Settings.from_env(links) == Settings.from_env({})
+    assert DispatcherSettings.from_env(links) == DispatcherSettings.from_env({})
     named = [doubt.partition(" ")[0] for doubt in doubts(links)]
     assert named == ["AVATAR_ADMIN_PORT", "AVATAR_PORT"]
     log = tmp_path / "log"
@@ -178,7 +178,7 @@ def test_the_nearest_name_is_meant(name: str, near: str) -> None:
 
 def test_every_setting_is_a_known_name() -> None:
     """What the programs read, what their help says, and what deploy/ sets."""
-    fields = {*Settings.__dataclass_fields__, *WorkerSettings.__dataclass_fields__}
+    fields = {*DispatcherSettings.__dataclass_fields__, *WorkerSettings.__dataclass_fields__}
     read = {f"AVATAR_{name.upper()}" for name in fields - {"width", "height"}}
     files = [
         path

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from dispatcher.http.listener import Listener
+from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import RequestMiddleware
 from dispatcher.http.server import listen, make_server
 
@@ -18,7 +18,7 @@ MOST: Final = 16
 class Service:
     """A server of `MOST` connections in this process, whose requests wait until they may go on."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: HttpListener) -> None:
         self.listener = listener
         self.address: tuple[str, int] = listener.getsockname()[:2]
         self.url = f"http://127.0.0.1:{self.address[1]}"

@@ -20,6 +20,10 @@ from recorded import CountingRenderer
 
 from agent_side.join import LENGTHS, JoinInfo
 from agent_side.wire import MAX_PAYLOAD, decode, encode
+from avatar_runtime.messages.commands import JoinCommand, decode_command
+from avatar_runtime.messages.encoding import MessageError
+from avatar_runtime.messages.reports import decode_report
+from avatar_runtime.messages.zygote import decode_order, decode_zygote_report
 from dispatcher.errors import BadRequest, Forbidden, Unauthorized, Unreadable
 from dispatcher.http.auth import Gate
 from dispatcher.http.request import participant_of, read_launch
@@ -31,10 +35,7 @@ from dispatcher.ledger.record import key_of
 from dispatcher.ledger.redis import expiry_of
 from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.ledger.replies import read_reply
-from dispatcher.settings import Settings as DispatcherSettings
-from dispatcher.workers.process import STATES
-from dispatcher.workers.process import _parse as parse_report
-from dispatcher.workers.process import _read_fate as read_fate
+from dispatcher.settings import DispatcherSettings
 from localroom.control.http import Request
 from localroom.faults import Chaos, Faults
 from localroom.media.ice import IceLite
@@ -46,8 +47,7 @@ from localroom.signalling.protoo import Channel
 from worker.__main__ import read_join
 from worker.characters.folder import Character
 from worker.errors import InputError, SettingsError
-from worker.process import control_channel as leash_module
-from worker.process.assignment import Assignment
+from worker.process import control_channel as channel_module
 from worker.process.control_channel import ControlChannel
 from worker.recording.file import Reader, pack
 from worker.recording.timeline import timeline
@@ -154,12 +154,12 @@ def wire(data: bytes) -> None:
 def join(data: bytes) -> None:
     """The first line of a worker's stdin."""
     with quiet(data, SettingsError):
-        request, assignment = read_join(BytesIO(data))
-        assert request.room_name
-        assert assignment == Assignment.from_json(data.partition(b"\n")[0])
+        command = read_join(BytesIO(data))
+        assert command.join.room_name
+        assert command.assignment.epoch >= 0
+        assert JoinCommand.decode(command.encode()) == command
     with quiet(data, ValueError):
         JoinInfo.from_json(data)
-    assert Assignment.from_json(data).epoch >= 0
 
 
 def manifest(data: bytes) -> None:
@@ -235,34 +235,35 @@ def reply(data: bytes) -> None:
 
 
 def fate(data: bytes) -> None:
-    """What a zygote says of a worker."""
-    with quiet(data, Unreadable):
-        verb, number, _ = read_fate(data.decode(errors="replace"))
-        assert verb in ("born", "died")
-        assert number >= 0
+    """What a zygote and its dispatcher send to each other."""
+    for decode_packet in (decode_zygote_report, decode_order):
+        with quiet(data, MessageError):
+            message = decode_packet(data)
+            assert decode_packet(message.encode()) == message
 
 
 def control_channel(data: bytes) -> None:
-    """What a worker reads on its stdin after its join request."""
+    """What a worker reads on its stdin after its join command."""
+    with quiet(data, MessageError):
+        command = decode_command(data)
+        assert decode_command(command.encode()) == command
     asyncio.run(_commanded(data))
 
 
 async def _commanded(data: bytes) -> None:
-    def renew(line: bytes) -> None:
-        with suppress(ValueError):
-            JoinInfo.from_json(line)
-            Assignment.from_json(line)
+    def renew(command: JoinCommand) -> None:
+        assert command.join.room_name
 
     ours, theirs = os.pipe()
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    before = leash_module.STDIN, leash_module.STDOUT, leash_module._read_ahead
+    before = channel_module.STDIN, channel_module.STDOUT, channel_module._read_ahead
     try:
-        leash_module.STDIN, leash_module.STDOUT = ours, nowhere  # type: ignore[misc]
-        leash_module._read_ahead = lambda: data
+        channel_module.STDIN, channel_module.STDOUT = ours, nowhere  # type: ignore[misc]
+        channel_module._read_ahead = lambda: data
         ControlChannel().attend(renew, lambda: None)
         asyncio.get_running_loop().remove_reader(ours)
     finally:
-        leash_module.STDIN, leash_module.STDOUT, leash_module._read_ahead = before  # type: ignore[misc]
+        channel_module.STDIN, channel_module.STDOUT, channel_module._read_ahead = before  # type: ignore[misc]
         for each in (ours, theirs, nowhere):
             os.close(each)
 
@@ -291,11 +292,9 @@ async def _posted(parts: list[Any]) -> None:
 
 def report(data: bytes) -> None:
     """A line that a worker, or a library in it, has printed."""
-    said = parse_report(data)
-    if said is not None:
-        assert said.state in STATES
-        assert said.reason is None or said.reason.encode()
-        assert all(type(value) is int for value in said.counters.values())
+    with quiet(data, MessageError):
+        received = decode_report(data)
+        assert received is None or received.encode()
 
 
 def offer(data: bytes) -> None:
@@ -373,7 +372,7 @@ TARGETS: Final[dict[str, Target]] = {
     "wire": Target("a packet of the data channel", wire),
     "join": Target("the join request and assignment on a worker's stdin", join),
     "report": Target("a line on a worker's stdout", report),
-    "fate": Target("what a zygote says of a worker", fate),
+    "fate": Target("a packet between a zygote and its dispatcher", fate),
     "control_channel": Target("what a worker reads after its join request", control_channel),
     "record": Target("a session's record in Redis", record),
     "reply": Target("an answer to a claim in Redis", reply),

@@ -11,7 +11,7 @@ from agent_side.join import JoinInfo
 from dispatcher.http.app import make_app
 from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.ledger.record import SessionRecord
-from dispatcher.settings import Settings
+from dispatcher.settings import DispatcherSettings
 
 NOW_S: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 URL: Final = "http://localhost"
@@ -70,7 +70,7 @@ class Service:
     """The routes in front of a pool in memory; asked as over HTTP."""
 
     def __init__(self, **environ: str) -> None:
-        self.settings = Settings.from_env(environ)
+        self.settings = DispatcherSettings.from_env(environ)
         self.pool = PoolInMemory()
         self.quota = RateLimiter(self.settings)
         self.app = make_app(self.pool, self.settings, self.quota)

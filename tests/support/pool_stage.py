@@ -20,7 +20,7 @@ from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
 from dispatcher.settings import RoomPolicy
-from dispatcher.workers.process import Worker, Zygote
+from dispatcher.workers.process import WorkerProcess, ZygoteProcess
 from dispatcher.workers.supervisor import WorkerSupervisor
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class Hand:
     """A worker, as the test plays it: the far end of its pipe, and its signals."""
 
     def __init__(
-        self, worker: Worker, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, worker: WorkerProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._worker = worker
         self._reader = reader
@@ -57,7 +57,7 @@ class Hand:
         if reason is not None:
             self.says("ended", reason)
         self._writer.close()
-        self._worker.died(status)
+        self._worker.exited(status)
 
     async def take(self) -> Any:
         """Take the join request, which is returned, and be in the meeting."""
@@ -80,10 +80,12 @@ class FakeSupervisor(WorkerSupervisor):
     def ready(self) -> bool:
         return True
 
-    async def acquire(self) -> Worker:
+    async def acquire(self) -> WorkerProcess:
         ours, theirs = socket.socketpair()
         number = len(self.hands) + 1
-        worker = Worker(number, cast(Zygote, self), *await asyncio.open_unix_connection(sock=ours))
+        worker = WorkerProcess(
+            number, cast(ZygoteProcess, self), *await asyncio.open_unix_connection(sock=ours)
+        )
         hand = Hand(worker, *await asyncio.open_unix_connection(sock=theirs))
         self.hands[number] = hand
         self.acquired.put_nowait(hand)
@@ -99,10 +101,10 @@ class FakeSupervisor(WorkerSupervisor):
         else:
             self.hands[number].told_to_finish.set()
 
-    async def _follow(self, worker: Worker) -> None:
-        async for report in worker.said():
+    async def _follow(self, worker: WorkerProcess) -> None:
+        async for report in worker.received():
             worker.reports.put_nowait(report)
-        worker.reports.put_nowait(await worker.buried())
+        worker.reports.put_nowait(await worker.gone())
 
     async def close(self) -> None:
         for hand in self.hands.values():

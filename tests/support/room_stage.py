@@ -14,10 +14,10 @@ from videosdk import VideoSDK
 from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
+from avatar_runtime import logs
 from localroom.faults import Faults
 from localroom.launch import LocalRoom, local_room
 from worker.meetings.videosdk import VideoSDKMeeting
-from worker.process import logs
 from worker.settings import Settings
 
 TOKEN = "eyJ.secret-token.sig"

@@ -6,6 +6,7 @@ import socket
 
 import pytest
 
+from avatar_runtime.messages.reports import WorkerRejoining
 from worker.process import control_channel as control_channel
 from worker.process.control_channel import ControlChannel
 
@@ -20,7 +21,7 @@ def test_counters_that_nobody_reads_leave_room_for_the_states(
         for _ in range(5000):
             ControlChannel().count(counters)  # nobody reads: whoever waits for room waits for ever
         for _ in range(10):
-            ControlChannel().report("rejoining", "The meeting was lost.")
+            ControlChannel().report(WorkerRejoining("The meeting was lost."))
         theirs.shutdown(socket.SHUT_WR)
         with ours.makefile("rb") as lines:
             said = [json.loads(line) for line in lines]

@@ -10,10 +10,10 @@ import pytest
 from bounds import within
 
 from agent_side.join import redact
+from avatar_runtime import logs
+from avatar_runtime.messages.commands import Assignment
 from worker.__main__ import give_up
 from worker.errors import InputError
-from worker.process import logs
-from worker.process.assignment import Assignment
 
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 TOKEN = f"{HEADER}.eyJhcGlrZXkiOiJrIn0.c2lnbmF0dXJl-_x"
@@ -27,15 +27,15 @@ def _as_it_was() -> Iterator[None]:
     handlers, level, levels = list(root.handlers), root.level, {}
     for name in ("avatar", *logs.QUIET):
         levels[name] = logging.getLogger(name).level
-    about = dict(logs._about)
+    about = dict(logs._of_process)
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
     for name, least in levels.items():
         logging.getLogger(name).setLevel(least)
-    logs._about.clear()
-    logs._about.update(about)
-    logs._for_machines = False
+    logs._of_process.clear()
+    logs._of_process.update(about)
+    logs._as_json = False
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -107,19 +107,19 @@ def test_a_token_in_a_message_its_arguments_or_an_error_is_not_logged(
 
 def test_a_line_of_text_says_whose_session_it_is_about(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("INFO")
-    logs.about(Assignment("s1", 2, "here/1"), "room")
+    logs.about_process(Assignment("s1", 2, "here/1"), "room")
     logging.getLogger("avatar.worker.x").info("said %d", 5)
     date, _, rest = capsys.readouterr().err.partition(",")
     assert len(date) == len("2026-01-01 00:00:00")
     assert rest[4:] == "INFO avatar.worker.x [session_id=s1]: said 5\n"
-    logs.last_words("It is over.")
+    logs.last_words("worker", "It is over.", "avatar.worker")
     assert capsys.readouterr().err == "worker [session_id=s1]: It is over.\n"
 
 
 def test_json_says_whose_line_it_is_in_every_thread(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("INFO", "json")
     assignment = Assignment("s1", 2, "here/1", f"00-{TRACE_ID}-b7ad6b7169203331-01")
-    logs.about(assignment, "my room")
+    logs.about_process(assignment, "my room")
     logger = logging.getLogger("avatar.worker.x")
     thread = threading.Thread(target=logger.warning, args=("said %d", 5))
     thread.start()
@@ -143,7 +143,7 @@ def test_a_worker_without_a_dispatcher_says_what_it_knows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.set_up("INFO", "json")
-    logs.about(Assignment(traceparent="nonsense"), "room")
+    logs.about_process(Assignment(traceparent="nonsense"), "room")
     logging.getLogger("avatar.worker").info("hello")
     assert set(said(capsys)) == {"event", "level", "logger", "timestamp", "room_hash"}
 
@@ -167,7 +167,7 @@ def test_why_a_worker_gives_up_is_a_line_or_an_object(capsys: pytest.CaptureFixt
     logs.set_up("INFO", "json")
     give_up(error, 2)
     line = said(capsys)
-    assert (line["event"], line["level"]) == ("There is no character ***.", "critical")
+    assert (line["event"], line["level"]) == ("worker: There is no character ***.", "critical")
 
 
 def test_others_stay_quiet(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,9 +20,9 @@ from processes import delivered, until
 from signalling import Certificate, Signalling
 
 from agent_side.join import JoinInfo
+from avatar_runtime.messages.commands import Assignment, JoinCommand
 from worker.__main__ import MAX_REQUEST, dress, read_join
 from worker.errors import InputError, RendererError, SettingsError
-from worker.process.assignment import Assignment
 from worker.process.loading import load_renderer, renderer_names
 from worker.settings import Settings
 
@@ -71,13 +71,13 @@ def ended(process: "subprocess.Popen[str]", text: str = "") -> tuple[int, str]:
 
 def test_the_join_request_is_one_line() -> None:
     line = JOIN.to_json().encode() + b"\n"
-    assert read_join(io.BytesIO(line + b"more")) == (JOIN, Assignment())
+    assert read_join(io.BytesIO(line + b"more")) == JoinCommand(JOIN)
 
 
 def test_the_dispatcher_may_add_which_session_it_is() -> None:
     request = {**json.loads(JOIN.to_json()), "assignment": {"session_id": "5", "epoch": 2}}
     line = json.dumps(request).encode()
-    assert read_join(io.BytesIO(line)) == (JOIN, Assignment("5", 2))
+    assert read_join(io.BytesIO(line)) == JoinCommand(JOIN, Assignment("5", 2))
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,7 @@ def test_a_worker_that_is_killed_leaves_what_it_counted_and_nothing_live(
     assert work(shared, 1, "7", "killed") == -9
     assert total(shared, "frames_total") == 107
     assert total(shared, "segments_unacked") == 3
-    shared.buried(1)
+    shared.reset_gauges(1)
     assert total(shared, "frames_total") == 107
     assert total(shared, "segments_unacked") == 0
     assert work(shared, 1, "1") == 0

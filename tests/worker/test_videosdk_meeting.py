@@ -29,6 +29,8 @@ from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
+from avatar_runtime import logs
+from avatar_runtime.logs import hash_of
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
@@ -37,8 +39,6 @@ from worker.meeting_support import sdk_internals as sdk
 from worker.meeting_support.tracks import Tracks
 from worker.meetings import videosdk as adapter
 from worker.meetings.videosdk import Inbox, PictureTrack, SoundTrack, VideoSDKMeeting
-from worker.process import logs
-from worker.process.logs import hash_of
 from worker.settings import Settings
 
 TOKEN = "eyJ.secret-token.sig"

@@ -13,6 +13,7 @@ from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
+from avatar_runtime.logs import hash_of
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
@@ -20,7 +21,6 @@ from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.sdk_internals import SdkInternals, fetch_config
 from worker.meeting_support.tracks import Tracks, TracksClosed
-from worker.process.logs import hash_of
 from worker.settings import Settings
 
 DISPLAY_NAME: Final = "Avatar"

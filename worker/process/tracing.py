@@ -1,50 +1,37 @@
 """Tracing: the steps of a session as OpenTelemetry spans, where an operator wants them.
 
-The SDK's exporter has a thread, so that `load` may be called before a fork and `Trace` only after
-it. Where the spans go the SDK reads itself: OTEL_EXPORTER_OTLP_ENDPOINT and its siblings.
+`load` may be called before a fork, and `Trace` only after it; see avatar_runtime/tracing.py.
 """
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from avatar_runtime import tracing
+from avatar_runtime.messages.commands import Assignment
 from worker.errors import SettingsError
-from worker.process.assignment import Assignment
-from worker.process.metrics import Span as Tell
+from worker.process.metrics import Span as ReportSpan
 from worker.process.metrics import untold
 
 SERVICE: Final = "avatar-worker"
 
-EXPORT_S: Final = 2.0
-"""How long the collector may take; a worker that leaves waits no longer for it."""
-
-NEEDED: Final = (
-    "opentelemetry.sdk.trace.export",
-    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
-)
-
 
 def load() -> None:
-    """Import the SDK. Raises SettingsError where it is not installed."""
+    """Import the SDK, before a fork if there is one. Raises SettingsError."""
     try:
-        for name in NEEDED:
-            import_module(name)
-    except ImportError as error:
-        raise SettingsError(
-            f"AVATAR_TRACING is on, but {error.name} is not installed; "
-            "install avatar-face[tracing], or set AVATAR_TRACING=off."
-        ) from None
+        tracing.load()
+    except tracing.TracingUnavailable as error:
+        raise SettingsError(str(error)) from None
 
 
 @contextmanager
-def traced(wanted: bool, assignment: Assignment, room_hash: str) -> Iterator[Tell]:
-    """What to tell of a session's steps, while it lasts; they go nowhere unless `wanted`."""
+def traced(wanted: bool, assignment: Assignment, room_hash: str) -> Iterator[ReportSpan]:
+    """What a session reports its steps to while it lasts; they go nowhere unless `wanted`."""
     if not wanted:
         yield untold
         return
@@ -59,21 +46,7 @@ class Trace:
     """The worker's part of a session's trace, which the dispatcher began."""
 
     def __init__(self, assignment: Assignment, room_hash: str) -> None:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-        self._provider = TracerProvider(
-            resource=Resource.create({"service.name": SERVICE}), shutdown_on_exit=False
-        )
-        self._provider.add_span_processor(
-            BatchSpanProcessor(
-                OTLPSpanExporter(timeout=EXPORT_S),
-                schedule_delay_millis=1000,
-                export_timeout_millis=1000 * EXPORT_S,
-            )
-        )
+        self._provider = tracing.exporter(SERVICE)
         self._tracer = self._provider.get_tracer("avatar.worker")
         self._attributes: dict[str, str | int] = {
             "session_id": assignment.session_id,
@@ -92,7 +65,7 @@ class Trace:
         ).end(end)
 
     def stop(self) -> None:
-        """Send what there is; returns within about `EXPORT_S`."""
+        """Send what there is; returns within about `tracing.EXPORT_S`."""
         if self._own is not None:
             self._own.end()
         self._provider.shutdown()

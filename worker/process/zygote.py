@@ -1,23 +1,14 @@
-"""The preloaded fork server: one line in on a pipe, one warm worker out.
+"""The preloaded fork server: a packet in, one warm worker out.
 
 Run it as ``python -P -m worker.process.zygote [MB]`` with one end of a pair of Unix sockets as
-its stdin (SOCK_SEQPACKET, so that one packet is one line and may carry descriptors); each worker
-may have MB of memory of its own. It imports all that a worker needs, makes a renderer, says
-``ready``, and then does what it is told:
-
-    in:   fork 7   with a socket   a warm worker, whose stdin and stdout are that socket; with a
-                   second descriptor, it counts in the memory behind that
-          term 7                   SIGTERM: speak out what was begun, leave
-          kill 7                   SIGKILL
-          ping 3                   whether it still does what it is told
-    out:  ready
-          pong 3                   all that came before that ping is done
-          born 7 4711              its process id
-          died 7 -9                its exit status, below zero for a signal
+its stdin (SOCK_SEQPACKET, so that one packet is one message and may carry descriptors); each
+worker may have MB of memory of its own. It imports all that a worker needs, makes a renderer,
+reports that it is ready, and then obeys the orders of its dispatcher. Both directions' messages are
+in avatar_runtime/messages/zygote.py.
 
 Forking takes a few milliseconds and shares the memory of what was imported; a new process
 would take most of a second and 100 MB. When stdin ends, the dispatcher is gone: the workers
-hear that too, as their own sockets end, and whoever has not left then is killed.
+notice that too, as their own sockets end, and those that have not left in time are killed.
 
 A thread does not survive a fork, so nothing here starts one, nor an event loop.
 """
@@ -34,13 +25,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from avatar_runtime.messages import EXIT_OK, EXIT_REFUSED
+from avatar_runtime.messages.encoding import MessageError
+from avatar_runtime.messages.zygote import (
+    Fork,
+    Kill,
+    Ping,
+    Pong,
+    Terminate,
+    WorkerExited,
+    WorkerForked,
+    ZygoteReady,
+    ZygoteReport,
+    decode_order,
+)
+
 if TYPE_CHECKING:
     from worker.renderer import Renderer
 
 LEAVE_S: Final = 3.5
 """How long workers may take to leave once the dispatcher is gone."""
 
-MAX_LINE: Final = 64
+MAX_PACKET: Final = 64
 
 SINGLE: Final = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Numpy's libraries start threads when they are imported, unless these are 1."""
@@ -50,10 +56,10 @@ logger = logging.getLogger("avatar.worker.zygote")
 
 
 class Zygote:
-    """The parent of all workers: answers one dispatcher on `line`, and buries its children."""
+    """The parent of all workers: obeys one dispatcher over `orders`, and reaps its children."""
 
-    def __init__(self, line: socket.socket) -> None:
-        self._line = line
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
         self._slots: dict[int, int] = {}
         self._wake_read, self._wake_write = os.pipe()
         for end in (self._wake_read, self._wake_write):
@@ -66,32 +72,44 @@ class Zygote:
 
         Returns the worker's socket and the descriptor of its block in each child.
         """
-        self._tell("ready")
+        self._report(ZygoteReady())
         while True:
-            readable, _, _ = select.select([self._line.fileno(), self._wake_read], [], [])
+            readable, _, _ = select.select([self._orders.fileno(), self._wake_read], [], [])
             if self._wake_read in readable:
-                self._bury()
-            if self._line.fileno() not in readable:
+                self._reap()
+            if self._orders.fileno() not in readable:
                 continue
             try:
-                line, descriptors, _, _ = socket.recv_fds(self._line, MAX_LINE, 2)
+                packet, descriptors, _, _ = socket.recv_fds(self._orders, MAX_PACKET, 2)
             except ConnectionError:
-                line, descriptors = b"", []
-            if not line:
+                packet, descriptors = b"", []
+            if not packet:
                 break
-            verb, slot = line.decode().split()
-            if verb == "fork":
-                if self._fork(int(slot)):
-                    block = descriptors[1] if len(descriptors) > 1 else None
-                    return socket.socket(fileno=descriptors[0]), block
-                for descriptor in descriptors:
-                    os.close(descriptor)
-            elif verb == "ping":
-                self._tell(f"pong {slot}")
-            else:
-                self._signal(int(slot), signal.SIGTERM if verb == "term" else signal.SIGKILL)
+            if self._obey(packet, descriptors):
+                block = descriptors[1] if len(descriptors) > 1 else None
+                return socket.socket(fileno=descriptors[0]), block
+            for descriptor in descriptors:
+                os.close(descriptor)
         self._end()
         return None
+
+    def _obey(self, packet: bytes, descriptors: list[int]) -> bool:
+        """True in a worker that was forked."""
+        try:
+            order = decode_order(packet)
+        except MessageError as error:
+            logger.error("an order of the dispatcher is ignored: %s", error)
+            return False
+        match order:
+            case Fork(slot):
+                return bool(descriptors) and self._fork(slot)
+            case Terminate(slot):
+                self._signal(slot, signal.SIGTERM)
+            case Kill(slot):
+                self._signal(slot, signal.SIGKILL)
+            case Ping(serial):
+                self._report(Pong(serial))
+        return False
 
     def _fork(self, slot: int) -> bool:
         """True in the child."""
@@ -99,51 +117,51 @@ class Zygote:
             pid = os.fork()
         except OSError as error:
             logger.error("cannot fork: %s; the machine has no room for more", error)
-            self._tell(f"died {slot} {os.EX_OSERR}")
+            self._report(WorkerExited(slot, os.EX_OSERR))
             return False
         if pid == 0:
-            self._let_go()
+            self._close()
             return True
         self._slots[pid] = slot
-        self._tell(f"born {slot} {pid}")
+        self._report(WorkerForked(slot, pid))
         return False
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         """In the child: nothing of the zygote's is left open."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._line.close()
+        self._orders.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 
     def _signal(self, slot: int, number: signal.Signals) -> None:
-        """A worker that was not buried yet keeps its process id, so it hits nobody else."""
+        """A worker that was not reaped yet keeps its process id, so it hits no other process."""
         for pid, each in self._slots.items():
             if each == slot:
                 os.kill(pid, number)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         with suppress(BlockingIOError):
             os.read(self._wake_read, 4096)
         while self._slots:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
-            self._tell(f"died {self._slots.pop(pid)} {os.waitstatus_to_exitcode(status)}")
+            self._report(WorkerExited(self._slots.pop(pid), os.waitstatus_to_exitcode(status)))
 
     def _end(self) -> None:
         deadline = time.monotonic() + LEAVE_S
         while self._slots and (left := deadline - time.monotonic()) > 0:
             select.select([self._wake_read], [], [], left)
-            self._bury()
+            self._reap()
         for pid in self._slots:
             os.kill(pid, signal.SIGKILL)
         while self._slots:
             self._slots.pop(os.wait()[0])
 
-    def _tell(self, line: str) -> None:
+    def _report(self, report: ZygoteReport) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # noticed where it is read
-            self._line.send(line.encode())
+            self._orders.send(report.encode())
 
 
 def warm_up(renderer: "Renderer") -> None:
@@ -203,15 +221,15 @@ def main() -> int:
     for name in SINGLE:
         os.environ[name] = "1"
     # Imported here, as numpy reads those variables once.
+    from avatar_runtime import logs
     from worker import __main__ as program
     from worker.errors import AvatarError
-    from worker.process import logs, tracing
+    from worker.process import tracing
     from worker.process.control_channel import ControlChannel
     from worker.process.loading import load_meeting, load_renderer, preload
     from worker.process.metrics import Metrics
     from worker.recording.recorder import prepare
     from worker.settings import Settings
-    from worker.tools.arguments import REFUSED
 
     try:
         settings = Settings.from_env(os.environ)
@@ -224,12 +242,12 @@ def main() -> int:
         renderer = load_renderer(settings)
         preload(settings)
     except AvatarError as error:
-        return program.give_up(error, REFUSED)
+        return program.give_up(error, EXIT_REFUSED)
     warn_of_threads()
     program.settle()
     forked = Zygote(socket.socket(fileno=os.dup(sys.stdin.fileno()))).run()
     if forked is None:
-        return program.EXIT_OK
+        return EXIT_OK
     channel, block = forked
     limit_memory(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
     program.stop_quietly()
