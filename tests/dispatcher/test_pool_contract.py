@@ -376,8 +376,8 @@ def test_a_worker_that_joins_anew_says_why_and_waits_for_leave_to(
             hand.says("rejoining", "The room was gone.")
             session = await scene.reach(session.session_id, lambda each: each.reason is not None)
             assert (session.state, session.reason) == ("joining", "The room was gone.")
-            hand.says("asking")
-            assert await hand.line() == {"permission": 0}
+            hand.asks(1)
+            assert await hand.line() == {"permission": 1}
             hand.says("active")
             session = await scene.reach(session.session_id, lambda each: each.state == "active")
             assert (session.reason, session.attempts) == (None, 1)

@@ -129,7 +129,7 @@ def test_a_worker_that_waits_for_its_permission_may_wait_and_then_has_to_join(
             await hand.take()
             await asyncio.sleep(0.4)
             hand.says("rejoining", "The room was gone.")
-            hand.says("asking")
+            hand.asks(1)
             for _ in range(20):
                 await asyncio.sleep(0.02)
                 hand.says("counters", frames=0)

@@ -71,11 +71,11 @@ def test_who_joins_anew_gets_leave_to_only_as_long_as_it_is_sure() -> None:
             await hand.take()
             await asyncio.sleep(2 * SURE_S)
             hand.says("rejoining", "The room was gone.")
-            hand.says("asking")
+            hand.asks(1)
             await asyncio.sleep(SURE_S)
             assert not hand._writer.is_closing(), "who waits for leave waits"
             served.assure(asyncio.get_running_loop().time() + SURE_S)
-            assert await hand.line() == {"permission": 0}
+            assert await hand.line() == {"permission": 1}
             await killed(hand)
 
     asyncio.run(scene())

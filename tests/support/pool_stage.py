@@ -53,6 +53,10 @@ class Hand:
         line = {"state": state, "reason": reason, "counters": counters}
         self._writer.write(json.dumps(line).encode() + b"\n")
 
+    def asks(self, serial: int) -> None:
+        """Whether it may join its meeting anew."""
+        self._writer.write(json.dumps({"state": "asking", "serial": serial}).encode() + b"\n")
+
     def exits(self, status: int, reason: str | None = None) -> None:
         if reason is not None:
             self.says("ended", reason)
