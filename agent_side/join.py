@@ -87,9 +87,13 @@ class JoinInfo:
             )
         return found
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are not None; the token is one of them."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
     def to_json(self) -> str:
         """One line of JSON; it contains the token, so it belongs on a pipe or in a body only."""
-        return json.dumps({key: value for key, value in asdict(self).items() if value is not None})
+        return json.dumps(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "JoinInfo":
@@ -102,6 +106,11 @@ class JoinInfo:
             body = json.loads(text)
         except (ValueError, RecursionError):
             raise ValueError("The join request is not JSON.") from None
+        return cls.from_dict(body)
+
+    @classmethod
+    def from_dict(cls, body: object) -> "JoinInfo":
+        """The join request in `body`, as `from_json` reads it from a text. Raises ValueError."""
         if not isinstance(body, dict):
             raise ValueError("The join request is not a JSON object.")
         known = {each.name: body[each.name] for each in fields(cls) if each.name in body}

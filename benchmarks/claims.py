@@ -1,8 +1,8 @@
 """How fast slots are claimed: eight dispatchers, two nodes, one Redis, all processes of their own.
 
-What is measured is the real ledger (dispatcher/ledger/redis.py), from the call of `Ledger.claim`
+What is measured is the real ledger (dispatcher/ledger/), from the call of `RedisLedger.claim`
 until it returns: the join request is sealed, one script is run in Redis, which takes a slot,
-writes the record and sends the letter, and the answer is read. The slot's node takes the letter,
+writes the record and sends the command, and the answer is read. The slot's node takes the command,
 unseals the join request, finishes the session and offers the slot again, so that all is steady;
 it looks into its mailbox each 2 ms. Workers are left out; dispatchers reap, nodes send heartbeats
 and renewals as they always do. Every session has a room of its own.
@@ -45,8 +45,11 @@ from redis_server import RedisServer, redis_server
 
 from dispatcher.errors import StoreDown
 from dispatcher.http.server import freeze_gc
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import Held, Ledger, NodeLedger, Serve
+from dispatcher.ledger.command import ServeCommand
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.record import SessionRecord
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
 
 DISPATCHERS: Final = 8
 NODES: Final = 2
@@ -65,7 +68,7 @@ CRASHES: Final = 3
 LOOK_S: Final = 0.002
 """How often a node looks into its mailbox. A real one does so at once, and so it does where acks
 are measured; here what nodes cost shall not hide what a claim costs. Those that look seldom take
-many letters at once, and claims wait behind them in Redis."""
+many commands at once, and claims wait behind them in Redis."""
 
 LONGEST_S: Final = 120
 """No process of it outlives this."""
@@ -106,7 +109,9 @@ class Run:
 
 async def dispatch(url: str, rate: float, seconds: float, *, acked: bool) -> None:
     """A dispatcher; at a fixed `rate`, or flat out where that is 0. Prints what it has seen."""
-    ledger = Ledger(url, Seal([os.environ["AVATAR_SEAL_KEYS"]]), name=f"dispatcher-{os.getpid()}")
+    ledger = RedisLedger(
+        url, Encryption([os.environ["AVATAR_SEAL_KEYS"]]), name=f"dispatcher-{os.getpid()}"
+    )
     mine = secrets.token_hex(4)
     claims: list[tuple[float, float]] = []  # when it was done, and how long it took
     acks: list[float] = []
@@ -127,7 +132,7 @@ async def dispatch(url: str, rate: float, seconds: float, *, acked: bool) -> Non
         if claim.outcome == "new":
             claims.append((done, done - due))
         if acked and claim.record is not None:
-            if await ledger.settled(claim.record, PATIENCE_S) == "acked":
+            if await ledger.resolved(claim.record, PATIENCE_S) == "acked":
                 acks.append(loop.time() - due)
             else:
                 not_acked += 1
@@ -186,8 +191,10 @@ async def dispatch(url: str, rate: float, seconds: float, *, acked: bool) -> Non
 
 async def serve(url: str, *, acks: bool) -> None:
     """A node, until its stdin ends. Prints the doubles, and every session that it was given."""
-    ledger = NodeLedger(url, Seal([os.environ["AVATAR_SEAL_KEYS"]]), name=f"node-{os.getpid()}")
-    holds: dict[str, Held] = {}
+    ledger = RedisNodeLedger(
+        url, Encryption([os.environ["AVATAR_SEAL_KEYS"]]), name=f"node-{os.getpid()}"
+    )
+    holds: dict[str, SessionRecord] = {}
     taken: set[str] = set()
     given: list[str] = []
     doubles = 0
@@ -195,15 +202,15 @@ async def serve(url: str, *, acks: bool) -> None:
     def idle() -> list[int]:
         return [n for n in range(1, SLOTS + 1) if ledger.slot(n) not in taken]
 
-    async def live(held: Held) -> None:
-        slot = held.record.slot or ""
+    async def live(owned: SessionRecord) -> None:
+        slot = owned.slot or ""
         if acks:
-            held = held.entered("joining", None, time.time(), attempts=1)
-            await ledger.ack(held)
-        del holds[held.key]
+            owned = owned.entered("joining", None, time.time(), attempts=1)
+            await ledger.ack(owned)
+        del holds[owned.key]
         taken.discard(slot)
         await asyncio.gather(  # one after the other, in one round trip
-            ledger.finish(held, "ended", "The agent has left."),
+            ledger.finish(owned, "ended", "The agent has left."),
             ledger.offer(int(slot.rpartition("/")[2])),
         )
 
@@ -219,14 +226,14 @@ async def serve(url: str, *, acks: bool) -> None:
             nonlocal doubles
             while True:
                 await asyncio.sleep(0 if acks else LOOK_S)
-                for letter in await ledger.take():
-                    if isinstance(letter, Serve):
-                        slot = letter.held.record.slot or ""
+                for command in await ledger.take():
+                    if isinstance(command, ServeCommand):
+                        slot = command.record.slot or ""
                         doubles += slot in taken
                         taken.add(slot)
-                        holds[letter.held.key] = letter.held
-                        given.append(f"{letter.held.record.session_id} {letter.held.record.epoch}")
-                        tasks.create_task(live(letter.held))
+                        holds[command.record.key] = command.record
+                        given.append(f"{command.record.session_id} {command.record.epoch}")
+                        tasks.create_task(live(command.record))
 
         await ledger.heartbeat(idle(), SLOTS)
         keeping = [tasks.create_task(beat()), tasks.create_task(read())]

@@ -42,8 +42,8 @@ from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import hosts_of
 from dispatcher.http.rate_limit import RateLimiter
 from dispatcher.http.server import freeze_gc, listen, make_server, url_of
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import Ledger
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.redis import RedisLedger
 from dispatcher.local_room import RoomProcess, local_room, write_env_file
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
@@ -281,9 +281,9 @@ async def _pool(
     """The pool that `settings` ask for, while the block lasts. Raises NodeError."""
     policy, cap = settings.room_policy, settings.sessions_per_key
     if settings.redis_url:
-        ledger = Ledger(
+        ledger = RedisLedger(
             settings.redis_url,
-            Seal(settings.seal_keys),
+            Encryption(settings.seal_keys),
             name=settings.node_name,
             lease_s=settings.lease_s,
         )

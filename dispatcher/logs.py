@@ -2,10 +2,10 @@
 
 from avatar_runtime.logs import about_task
 from avatar_runtime.messages.commands import Assignment
-from dispatcher.pool import Session
+from dispatcher.ledger.record import SessionRecord
 
 
-def about(session: Session, traceparent: str | None = None) -> None:
+def about(session: SessionRecord, traceparent: str | None = None) -> None:
     """This task, and those that it starts, are about that session from now on.
 
     `traceparent` says its trace, where that was begun by another process.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from agent_side.join import ADDRESSABLE, LENGTHS
 from dispatcher.http.auth import Gate
-from dispatcher.pool import State
+from dispatcher.ledger.record import State
 
 PRINTABLE: Final = "printable"
 SIGNALING_HOST: Final = "signaling-host"

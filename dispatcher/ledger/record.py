@@ -1,65 +1,56 @@
-"""Records: what the ledger holds of a session, and how it is read and written.
+"""SessionRecord: what is known of one session, the same where it is claimed, served and shown."""
 
-A record is a hash in Redis. Its field `v` says the version that has written it; one without is of
-version 1. The rule between versions:
-
-- Fields that a version does not know, it ignores and keeps.
-- Fields that are missing have the value that they have in a new record (``common.lua`` says which
-  may be missing).
-- A record of a version that is newer than `VERSION` is left alone: nobody here reads, changes or
-  moves it. The version rises only for what older ones cannot live with, and `id`, `epoch` and
-  `slot` mean the same in every version, so that the fence holds between them.
-
-A record that is none of that is refused and set aside; the node that serves its session writes it
-anew from what it holds.
-"""
-
-import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final, cast, get_args
+from typing import Any, Final, Literal, Self
 
 from agent_side.join import JoinInfo
-from dispatcher.errors import Unreadable
-from dispatcher.ledger.refusals import counters, moment, text, whole
-from dispatcher.pool import MAX_LIFE, Session, State
-from dispatcher.pool import Step as SessionStep
 
-VERSION: Final = 2
-"""Of the records that are written here. 1 has no `v`, and join requests that are sealed for no
-session."""
+State = Literal["claimed", "joining", "active", "ending", "ended", "failed"]
+"""A session is `claimed` while it has no worker, `joining` once one has taken it and while it
+joins its meeting anew, `active` when it is in the meeting; `ended` and `failed` stay."""
 
-STATES: Final = frozenset(get_args(State))
+MAX_LIFE: Final = 32
+"""The steps of a session that are remembered."""
 
-SLOT: Final = re.compile(r"[\w.@-]+/[1-9][0-9]{0,2}", re.ASCII)
-"""``<node>/<n>``."""
+LONGEST_S: Final = 24 * 3600.0
+"""How long a session may last whose token has no expiry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One state of a session's life; `since_s` is Unix time."""
+    """A state that a session has entered, when (Unix time), and why."""
 
     state: State
     since_s: float
-    reason: str | None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; `since` in UTC, to the millisecond."""
+        since = datetime.fromtimestamp(self.since_s, UTC).isoformat(timespec="milliseconds")
+        return {"state": self.state, "since": since, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """What the ledger holds of one session, without its join request.
+class SessionRecord:
+    """One session: a face for one participant of one room.
 
     - `key`: the digest of room and participant, under which at most one session lives.
+    - `owner`: whose API key has launched it; empty without authentication.
+    - `since_s`: when `state` began, Unix time.
+    - `reason`: why it is over, or why it has left its meeting and is about to come back.
     - `epoch`: rises with every claim of that key, from 1; a higher one fences a lower one.
-    - `slot`: ``<node>/<n>``, or None while it waits for one. Slots are named by `NodeLedger`.
+    - `slot`: ``<node>/<n>``, where it is now or was last; None while it waits for one.
     - `acked`: a worker has taken it; until then POSTs wait.
-    - `expires_s`: when its token expires, Unix time; a day after the claim where it does not say.
-    - `renewals`: how often its join request was replaced by a newer one.
     - `attempts`: workers that it has had, on all nodes.
-    - `counters`: the session's own, summed over its workers.
-    - `life`: its states, the oldest first, the last MAX_LIFE.
+    - `expires_s`: when its token expires, Unix time.
+    - `renewals`: how often its join request was replaced by a newer one.
+    - `counters`: what all its workers have counted.
+    - `life`: its steps, the oldest first, the last MAX_LIFE.
+    - `join`: its newest join request; None in a record that was only looked up.
+    - `not_applied`: in the answer to a launch, the fields that the session did not take from it.
     """
 
     key: str
@@ -79,10 +70,93 @@ class Record:
     traceparent: str | None
     counters: Mapping[str, int]
     life: tuple[Step, ...]
+    join: JoinInfo | None = field(default=None, repr=False)
+    not_applied: tuple[str, ...] = ()
+
+    @classmethod
+    def claimed(
+        cls,
+        session_id: str,
+        join: JoinInfo,
+        now_s: float,
+        *,
+        owner: str = "",
+        traceparent: str | None = None,
+        epoch: int = 1,
+        slot: str | None = None,
+        expires_s: float | None = None,
+    ) -> Self:
+        """A new one, without a worker yet. `now_s` is Unix time."""
+        participant_id = join.participant_id or ""
+        return cls(
+            key=key_of(join.room_name, participant_id),
+            session_id=session_id,
+            room=join.room_name,
+            participant_id=participant_id,
+            owner=owner,
+            state="claimed",
+            since_s=now_s,
+            reason=None,
+            epoch=epoch,
+            slot=slot,
+            acked=False,
+            attempts=0,
+            expires_s=now_s + LONGEST_S if expires_s is None else expires_s,
+            renewals=0,
+            traceparent=traceparent,
+            counters={},
+            life=(Step("claimed", now_s),),
+            join=join,
+        )
 
     @property
     def over(self) -> bool:
         return self.state in ("ended", "failed")
+
+    @property
+    def request(self) -> JoinInfo:
+        """Its join request; only the record that a node serves has one."""
+        if self.join is None:
+            raise ValueError("A record that was only looked up has no join request.")
+        return self.join
+
+    def entered(
+        self,
+        state: State,
+        reason: str | None,
+        now_s: float,
+        *,
+        attempts: int | None = None,
+        counters: Mapping[str, int] | None = None,
+    ) -> Self:
+        """The record after a step. `now_s` is Unix time, by the clock of the machine that makes
+        the step; it is only shown. What is None stays; the same state with the same reason is no
+        step.
+        """
+        record = replace(
+            self,
+            acked=self.acked or state in ("joining", "active"),
+            attempts=self.attempts if attempts is None else attempts,
+            counters=self.counters if counters is None else counters,
+        )
+        if (state, reason) == (self.state, self.reason):
+            return record
+        life = (*self.life, Step(state, now_s, reason))[-MAX_LIFE:]
+        return replace(record, state=state, since_s=now_s, reason=reason, life=life)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its public part, as JSON has it."""
+        return {
+            "session_id": self.session_id,
+            "room": self.room,
+            "participant_id": self.participant_id,
+            **Step(self.state, self.since_s, self.reason).to_dict(),
+            "attempts": self.attempts,
+            "epoch": self.epoch,
+            "slot": self.slot,
+            "life": [step.to_dict() for step in self.life],
+            "counters": dict(self.counters),
+        }
 
 
 def key_of(room: str, participant: str) -> str:
@@ -93,158 +167,3 @@ def key_of(room: str, participant: str) -> str:
 def digest(name: str) -> str:
     """The name as a part of a key."""
     return sha256(name.encode()).hexdigest()
-
-
-def milliseconds(seconds: float) -> int:
-    """As Redis has a moment."""
-    return round(seconds * 1000)
-
-
-def life_of(life: Sequence[Step]) -> str:
-    """As Redis has a life."""
-    return json.dumps([[step.state, milliseconds(step.since_s), step.reason] for step in life])
-
-
-def fields_of(record: Record) -> dict[str, str | int]:
-    """The record as Redis has it; what only Redis knows is missing."""
-    return {
-        "id": record.session_id,
-        "room": record.room,
-        "roomhash": digest(record.room),
-        "participant": record.participant_id,
-        "owner": record.owner,
-        "state": record.state,
-        "since": milliseconds(record.since_s),
-        "reason": record.reason or "",
-        "epoch": record.epoch,
-        "slot": record.slot or "",
-        "acked": int(record.acked),
-        "attempts": record.attempts,
-        "exp": milliseconds(record.expires_s),
-        "renewals": record.renewals,
-        "trace": record.traceparent or "",
-        "counters": json.dumps(dict(record.counters)),
-        "life": life_of(record.life),
-    }
-
-
-def read_record(fields: Mapping[str, object]) -> Record:
-    """The record that Redis has as `fields`, as a script shows it. Raises Unreadable."""
-
-    def said(name: str, default: str | None = None) -> str:
-        if name not in fields and default is None:
-            raise Unreadable(f"It has no {name}.")
-        return text(fields.get(name, default), name)
-
-    key, room, participant = said("key"), said("room"), said("participant")
-    if key != key_of(room, participant):
-        raise Unreadable("Its room and participant are those of another key.")
-    slot = said("slot")
-    if slot and not SLOT.fullmatch(slot):
-        raise Unreadable("Its slot is none.")
-    waits = said("waiting", "0") == "1" or not slot
-    return Record(
-        key=key,
-        session_id=said("id"),
-        room=room,
-        participant_id=participant,
-        owner=said("owner", ""),
-        state=_state(said("state")),
-        since_s=moment(said("since"), "since"),
-        reason=said("reason", "") or None,
-        epoch=whole(said("epoch"), "epoch"),
-        slot=None if waits else slot,
-        acked=said("acked", "0") == "1",
-        attempts=whole(said("attempts", "0"), "attempts"),
-        expires_s=moment(said("exp"), "exp"),
-        renewals=whole(said("renewals", "0"), "renewals"),
-        traceparent=said("trace", "") or None,
-        counters=counters(_json(said("counters", "{}"), "counters")),
-        life=_life(said("life")),
-    )
-
-
-def new_record(
-    key: str,
-    join: JoinInfo,
-    session_id: str,
-    owner: str,
-    traceparent: str | None,
-    seen: Mapping[str, object],
-) -> Record:
-    """The record that a claim has just made, of which Redis has said what is in `seen`. Raises
-    Unreadable."""
-    since_s = moment(seen.get("since"), "since")
-    return Record(
-        key=key,
-        session_id=session_id,
-        room=join.room_name,
-        participant_id=join.participant_id or "",
-        owner=owner,
-        state="claimed",
-        since_s=since_s,
-        reason=None,
-        epoch=whole(seen.get("epoch"), "epoch"),
-        slot=text(seen.get("slot"), "slot"),
-        acked=False,
-        attempts=0,
-        expires_s=moment(seen.get("exp"), "exp"),
-        renewals=0,
-        traceparent=traceparent,
-        counters={},
-        life=(Step("claimed", since_s, None),),
-    )
-
-
-def as_session(record: Record) -> Session:
-    """The session of that record."""
-    return Session(
-        session_id=record.session_id,
-        room=record.room,
-        participant_id=record.participant_id,
-        state=record.state,
-        since=_time(record.since_s),
-        reason=record.reason,
-        attempts=record.attempts,
-        epoch=record.epoch,
-        slot=record.slot,
-        life=tuple(
-            SessionStep(step.state, _time(step.since_s), step.reason) for step in record.life
-        ),
-        counters=record.counters,
-    )
-
-
-def _state(value: object) -> State:
-    if value not in STATES:
-        raise Unreadable("Its state is none that this version knows.")
-    return cast(State, value)
-
-
-def _life(value: str) -> tuple[Step, ...]:
-    steps = _json(value, "life")
-    if not isinstance(steps, list) or not 0 < len(steps) <= MAX_LIFE:
-        raise Unreadable("Its life is none.")
-    return tuple(map(_step, steps))
-
-
-def _step(step: object) -> Step:
-    match step:
-        case [state, since, None]:
-            return Step(_state(state), moment(since, "life"), None)
-        case [state, since, reason]:
-            return Step(_state(state), moment(since, "life"), text(reason, "life"))
-        case _:
-            raise Unreadable("Its life has a step that is none.")
-
-
-def _json(value: str, name: str) -> object:
-    try:
-        found: object = json.loads(value)
-    except (ValueError, RecursionError):
-        raise Unreadable(f"Its {name} are no JSON.") from None
-    return found
-
-
-def _time(unix_s: float) -> datetime:
-    return datetime.fromtimestamp(unix_s, UTC)

@@ -1,7 +1,7 @@
 """Refusals: an item from outside that cannot be read is left out, counted, logged with its key.
 
 Whatever comes out of Redis or of a worker's pipe is read by itself, into a value or a refusal, so
-that one bad item ends nothing but itself. The checks here raise `Unreadable`; whoever reads an
+that one bad item ends nothing but itself. The checks here raise `Unreadable`; the reader of an
 item catches that, calls `refuse`, and goes on with the next one.
 """
 
@@ -53,8 +53,8 @@ def refuse(kind: str, key: str, why: str) -> None:
         del _logged[old]
     if (kind, shown) not in _logged and len(_logged) < MOST_LOGGED:
         _logged[kind, shown] = now
-        told = ascii(why)[1:-1]
-        logger.error("a %s is left out, as it cannot be read (%s): %s", kind, shown, told)
+        reason = ascii(why)[1:-1]
+        logger.error("a %s is left out, as it cannot be read (%s): %s", kind, shown, reason)
 
 
 def text(value: object, name: str) -> str:

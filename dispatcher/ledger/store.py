@@ -1,8 +1,8 @@
 """Store: the connection to Redis; runs the ledger's scripts, many in one round trip.
 
-The scripts are in ``dispatcher/lua``: each is `CLOCK`, ``common.lua`` and its own file, loaded
-where Redis does not know it (at first, and after it was restarted) and called by its digest.
-What a script could not read, it says below its answer; it is logged and counted here.
+The scripts are in ``dispatcher/ledger/scripts``: each is `CLOCK`, ``common.lua`` and its own file,
+loaded where Redis does not know it (at first, and after a restart) and called by its digest.
+What a script could not read follows its answer; it is logged and counted here.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import logging
 import time
 from builtins import TimeoutError as OutOfTime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from hashlib import sha1
@@ -60,8 +60,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
 Reply = str | int | float | bool | None | list["Reply"] | dict[str, "Reply"]
-"""What a script has to say, which comes as JSON; nothing where it says nothing. An empty list is
-an empty object there."""
+"""What a script returns, as JSON, or nothing. An empty list is an empty object there."""
 
 
 UNANSWERED: Final = (RedisError, OSError, OutOfTime, ValueError)
@@ -75,20 +74,20 @@ _logged: dict[str, float] = {}
 
 class Store:
     """A client of Redis; all its methods raise StoreDown within about a second where it cannot
-    be reached, and mend the connection with the next call."""
+    be reached, and open the connection anew with the next call."""
 
     def __init__(self, url: str) -> None:
         """`url` is ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password.
 
         Raises SettingsError."""
-        self._line = _Line(url)
-        self._mail = _Line(url)
+        self._main = _Connection(url)
+        self._blocking = _Connection(url)
         self._calls: list[_Call] = []
         self._turn = asyncio.Lock()
 
     async def close(self) -> None:
-        await self._line.close()
-        await self._mail.close()
+        await self._main.close()
+        await self._blocking.close()
 
     async def ping(self) -> None:
         """Return when Redis lets us in and runs scripts."""
@@ -128,26 +127,26 @@ class Store:
         key = PREFIX + name
         try:
             async with asyncio.timeout(timeout_s + STORE_S):
-                (popped,) = await self._mail.ask([("BLPOP", key, timeout_s)])
+                (popped,) = await self._blocking.ask([("BLPOP", key, timeout_s)])
                 if _is_of_another_type(popped):
                     await self.call("aside", name, "", "")
                 if not isinstance(popped, list):
                     return []
-                (more,) = await self._mail.ask([("LPOP", key, MAX_POPPED - 1)])
+                (more,) = await self._blocking.ask([("LPOP", key, MAX_POPPED - 1)])
         except UNANSWERED as error:
             raise _down(error) from error
         return [str(popped[1]), *map(str, more if isinstance(more, list) else ())]
 
     async def move(self, source: str, target: str, timeout_s: float) -> None:
         """Move the oldest item of the list `source` to the list `target`; wait for it until
-        `timeout_s` is over. What is moved while nobody hears of it is not lost.
+        `timeout_s` is over. An item that is moved after the answer was lost is kept.
 
         On the same connection as `pop`.
         """
         command = ("BLMOVE", PREFIX + source, PREFIX + target, "LEFT", "RIGHT", timeout_s)
         try:
             async with asyncio.timeout(timeout_s + STORE_S):
-                (moved,) = await self._mail.ask([command])
+                (moved,) = await self._blocking.ask([command])
                 _is_of_another_type(moved)  # `take` sets it aside
         except UNANSWERED as error:
             raise _down(error) from error
@@ -169,24 +168,24 @@ class Store:
             waiting, self._calls = self._calls, []
             for call in (*batch, *waiting):
                 if not call.done:
-                    call.settle(error)
+                    call.resolve(error)
 
     async def _run(self, batch: "list[_Call]") -> None:
-        answers = await self._line.ask([_evalsha(call) for call in batch])
+        answers = await self._main.ask([_evalsha(call) for call in batch])
         unknown = [
             number for number, answer in enumerate(answers) if isinstance(answer, NoScriptError)
         ]
         if unknown:
             names = {batch[number].name for number in unknown}
-            await self._line.ask([("SCRIPT", "LOAD", script(name)) for name in names])
-            again = await self._line.ask([_evalsha(batch[number]) for number in unknown])
+            await self._main.ask([("SCRIPT", "LOAD", script(name)) for name in names])
+            again = await self._main.ask([_evalsha(batch[number]) for number in unknown])
             for number, answer in zip(unknown, again, strict=True):
                 answers[number] = answer
         for call, answer in zip(batch, answers, strict=True):
-            call.settle(answer if isinstance(answer, Exception | None) else str(answer))
+            call.resolve(answer if isinstance(answer, Exception | None) else str(answer))
 
 
-class _Line:
+class _Connection:
     """One connection, which is made when it is needed."""
 
     def __init__(self, url: str) -> None:
@@ -196,7 +195,7 @@ class _Line:
                 decode_responses=True,
                 encoding_errors="surrogateescape",  # what is no UTF-8 is refused where it is read
                 protocol=2,
-                socket_timeout=None,  # who asks has a deadline
+                socket_timeout=None,  # callers have a deadline
                 socket_connect_timeout=STORE_S,
                 retry=Retry(NoBackoff(), 0),
             )
@@ -246,7 +245,7 @@ class _Call:
         self.answer: str | Exception | None = None
         self.done = False
 
-    def settle(self, answer: str | Exception | None) -> None:
+    def resolve(self, answer: str | Exception | None) -> None:
         self.answer = answer
         self.done = True
 
@@ -256,7 +255,7 @@ def script(name: str) -> str:
     """The whole text of one script."""
     folder = files("dispatcher") / "ledger" / "scripts"
     common, body = ((folder / f"{each}.lua").read_text() for each in ("common", name))
-    return f"{CLOCK}{common}local function run()\n{body}end\nreturn told(run())\n"
+    return f"{CLOCK}{common}local function run()\n{body}end\nreturn with_refusals(run())\n"
 
 
 @cache
@@ -265,9 +264,9 @@ def digest(name: str) -> str:
     return sha1(script(name).encode(), usedforsecurity=False).hexdigest()
 
 
-def _read_answer(said: str) -> Reply:
+def _read_answer(text: str) -> Reply:
     """The answer of a script, without what it has refused, which is logged and counted."""
-    answer, _, refused = said.partition("\n")
+    answer, _, refused = text.partition("\n")
     for kind, key, why in json.loads(refused or "[]"):
         refuse(str(kind), str(key), str(why))
     reply: Reply = json.loads(answer)
@@ -315,10 +314,25 @@ def _within(error: BaseException | None, kind: type[Exception]) -> bool:
 
 
 def _log(error: Exception) -> None:
-    """Redis' own words, each once in a while: every heartbeat and every launch hears them."""
+    """Log Redis' own words, each once in LOG_AGAIN_S: every heartbeat and launch gets them."""
     text, now = str(error).partition(" script: ")[0], time.monotonic()
     for old in [each for each, since in _logged.items() if now - since >= LOG_AGAIN_S]:
         del _logged[old]
     if text not in _logged and len(_logged) < MOST_LOGGED:
         _logged[text] = now
         logger.warning("Redis says: %s", text)
+
+
+def as_list(answer: Reply) -> list[Reply]:
+    """An answer that is to be a list; an empty one is an empty object in JSON."""
+    return answer if isinstance(answer, list) else []
+
+
+def as_mapping(answer: Reply) -> Mapping[str, Reply]:
+    """An answer that is to be an object."""
+    return answer if isinstance(answer, dict) else {}
+
+
+def word(text: str) -> str:
+    """`text` without what separates words in the ledger."""
+    return "_".join(text.split()).replace("/", "_")

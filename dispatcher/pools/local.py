@@ -1,4 +1,4 @@
-"""The pool of one machine: sessions in this process's memory, workers from its own supervisor.
+"""The pool of one machine: a node in this process, with a ledger in its memory.
 
 When this process ends, however it ends, its workers leave their meetings and exit; nothing of
 a session is kept elsewhere.
@@ -6,32 +6,25 @@ a session is kept elsewhere.
 
 import asyncio
 import logging
-import secrets
-from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from agent_side.join import JoinInfo
 from dispatcher import logs, metrics, tracing
 from dispatcher.errors import Conflict, Full, Refused, TooMany
-from dispatcher.pool import Session
+from dispatcher.ledger.memory import MemoryLedger
+from dispatcher.ledger.port import Claim
+from dispatcher.ledger.record import SessionRecord
+from dispatcher.node.node import REAPED_S, Node
 from dispatcher.settings import RoomPolicy
-from dispatcher.workers.session_runner import LEAVE_S, SessionRunner
+from dispatcher.workers.session_runner import LEAVE_S
 from dispatcher.workers.supervisor import WorkerSupervisor
-
-REMEMBERED: Final = 256
-"""Sessions that are over and can still be asked about."""
-
-BURIED_S: Final = 6.0
-"""How long it may take until a worker that was killed is known to be gone."""
 
 NAME: Final = "local"
 """This machine's, in the names of slots."""
 
-Key = tuple[str, str]
+STOPPING: Final = "The dispatcher was told to stop."
 
 logger = logging.getLogger("avatar.dispatcher.pools.local")
 
@@ -54,9 +47,8 @@ class LocalPool:
         self._tasks = tasks
         self._policy = policy
         self._cap = cap
-        self._live: dict[Key, _Live] = {}
-        self._running: set[_Live] = set()
-        self._over: deque[Session] = deque(maxlen=REMEMBERED)
+        self._ledger = MemoryLedger(NAME, self._has_mail)
+        self._node = Node(self._ledger, supervisor, tasks)
         self._draining = False
 
     @property
@@ -67,173 +59,84 @@ class LocalPool:
     def why_not_ready(self) -> str:
         if self._draining:
             return "The dispatcher is about to stop."
-        return "" if self._supervisor.ready else "No worker can be had now."
+        return self._node.why_not_ready
 
     async def launch(
         self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
-    ) -> Session:
-        live = self._live.get((join.room_name, join.participant_id or ""))
+    ) -> SessionRecord:
         with tracing.step("claim", backend=NAME), metrics.CLAIM[NAME].time():
-            not_applied: tuple[str, ...] = ()
-            known = live is not None
-            if live is None:
-                live = self._begin(join, owner, traceparent)
-            else:
-                not_applied = live.serving.renew(join)
-        logs.about(live.session)
-        live.waiting += 1
-        try:
-            with tracing.step("ack", session_id=live.session.session_id):
-                async with asyncio.timeout(timeout_s):
-                    await live.serving.settled.wait()
-        except TimeoutError:
-            if live.waiting == 1:  # nobody else has time left
-                self._stop(live, "No worker took it in time.")
-            raise Full("No worker was ready in time; try again later.") from None
-        finally:
-            live.waiting -= 1
-        if live.serving.taken:
-            logs.about(live.session)
-            logger.info(
-                "session %s was %s, in slot %s",
-                live.session.session_id,
-                "renewed" if known else "launched",
-                live.session.slot,
+            await self._ledger.heartbeat(self._supervisor.free_slots, self._supervisor.slots)
+            claim = await self._ledger.claim(
+                join, owner=owner, traceparent=traceparent, policy=self._policy, cap=self._cap
             )
-            return replace(live.session, not_applied=not_applied)
-        if live.serving.refused:
+            record = self._record_of(claim)
+        logs.about(record)
+        session_id = record.session_id
+        with tracing.step("ack", session_id=session_id):
+            resolution = await self._ledger.resolved(record, timeout_s)
+        if resolution is None:
+            await self._ledger.give_up(record, "No worker took it in time.")
+            raise Full("No worker was ready in time; try again later.")
+        if resolution == "refused":
             raise Refused(
-                "A worker has refused this join request; "
-                f"GET /v1/sessions/{live.session.session_id} says why."
+                f"A worker has refused this join request; GET /v1/sessions/{session_id} says why."
             )
-        raise Full("The workers failed before they could take it; try again later.")
+        if resolution != "acked":
+            raise Full("The workers failed before they could take it; try again later.")
+        record = await self._ledger.find(session_id) or record
+        logs.about(record)
+        logger.info(
+            "session %s was %s, in slot %s",
+            session_id,
+            "renewed" if claim.outcome == "same" else "launched",
+            record.slot,
+        )
+        return replace(record, not_applied=claim.not_applied)
 
-    async def sessions(self) -> list[Session]:
-        return [*self._over, *(live.session for live in self._running)]
+    async def sessions(self) -> list[SessionRecord]:
+        return await self._ledger.sessions()
 
-    async def find(self, session_id: str) -> Session | None:
-        for session in await self.sessions():
-            if session.session_id == session_id:
-                return session
-        return None
+    async def find(self, session_id: str) -> SessionRecord | None:
+        return await self._ledger.find(session_id)
 
-    async def end(self, session_id: str) -> Session | None:
-        for live in self._running:
-            if live.session.session_id == session_id:
-                self._stop(live, "It was ended by a request.")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LEAVE_S):
-                        await live.over.wait()
-                return live.session
-        return await self.find(session_id)
+    async def end(self, session_id: str) -> SessionRecord | None:
+        await self._ledger.end(session_id, "It was ended by a request.")
+        await self._node.until_over(session_id, LEAVE_S)
+        return await self._ledger.find(session_id)
 
     async def drain(self, timeout_s: float) -> None:
         self._draining = True
-        for live in self._running:
-            live.serving.finish("The dispatcher was told to stop.")
-        await self._all_over(timeout_s)
-        for live in list(self._running):
-            self._stop(live, "The dispatcher was told to stop.")
-        await self._all_over(LEAVE_S + BURIED_S)
+        await self._ledger.drain()
+        await self._node.speak_out(timeout_s, STOPPING)
+        for record in await self._ledger.sessions():
+            await self._ledger.end(record.session_id, STOPPING)
+        await self._node.until_quiet(LEAVE_S + REAPED_S)
 
     async def slots(self) -> Mapping[str, int]:
-        taken = sum(live.serving.taken for live in self._running)
-        waiting = len(self._running) - taken
+        living = [record for record in await self._ledger.sessions() if not record.over]
+        taken = sum(record.acked for record in living)
+        waiting = len(living) - taken
         if self._draining:
             return {"idle": 0, "claimed": waiting, "busy": 0, "draining": taken}
-        idle = len(self._supervisor.free_seats) if self._supervisor.ready else 0
+        idle = len(self._supervisor.free_slots) if self._supervisor.ready else 0
         return {"idle": idle, "claimed": waiting, "busy": taken, "draining": 0}
 
-    def _begin(self, join: JoinInfo, owner: str, traceparent: str | None) -> "_Live":
-        """A new session. Raises Full, Conflict and TooMany."""
+    def _record_of(self, claim: Claim) -> SessionRecord:
+        """Raises Full, Conflict and TooMany."""
+        if claim.record is not None:
+            return claim.record
         if self._draining:
             raise Full("The dispatcher is about to stop; ask another one, or try again later.")
-        older = None if self._policy == "multi" else self._face_in(join.room_name)
-        if older is not None and self._policy == "reject":
+        if claim.outcome == "conflict":
             raise Conflict("Another face is in that room; end it first, or launch that one.")
-        owned = [live for live in self._live.values() if live.owner == owner and live is not older]
-        if 0 < self._cap <= len(owned):
+        if claim.outcome == "too_many":
             raise TooMany(f"This key has {self._cap} sessions, as many as one may; end one first.")
-        session = Session.claimed(secrets.token_hex(8), join, datetime.now(UTC))
-        live = _Live(
-            SessionRunner(session, join, self._supervisor, traceparent), owner, traceparent
-        )
-        self._seat(live, older)
-        self._live[session.room, session.participant_id] = live
-        self._running.add(live)
-        self._tasks.create_task(self._run(live), name=f"session {session.session_id}")
-        return live
+        raise Full(f"All {self._supervisor.slots} slots are taken; try again later.")
 
-    def _face_in(self, room: str) -> "_Live | None":
-        for (each, _), live in self._live.items():
-            if each == room:
-                return live
-        return None
+    def _has_mail(self) -> None:
+        self._tasks.create_task(self._deliver(), name="commands")
 
-    def _seat(self, live: "_Live", older: "_Live | None") -> None:
-        """Give it a free slot, or else that of the `older` face, which leaves. Raises Full."""
-        try:
-            live.slot.set_result(self._supervisor.take_seat())
-        except Full:
-            if older is None:
-                raise
-            older.heir = live
-        if older is not None:
-            self._stop(older, "Another face has taken its place in the room.")
-
-    async def _all_over(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                for live in list(self._running):
-                    await live.over.wait()
-
-    def _stop(self, live: "_Live", reason: str) -> None:
-        """It leaves at once; a launch for the same room and participant is a new session."""
-        self._forget(live)
-        live.serving.stop(reason)
-
-    def _forget(self, live: "_Live") -> None:
-        self._live = {key: each for key, each in self._live.items() if each is not live}
-
-    async def _run(self, live: "_Live") -> None:
-        slot = await live.slot
-        serving = live.serving
-        serving.sit(f"{NAME}/{slot}")
-        logs.about(serving.session, live.traceparent)
-        try:
-            end = await serving.run()
-            if end.kind == "lost":
-                serving.enter("failed", end.reason)
-        except Exception:  # one session's fault does not end the others
-            logger.exception("session %s cannot go on", serving.session_id)
-            serving.enter("failed", "The dispatcher failed; its log says why.")
-        finally:
-            if live.heir is None:
-                self._supervisor.free_slot(slot)
-            else:
-                live.heir.slot.set_result(slot)
-            self._forget(live)
-            self._running.discard(live)
-            self._over.append(live.session)
-            live.over.set()
-        logger.info(
-            "session %s %s: %s", serving.session_id, live.session.state, live.session.reason
-        )
-
-
-class _Live:
-    """A session that runs: who asked for it, its slot, and who gets that after it."""
-
-    def __init__(self, serving: SessionRunner, owner: str, traceparent: str | None) -> None:
-        self.serving = serving
-        self.owner = owner
-        self.traceparent = traceparent
-        self.slot: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self.heir: _Live | None = None
-        self.waiting = 0
-        """Launches that have not been answered."""
-        self.over = asyncio.Event()
-
-    @property
-    def session(self) -> Session:
-        return self.serving.session
+    async def _deliver(self) -> None:
+        """To the node, without the delay of a mailbox that is polled."""
+        for command in await self._ledger.take(0):
+            await self._node.obey(command)

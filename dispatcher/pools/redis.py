@@ -15,9 +15,8 @@ from typing import Final
 from agent_side.join import JoinInfo
 from dispatcher import logs, metrics, tracing
 from dispatcher.errors import Conflict, Full, Refused, StoreDown, TooMany
-from dispatcher.ledger.record import Record, as_session
-from dispatcher.ledger.redis import Claim, Ledger
-from dispatcher.pool import Session
+from dispatcher.ledger.port import Claim, Ledger
+from dispatcher.ledger.record import SessionRecord
 from dispatcher.settings import RoomPolicy
 
 IDLE_S: Final = 1.0
@@ -25,16 +24,16 @@ IDLE_S: Final = 1.0
 LOOK_S: Final = 0.1
 
 TRY_S: Final = 1.5
-"""How long one claim may take to be settled, until it is claimed again: twice in a launch."""
+"""How long one claim may take to be resolved, until it is claimed again: twice in a launch."""
 
 GIVE_UP_S: Final = 0.2
-"""The last part of a launch, in which the claim is taken back that nobody has taken."""
+"""The last part of a launch, in which a claim is given up that no worker has taken."""
 
 REAP_S: Final = 0.5
-"""Between two looks for what has lost its node."""
+"""Between two looks for sessions that have lost their node."""
 
 LEAVE_S: Final = 5.0
-"""How long a session may take to end when it is told to: its worker 4 s, and the way there."""
+"""How long a session may take to end on a request: its worker 4 s, and the way to it."""
 
 BECAME: Final = {
     "moved": "goes on in another slot",
@@ -43,9 +42,9 @@ BECAME: Final = {
     "ended": "is over",
 }
 
-VAIN_LOOKS: Final = 5
-"""How often in a row no node is seen before it is said: one that writes to an emptied Redis again
-is back after a heartbeat."""
+MISSES_BEFORE_ERROR: Final = 5
+"""How often in a row no node is found before the pool is not ready: after Redis was emptied, nodes
+are back with their next heartbeat."""
 
 NO_NODE: Final[Mapping[str, str]] = {
     "unable": "No node has a worker ready: see in the logs of `avatar node` what keeps them.",
@@ -71,7 +70,7 @@ class RedisPool:
         self._store = "Redis was not asked yet."
         self._nodes = "The nodes were not asked yet."
         """Why no node can take a session, or nothing where one can."""
-        self._vain_looks = 0
+        self._misses = 0
         self._draining = False
 
     @property
@@ -85,7 +84,7 @@ class RedisPool:
         return self._store or self._nodes
 
     async def run(self) -> None:
-        """Hear the nodes' answers and move what has lost its node, until cancelled."""
+        """Receive replies and move sessions that have lost their node, until cancelled."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._ledger.run(), name="replies")
@@ -95,18 +94,18 @@ class RedisPool:
 
     async def launch(
         self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
-    ) -> Session:
+    ) -> SessionRecord:
         if self._draining:
             raise Full("The dispatcher is about to stop; ask another one, or try again later.")
         claim = partial(self._claim, join, owner, traceparent)
-        settle_by = asyncio.get_running_loop().time() + timeout_s - GIVE_UP_S
+        resolve_by = asyncio.get_running_loop().time() + timeout_s - GIVE_UP_S
         try:
             async with asyncio.timeout(timeout_s):
                 with tracing.step("claim", backend="redis"):
-                    claimed, not_applied = await self._claimed(claim, settle_by)
-                logs.about(as_session(claimed))
+                    claimed, not_applied = await self._claimed(claim, resolve_by)
+                logs.about(claimed)
                 with tracing.step("ack", session_id=claimed.session_id):
-                    session = await self._acked(claimed, claim, settle_by)
+                    session = await self._acked(claimed, claim, resolve_by)
         except TimeoutError:
             raise Full("No worker was ready in time; try again later.") from None
         logger.info(
@@ -117,21 +116,20 @@ class RedisPool:
         )
         return replace(session, not_applied=not_applied)
 
-    async def sessions(self) -> list[Session]:
-        return [as_session(record) for record in await self._ledger.sessions()]
+    async def sessions(self) -> list[SessionRecord]:
+        return await self._ledger.sessions()
 
-    async def find(self, session_id: str) -> Session | None:
-        record = await self._ledger.find(session_id)
-        return None if record is None else as_session(record)
+    async def find(self, session_id: str) -> SessionRecord | None:
+        return await self._ledger.find(session_id)
 
-    async def end(self, session_id: str) -> Session | None:
+    async def end(self, session_id: str) -> SessionRecord | None:
         record = await self._ledger.end(session_id, "It was ended by a request.")
         with suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
                 while record is not None and not record.over:
                     await asyncio.sleep(LOOK_S)
                     record = await self._ledger.find(session_id)
-        return None if record is None else as_session(record)
+        return record
 
     async def drain(self, timeout_s: float) -> None:
         """What lives, lives on the nodes: there is nothing to wait for."""
@@ -141,11 +139,11 @@ class RedisPool:
         return await self._ledger.slots()
 
     async def _claimed(
-        self, claim: Callable[[], Awaitable[Claim]], settle_by: float
-    ) -> tuple[Record, tuple[str, ...]]:
+        self, claim: Callable[[], Awaitable[Claim]], resolve_by: float
+    ) -> tuple[SessionRecord, tuple[str, ...]]:
         """The record of a claim, and what that does not apply, within IDLE_S. Raises what
         `launch` does."""
-        deadline = min(settle_by, asyncio.get_running_loop().time() + IDLE_S)
+        deadline = min(resolve_by, asyncio.get_running_loop().time() + IDLE_S)
         while True:
             answer = await claim()
             match answer.outcome:
@@ -168,11 +166,11 @@ class RedisPool:
                     return answer.record, answer.not_applied
 
     async def _acked(
-        self, record: Record, claim: Callable[[], Awaitable[Claim]], settle_by: float
-    ) -> Session:
+        self, record: SessionRecord, claim: Callable[[], Awaitable[Claim]], resolve_by: float
+    ) -> SessionRecord:
         """The session of a claim, once a worker has taken it. Raises what `launch` does."""
-        while (left_s := settle_by - asyncio.get_running_loop().time()) > 0:
-            match await self._ledger.settled(record, min(TRY_S, left_s)):
+        while (left_s := resolve_by - asyncio.get_running_loop().time()) > 0:
+            match await self._ledger.resolved(record, min(TRY_S, left_s)):
                 case "acked":
                     return await self._newest(record)
                 case "refused":
@@ -189,11 +187,11 @@ class RedisPool:
         await self._ledger.give_up(record, "No worker took it in time.")
         raise Full("No worker was ready in time; try again later.")
 
-    async def _newest(self, record: Record) -> Session:
-        """What the ledger says of it now, or else what it said."""
+    async def _newest(self, record: SessionRecord) -> SessionRecord:
+        """The ledger's record of it by now, or else the one from before."""
         with suppress(StoreDown):
             record = await self._ledger.find(record.session_id) or record
-        return as_session(record)
+        return record
 
     async def _claim(self, join: JoinInfo, owner: str, traceparent: str | None) -> Claim:
         with metrics.CLAIM["redis"].time():
@@ -213,17 +211,17 @@ class RedisPool:
                     )
                     if reaped.why == "lease" and reaped.became in ("moved", "waits"):
                         metrics.REDISPATCHED["lease_expired"].inc()
-                self._hear("")
-                self._look_at(await self._ledger.nodes())
+                self._note_store("")
+                self._note_nodes(await self._ledger.nodes())
             except StoreDown as error:
-                self._hear(str(error))
+                self._note_store(str(error))
             await asyncio.sleep(REAP_S)
 
-    def _look_at(self, nodes: Mapping[str, int]) -> None:
+    def _note_nodes(self, nodes: Mapping[str, int]) -> None:
         """Whether a node can take a session, or why none can; logged when that changes."""
         why = "" if nodes["able"] else next(why for fact, why in NO_NODE.items() if nodes[fact])
-        self._vain_looks = self._vain_looks + 1 if why else 0
-        if why and not self._nodes and self._vain_looks < VAIN_LOOKS:
+        self._misses = self._misses + 1 if why else 0
+        if why and not self._nodes and self._misses < MISSES_BEFORE_ERROR:
             return
         if why and why != self._nodes:
             logger.error("%s", why)
@@ -231,7 +229,7 @@ class RedisPool:
             logger.info("a node can take sessions")
         self._nodes = why
 
-    def _hear(self, why: str) -> None:
+    def _note_store(self, why: str) -> None:
         """Whether the store can be reached, or why not; logged when that changes."""
         if why and why != self._store:
             logger.error("%s", why)

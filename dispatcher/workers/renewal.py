@@ -12,8 +12,8 @@ follow, so that a face stays the same one."""
 
 class Renewed(NamedTuple):
     """The join request that a session has from now on. `not_applied` are the fields in which
-    the newer one asked for something else and does not get it; `renames` says that it names
-    another agent than before."""
+    the newer one asked for something else and does not get it; `renames`: it names another
+    agent than before."""
 
     join: JoinInfo
     not_applied: tuple[str, ...]
@@ -24,7 +24,7 @@ def renewed(join: JoinInfo, newer: JoinInfo) -> Renewed:
     """`join` with what `newer` may change of it, both for the same face in the same room.
 
     The agent's id counts at once; the token and the signalling host count when a worker joins
-    anew. What `newer` leaves out stays as it is: a launch that names no agent un-names nobody.
+    anew. What `newer` leaves out stays as it is: a launch that names no agent keeps the one before.
     """
     asked = {name: getattr(newer, name) for name in FIXED}
     not_applied = [

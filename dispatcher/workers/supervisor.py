@@ -50,7 +50,7 @@ class WorkerSupervisor:
         self._environment = environment
         self.slots = slots
         self._warm = warm
-        self._seats: set[int] = set()
+        self._taken_slots: set[int] = set()
         self._starting: set[WorkerProcess] = set()
         self._idle: deque[WorkerProcess] = deque()
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
@@ -65,30 +65,30 @@ class WorkerSupervisor:
         return self._zygote is not None and self._zygote.answers
 
     @property
-    def can_hire(self) -> bool:
+    def can_acquire(self) -> bool:
         """Whether a worker can be had now: one that waits, if none can be forked."""
         return self.ready or bool(self._idle)
 
     @property
-    def free_seats(self) -> list[int]:
+    def free_slots(self) -> list[int]:
         """The slots that no session has."""
-        return [slot for slot in range(1, self.slots + 1) if slot not in self._seats]
+        return [slot for slot in range(1, self.slots + 1) if slot not in self._taken_slots]
 
-    def take_seat(self, slot: int | None = None) -> int:
+    def take_slot(self, slot: int | None = None) -> int:
         """Room for one session: that `slot`, or the first that is free. Raises Full."""
-        free = self.free_seats
+        free = self.free_slots
         if not free:
             raise Full(f"All {self.slots} slots are taken; try again later.")
         if slot is not None and slot not in free:
             raise Full("That slot is taken; try again later.")
         slot = free[0] if slot is None else slot
-        self._seats.add(slot)
+        self._taken_slots.add(slot)
         self._changed.set()
         return slot
 
     def free_slot(self, slot: int) -> None:
         """The session is over and its worker gone."""
-        self._seats.discard(slot)
+        self._taken_slots.discard(slot)
         self._changed.set()
 
     async def acquire(self) -> WorkerProcess:
@@ -168,7 +168,7 @@ class WorkerSupervisor:
                 idle=len(self._idle),
                 starting=len(self._starting),
                 waiting=len(self._waiting),
-                busy=len(self._seats),
+                busy=len(self._taken_slots),
                 slots=self.slots,
                 warm=self._warm,
             )

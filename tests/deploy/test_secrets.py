@@ -26,8 +26,11 @@ from tls_front import tls_front
 
 from dispatcher.errors import TooMany
 from dispatcher.http.rate_limit import RateLimiter
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import Ledger, NodeLedger, Serve, Verdict
+from dispatcher.ledger.command import ServeCommand
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.port import Verdict
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.settings import DispatcherSettings
 
 ASKED_BY_OPERATORS = ["CONFIG GET *", "KEYS *", "FLUSHALL", "ACL LIST", "SHUTDOWN", "MONITOR"]
@@ -220,9 +223,9 @@ def test_the_ledger_may_do_all_that_it_does(store: str) -> None:
 
     async def scene() -> None:
         url = f"{store}&ssl_check_hostname=false"
-        seal = Seal([SEAL_KEY])
-        dispatcher = Ledger(url, seal, name="dispatcher", lease_s=10.0)
-        nodes = [NodeLedger(url, seal, name=name, lease_s=10.0) for name in ("one", "two")]
+        seal = Encryption([SEAL_KEY])
+        dispatcher = RedisLedger(url, seal, name="dispatcher", lease_s=10.0)
+        nodes = [RedisNodeLedger(url, seal, name=name, lease_s=10.0) for name in ("one", "two")]
         hearing = asyncio.create_task(dispatcher.run(), name="replies")
         try:
             async with asyncio.timeout(20):
@@ -232,24 +235,24 @@ def test_the_ledger_may_do_all_that_it_does(store: str) -> None:
                     claim = await dispatcher.claim(join())
                     await asyncio.sleep(0.1)
                 await nodes[1].heartbeat([1], 1)
-                (letter,) = await nodes[0].take()
-                assert isinstance(letter, Serve)
-                held = letter.held
-                assert await nodes[0].ack(held) == Verdict.OK
-                assert await dispatcher.settled(claim.record, 5.0) == "acked"
-                assert await nodes[0].enter(held.entered("active", None, 1.0)) == Verdict.OK
-                assert await nodes[0].renew([held]) == {held.key: Verdict.OK}
+                (command,) = await nodes[0].take()
+                assert isinstance(command, ServeCommand)
+                owned = command.record
+                assert await nodes[0].ack(owned) == Verdict.OK
+                assert await dispatcher.resolved(claim.record, 5.0) == "acked"
+                assert await nodes[0].enter(owned.entered("active", None, 1.0)) == Verdict.OK
+                assert await nodes[0].renew([owned]) == {owned.key: Verdict.OK}
                 await nodes[0].drain()
-                assert await nodes[0].handoff(held)
-                (letter,) = await nodes[1].take()
-                assert isinstance(letter, Serve)
-                assert await nodes[1].ack(letter.held) == Verdict.OK
+                assert await nodes[0].handoff(owned)
+                (command,) = await nodes[1].take()
+                assert isinstance(command, ServeCommand)
+                assert await nodes[1].ack(command.record) == Verdict.OK
                 assert await dispatcher.slots()
                 assert await dispatcher.reap() == []
                 assert await dispatcher.sessions()
                 ended = await dispatcher.end(claim.record.session_id, "by a test")
                 assert ended is not None
-                await nodes[1].finish(letter.held, "ended", "by a test")
+                await nodes[1].finish(command.record, "ended", "by a test")
         finally:
             hearing.cancel()
             for each in (dispatcher, *nodes):

@@ -14,7 +14,7 @@ from tokens import KEYS, token
 from agent_side.join import JoinInfo
 from dispatcher.errors import Conflict, Full, Refused, StoreDown, TooMany
 from dispatcher.http.app import ANSWER_S, BODY_S
-from dispatcher.pool import Session
+from dispatcher.ledger.record import SessionRecord
 
 PASSWORD = "canary-password-of-anna"
 KEY = "canary-key-that-nobody-guesses"
@@ -209,7 +209,7 @@ def test_a_launch_that_finds_no_worker_is_answered_before_its_agent_gives_up(
 ) -> None:
     """However long its body took; in virtual time."""
 
-    async def launch(join: JoinInfo, timeout_s: float, *_: object) -> Session:
+    async def launch(join: JoinInfo, timeout_s: float, *_: object) -> SessionRecord:
         await asyncio.sleep(timeout_s)
         raise Full("All slots are taken.")
 

@@ -8,9 +8,10 @@ import pytest
 from pool_stage import PATIENCE_S, SEAL, FakeSupervisor, Stage, played
 from redis_server import RedisServer, redis_server
 
-from dispatcher.ledger.redis import Ledger, NodeLedger
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.node import owned_session as hold
-from dispatcher.node.program import Node
+from dispatcher.node.node import Node
 from dispatcher.pools.redis import RedisPool
 from dispatcher.workers.process import WorkerProcess
 
@@ -30,7 +31,7 @@ class Idle(FakeSupervisor):
         return True  # or it would not be chosen: it was, when it was asked last
 
     @property
-    def can_hire(self) -> bool:
+    def can_acquire(self) -> bool:
         return not self._noticed
 
     async def acquire(self) -> WorkerProcess:
@@ -54,11 +55,11 @@ async def two_nodes(server: RedisServer, bad: Idle) -> AsyncIterator[Stage]:
 
     async def stand() -> None:
         async with asyncio.TaskGroup() as tasks:
-            pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"))
+            pool = RedisPool(RedisLedger(server.url, SEAL, name="dispatcher"))
             tasks.create_task(pool.run())
             idle = 0
             for name, fakes in (("bad", bad), ("good", good)):
-                ledger = NodeLedger(server.url, SEAL, name=name)
+                ledger = RedisNodeLedger(server.url, SEAL, name=name)
                 node = Node(ledger, fakes, tasks, LEASE_S, lambda _: None)
                 tasks.create_task(node.run())
                 idle += fakes.slots

@@ -8,9 +8,10 @@ import pytest
 from pool_stage import PATIENCE_S, SEAL, FakeSupervisor, Hand, Stage, played
 from redis_server import RedisServer, redis_server
 
-from dispatcher.ledger.redis import Ledger, NodeLedger
-from dispatcher.node.program import Node
-from dispatcher.pool import Session
+from dispatcher.ledger.record import SessionRecord
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
+from dispatcher.node.node import Node
 from dispatcher.pools.redis import RedisPool
 
 LEASE_S = 10.0
@@ -26,7 +27,7 @@ class Handing:
     """A session on its way: the `old` worker is in the meeting, the `new` one has been told of it
     and is not."""
 
-    def __init__(self, stage: Stage, session: Session, old: Hand, new: Hand) -> None:
+    def __init__(self, stage: Stage, session: SessionRecord, old: Hand, new: Hand) -> None:
         self.stage = stage
         self.session = session
         self.old = old
@@ -50,11 +51,11 @@ async def handing(server: RedisServer) -> AsyncIterator[Handing]:
 
     async def stand() -> None:
         async with asyncio.TaskGroup() as tasks:
-            pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"))
+            pool = RedisPool(RedisLedger(server.url, SEAL, name="dispatcher"))
             tasks.create_task(pool.run())
 
             async def node(number: int) -> Node:
-                ledger = NodeLedger(server.url, SEAL, name=f"node-{number}")
+                ledger = RedisNodeLedger(server.url, SEAL, name=f"node-{number}")
                 joined = Node(ledger, supervisors[number], tasks, LEASE_S, lambda _: None)
                 tasks.create_task(joined.run())
                 while not (await pool.slots())["idle"]:

@@ -17,8 +17,9 @@ from ledgers import (
     Scene,
     active,
     claimed,
+    commands,
     join,
-    letters,
+    renewed,
     scene,
     served,
     taken,
@@ -33,21 +34,13 @@ from agent_side.join import JoinInfo
 from dispatcher.errors import SettingsError, StoreDown
 from dispatcher.http import rate_limit as quota
 from dispatcher.ledger import store
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import (
-    End,
-    Handed,
-    Held,
-    Ledger,
-    NodeLedger,
-    Reaped,
-    Renew,
-    Serve,
-    Verdict,
-    expiry_of,
-)
+from dispatcher.ledger.command import EndCommand, HandoffDoneCommand, RenewCommand, ServeCommand
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.port import Reaped, Verdict
+from dispatcher.ledger.record import MAX_LIFE, SessionRecord
+from dispatcher.ledger.redis import RedisLedger, expiry_of
+from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.node.owned_session import UNACKED_S
-from dispatcher.pool import MAX_LIFE
 
 SOON_S = 2.0
 """More patience than a reply needs."""
@@ -79,41 +72,6 @@ Play = Callable[[Callable[[Scene], Coroutine[None, None, None]]], None]
 # --- The plain way ---
 
 
-def test_a_claim_reaches_the_node_and_its_ack_the_dispatcher(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        request = join()
-        claim = await dispatcher.claim(request, owner="key", traceparent="00-1-2-01")
-        held = await served(node)
-        assert claim.outcome == "new"
-        assert (held.join, held.record.owner, held.record.traceparent) == (
-            request,
-            "key",
-            "00-1-2-01",
-        )
-        assert (held.record.slot, held.record.epoch) == (node.slot(1), 1)
-        assert await node.ack(held.entered("joining", None, time.time())) is Verdict.OK
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "acked"
-
-    play(happens)
-
-
-def test_a_session_shows_its_life(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        held = held.entered("active", None, time.time(), counters={"frames": 25})
-        await node.enter(held)
-        await node.finish(held, "ended", "The agent has left.")
-        (record,) = await dispatcher.sessions()
-        assert [step.state for step in record.life] == ["claimed", "joining", "active", "ended"]
-        assert record.reason == record.life[-1].reason == "The agent has left."
-        assert (record.attempts, record.counters) == (1, {"frames": 25})
-        assert record == await dispatcher.find(held.record.session_id)
-
-    play(happens)
-
-
 def test_slots_are_counted_by_state(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node, other = it.dispatcher(), await it.node(slots=3), await it.node("other")
@@ -127,38 +85,6 @@ def test_slots_are_counted_by_state(play: Play) -> None:
     play(happens)
 
 
-def test_a_slot_is_idle_again_when_its_node_offers_it(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        await node.finish(held, "ended", None)
-        assert (await dispatcher.claim(join("second"))).outcome == "full"
-        await node.offer(1)
-        assert (await dispatcher.claim(join("second"))).outcome == "new"
-
-    play(happens)
-
-
-def test_a_heartbeat_gives_away_no_slot_that_is_claimed(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        await dispatcher.claim(join())
-        await node.heartbeat([1], 1)  # it has not looked into its mailbox yet
-        assert (await dispatcher.claim(join("second"))).outcome == "full"
-
-    play(happens)
-
-
-def test_a_heartbeat_withdraws_what_it_lists_no_more(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        await node.heartbeat([2], 2)
-        assert claimed(await dispatcher.claim(join())).slot == node.slot(2)
-        assert (await dispatcher.claim(join("second"))).outcome == "full"
-
-    play(happens)
-
-
 def test_a_node_without_heartbeats_is_given_nothing(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
@@ -167,18 +93,6 @@ def test_a_node_without_heartbeats_is_given_nothing(play: Play) -> None:
         assert (await dispatcher.claim(join())).outcome == "full"
         await node.heartbeat([1], 1)
         assert (await dispatcher.claim(join())).outcome == "new"
-
-    play(happens)
-
-
-def test_claims_that_wait_together_are_all_answered(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher = it.dispatcher()
-        await it.node(slots=200)
-        claims = await asyncio.gather(*(dispatcher.claim(join(f"room {n}")) for n in range(210)))
-        slots = [claim.record.slot for claim in claims if claim.record]
-        assert len(slots) == len(set(slots)) == 200
-        assert [claim.outcome for claim in claims].count("full") == 10
 
     play(happens)
 
@@ -203,15 +117,15 @@ def test_a_call_that_is_given_up_leaves_the_others_alone(play: Play) -> None:
 def test_a_repeat_finds_the_session_and_renews_its_join_request(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         newer = join(lives_s=7200)
         claim = await dispatcher.claim(newer)
-        assert (claim.outcome, claimed(claim).session_id) == ("same", held.record.session_id)
-        assert await dispatcher.settled(claimed(claim), 0) == "acked"
-        (letter,) = await letters(node)
-        assert isinstance(letter, Renew)
-        assert letter.join == newer
-        assert letter.expires_s == expiry_of(newer.token)
+        assert (claim.outcome, claimed(claim).session_id) == ("same", owned.session_id)
+        assert await dispatcher.resolved(claimed(claim), 0) == "acked"
+        (command,) = await commands(node)
+        assert isinstance(command, RenewCommand)
+        assert command.join == newer
+        assert command.expires_s == expiry_of(newer.token)
 
     play(happens)
 
@@ -219,109 +133,14 @@ def test_a_repeat_finds_the_session_and_renews_its_join_request(play: Play) -> N
 def test_a_renewal_that_was_lost_on_the_way_is_sent_again(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         await dispatcher.claim(join(lives_s=7200))
         it.redis.delete(f"{{av}}:mbox:{node.node}")
-        await node.renew([held])
-        (letter,) = await letters(node)
-        assert isinstance(letter, Renew)
-        await node.renew([held.renewed(letter)])
-        assert await letters(node) == []
-
-    play(happens)
-
-
-def test_a_repeat_before_the_ack_waits_for_the_same_ack(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        one, other, node = it.dispatcher(), it.dispatcher("other"), await it.node()
-        first, second = await one.claim(join()), await other.claim(join())
-        assert second.outcome == "same"
-        waiting = asyncio.gather(
-            one.settled(claimed(first), SOON_S),
-            one.settled(claimed(first), SOON_S),
-            other.settled(claimed(second), SOON_S),
-        )
-        await taken(node)
-        assert await waiting == ["acked"] * 3
-
-    play(happens)
-
-
-def test_the_newer_face_takes_the_place_of_the_older(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        older = await active(dispatcher, node, join(participant="older"))
-        assert (await dispatcher.claim(join(participant="newer"))).outcome == "new"
-        kinds = {type(letter).__name__ for letter in await letters(node)}
-        assert kinds == {"End", "Serve"}
-        assert await node.renew([older]) == {older.key: Verdict.END}
-        record = await dispatcher.find(older.record.session_id)
-        assert record is not None
-        assert record.state == "ending"
-
-    play(happens)
-
-
-def test_the_older_face_makes_room_for_the_newer_where_there_is_none(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        older = await active(dispatcher, node, join(participant="older"))
-        assert (await dispatcher.claim(join(participant="newer"))).outcome == "full"
-        (letter,) = await letters(node)
-        assert isinstance(letter, End)
-        await node.finish(older, "ended", letter.reason)
-        await node.offer(1)
-        assert (await dispatcher.claim(join(participant="newer"))).outcome == "new"
-
-    play(happens)
-
-
-def test_two_faces_are_in_a_room_where_that_is_wanted(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        await active(dispatcher, node, join(participant="one"))
-        claim = await dispatcher.claim(join(participant="other"), policy="multi")
-        assert claim.outcome == "new"
-        assert not any(isinstance(letter, End) for letter in await letters(node))
-
-    play(happens)
-
-
-def test_a_second_face_is_refused_where_that_is_wanted(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node, join(participant="one"))
-        request = join(participant="other")
-        assert (await dispatcher.claim(request, policy="reject")).outcome == "conflict"
-        await node.finish(held, "ended", None)
-        assert (await dispatcher.claim(request, policy="reject")).outcome == "new"
-
-    play(happens)
-
-
-def test_an_owner_has_no_more_sessions_than_allowed(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node(slots=9)
-        claims = await asyncio.gather(
-            *(dispatcher.claim(join(f"room {n}"), owner="mine", cap=3) for n in range(6))
-        )
-        outcomes = [claim.outcome for claim in claims]
-        assert (outcomes.count("new"), outcomes.count("too_many")) == (3, 3)
-        assert (await dispatcher.claim(join("else"), owner="other", cap=3)).outcome == "new"
-        for letter in await letters(node):
-            await node.finish(letter.held, "ended", None)
-        assert (await dispatcher.claim(join("later"), owner="mine", cap=3)).outcome == "new"
-
-    play(happens)
-
-
-def test_a_face_that_leaves_for_another_does_not_count_against_its_owner(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher = it.dispatcher()
-        await it.node(slots=2)
-        await dispatcher.claim(join(participant="older"), owner="mine", cap=1)
-        claim = await dispatcher.claim(join(participant="newer"), owner="mine", cap=1)
-        assert claim.outcome == "new"
+        await node.renew([owned])
+        (command,) = await commands(node)
+        assert isinstance(command, RenewCommand)
+        await node.renew([renewed(owned, command)])
+        assert await commands(node) == []
 
     play(happens)
 
@@ -353,13 +172,13 @@ def test_a_slot_that_cannot_serve_hands_the_claim_to_another(play: Play) -> None
     async def happens(it: Scene) -> None:
         dispatcher, one = it.dispatcher(), await it.node("one")
         claim = await dispatcher.claim(join())
-        held = await served(one)
+        owned = await served(one)
         other = await it.node("other")
-        await one.nack(held, "Its worker has died.")
+        await one.nack(owned, "Its worker has died.")
         moved = await taken(other)
-        assert (moved.record.slot, moved.record.epoch) == (other.slot(1), 2)
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "acked"
-        assert await one.ack(held) is Verdict.FENCED
+        assert (moved.slot, moved.epoch) == (other.slot(1), 2)
+        assert await dispatcher.resolved(claimed(claim), SOON_S) == "acked"
+        assert await one.ack(owned) is Verdict.FENCED
 
     play(happens)
 
@@ -376,7 +195,7 @@ def test_a_claim_that_all_turn_down_waits_for_a_slot(play: Play) -> None:
         it.move(0.6)
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
         await taken(node)
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "acked"
+        assert await dispatcher.resolved(claimed(claim), SOON_S) == "acked"
 
     play(happens)
 
@@ -387,25 +206,12 @@ def test_a_claim_is_not_turned_down_for_ever(play: Play) -> None:
         claim = await dispatcher.claim(join())
         for _ in range(4):
             await node.nack(await served(node), "It cannot.")
-        assert await letters(node) == []
+        assert await commands(node) == []
         it.move(11)
         await dispatcher.reap()
         it.server.settle()
         await dispatcher.reap()
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "failed"
-
-    play(happens)
-
-
-def test_a_refusal_is_told_to_those_who_wait(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        claim = await dispatcher.claim(join())
-        await node.finish(await served(node), "failed", "No such face.", refused=True)
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "refused"
-        record = await dispatcher.find(claimed(claim).session_id)
-        assert record is not None
-        assert (record.state, record.reason) == ("failed", "No such face.")
+        assert await dispatcher.resolved(claimed(claim), SOON_S) == "failed"
 
     play(happens)
 
@@ -413,12 +219,12 @@ def test_a_refusal_is_told_to_those_who_wait(play: Play) -> None:
 def test_a_session_that_is_lost_here_goes_to_another_node(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, one = it.dispatcher(), await it.node("one", slots=2)
-        held = await active(dispatcher, one)
+        owned = await active(dispatcher, one)
         other = await it.node("other")
-        await one.lost(held, "Three workers have died.")
+        await one.lost(owned, "Three workers have died.")
         moved = await served(other)
-        assert (moved.record.epoch, moved.record.attempts) == (2, 1)
-        assert moved.record.reason == "Three workers have died."
+        assert (moved.epoch, moved.attempts) == (2, 1)
+        assert moved.reason == "Three workers have died."
 
     play(happens)
 
@@ -442,10 +248,10 @@ def test_tries_begin_again_after_a_steady_minute(play: Play) -> None:
         claim = await dispatcher.claim(join())
         for _ in range(2):
             await node.lost(await taken(node), "Its workers die.")
-        held = await taken(node)
+        owned = await taken(node)
         it.move(61)
         await node.heartbeat([4, 5], 5)
-        await node.lost(held, "Its workers die.")
+        await node.lost(owned, "Its workers die.")
         record = await dispatcher.find(claimed(claim).session_id)
         assert record is not None
         assert (record.state, record.epoch) == ("claimed", 4)
@@ -459,8 +265,8 @@ def test_what_is_sealed_with_a_strange_key_goes_to_a_node_that_has_it(play: Play
         stranger = await it.node("stranger", key=Fernet.generate_key().decode())
         await dispatcher.claim(join())
         other = await it.node("other")
-        assert await letters(stranger) == []
-        assert (await served(other)).record.epoch == 2
+        assert await commands(stranger) == []
+        assert (await served(other)).epoch == 2
 
     play(happens)
 
@@ -475,24 +281,7 @@ def test_a_claim_whose_dispatcher_has_died_is_found_by_the_next_post(play: Play)
         await taken(node)
         again = await other.claim(join())
         assert (again.outcome, claimed(again).session_id) == ("same", claimed(claim).session_id)
-        assert await other.settled(claimed(again), 0) == "acked"
-
-    play(happens)
-
-
-def test_a_claim_that_is_given_up_leaves_no_face_behind(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        claim = await dispatcher.claim(join(), owner="mine", cap=1)
-        held = await served(node)
-        await dispatcher.give_up(claimed(claim), "No worker took it in time.")
-        assert await node.ack(held) is Verdict.END
-        await node.finish(held, "ended", None)
-        record = await dispatcher.find(claimed(claim).session_id)
-        assert record is not None
-        assert (record.state, record.reason) == ("failed", "No worker took it in time.")
-        await node.offer(1)
-        assert (await dispatcher.claim(join(), owner="mine", cap=1)).outcome == "new"
+        assert await other.resolved(claimed(again), 0) == "acked"
 
     play(happens)
 
@@ -503,18 +292,7 @@ def test_a_claim_that_another_post_waits_for_is_not_given_up(play: Play) -> None
         first, second = await one.claim(join()), await other.claim(join())
         await one.give_up(claimed(first), "No worker took it in time.")
         await taken(node)
-        assert await other.settled(claimed(second), SOON_S) == "acked"
-
-    play(happens)
-
-
-def test_an_ack_that_came_first_keeps_the_session(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        claim = await dispatcher.claim(join())
-        held = await taken(node)
-        await dispatcher.give_up(claimed(claim), "No worker took it in time.")
-        assert await node.renew([held]) == {held.key: Verdict.OK}
+        assert await other.resolved(claimed(second), SOON_S) == "acked"
 
     play(happens)
 
@@ -522,13 +300,13 @@ def test_an_ack_that_came_first_keeps_the_session(play: Play) -> None:
 def test_a_reply_of_an_older_claim_settles_no_newer_one(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node)  # nobody waits for this ack
+        owned = await active(dispatcher, node)  # nobody waits for this ack
         await asyncio.sleep(0.05)
-        await node.lost(held, "Its worker has died.")
+        await node.lost(owned, "Its worker has died.")
         again = await dispatcher.claim(join())
-        assert await dispatcher.settled(claimed(again), 0.05) is None
+        assert await dispatcher.resolved(claimed(again), 0.05) is None
         await taken(node)
-        assert await dispatcher.settled(claimed(again), SOON_S) == "acked"
+        assert await dispatcher.resolved(claimed(again), SOON_S) == "acked"
 
     play(happens)
 
@@ -536,46 +314,13 @@ def test_a_reply_of_an_older_claim_settles_no_newer_one(play: Play) -> None:
 # --- Ending ---
 
 
-def test_any_dispatcher_ends_a_session(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        one, other, node = it.dispatcher("one"), it.dispatcher("other"), await it.node()
-        held = await active(one, node)
-        for _ in range(2):
-            record = await other.end(held.record.session_id, "It was ended by a request.")
-            assert record is not None
-            assert record.state == "ending"
-        (letter,) = await letters(node)
-        assert letter == End(held.key, held.record.session_id, "It was ended by a request.")
-        await node.finish(held, "ended", letter.reason)
-        record = await one.find(held.record.session_id)
-        assert record is not None
-        assert record.state == "ended"
-        assert await one.end("0123456789abcdef", "") is None
-
-    play(happens)
-
-
 def test_a_node_that_misses_the_letter_hears_it_with_the_next_renewal(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        await dispatcher.end(held.record.session_id, "Enough.")
+        owned = await active(dispatcher, node)
+        await dispatcher.end(owned.session_id, "Enough.")
         it.redis.delete(f"{{av}}:mbox:{node.node}")
-        assert await node.renew([held]) == {held.key: Verdict.END}
-
-    play(happens)
-
-
-def test_what_is_ended_before_its_node_reads_of_it_never_begins(play: Play) -> None:
-    async def happens(it: Scene) -> None:
-        dispatcher, node = it.dispatcher(), await it.node()
-        claim = await dispatcher.claim(join())
-        await dispatcher.end(claimed(claim).session_id, "Enough.")
-        assert not any(not isinstance(letter, End) for letter in await letters(node))
-        record = await dispatcher.find(claimed(claim).session_id)
-        assert record is not None
-        assert record.state == "ended"
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "ended"
+        assert await node.renew([owned]) == {owned.key: Verdict.END}
 
     play(happens)
 
@@ -584,7 +329,7 @@ def test_a_post_while_a_session_is_ending_begins_another(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
         older = await active(dispatcher, node)
-        await dispatcher.end(older.record.session_id, "Enough.")
+        await dispatcher.end(older.session_id, "Enough.")
         claim = await dispatcher.claim(join())
         assert (claim.outcome, claimed(claim).epoch) == ("new", 2)
         assert await node.renew([older]) == {older.key: Verdict.FENCED}
@@ -599,8 +344,8 @@ def test_a_post_while_a_session_is_ending_begins_another(play: Play) -> None:
 def test_a_session_whose_node_dies_while_it_ends_is_ended(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        await dispatcher.end(held.record.session_id, "Enough.")
+        owned = await active(dispatcher, node)
+        await dispatcher.end(owned.session_id, "Enough.")
         it.move(LEASE_S + 0.1)
         it.server.settle()
         assert [each.became for each in await dispatcher.reap()] == ["ended"]
@@ -615,8 +360,8 @@ def test_only_the_latest_that_are_over_are_remembered(play: Play) -> None:
             await asyncio.gather(
                 *(dispatcher.claim(join(f"room {n}")) for n in range(start, start + 8))
             )
-            for letter in await letters(node):
-                await node.finish(letter.held, "ended", None)
+            for command in await commands(node):
+                await node.finish(command.record, "ended", None)
             await node.heartbeat(range(1, 9), 8)
         assert len(await dispatcher.sessions()) == 1000
         assert sum(1 for _ in it.redis.scan_iter("{av}:over:*")) == 1000
@@ -636,16 +381,16 @@ def lose_lease(it: Scene) -> None:
 def test_a_lost_node_s_session_goes_to_another_and_one_dispatcher_moves_it(play: Play) -> None:
     async def happens(it: Scene) -> None:
         one, two, dead = it.dispatcher("one"), it.dispatcher("two"), await it.node("dead")
-        held = await active(one, dead)
+        owned = await active(one, dead)
         lose_lease(it)
         alive = await it.node("alive")
         reaped = [each for all_of_it in (await one.reap(), await two.reap()) for each in all_of_it]
-        assert reaped == [Reaped(held.record.session_id, "lease", "moved")]
+        assert reaped == [Reaped(owned.session_id, "lease", "moved")]
         moved = await taken(alive)
-        assert moved.record.epoch == 2
-        assert await dead.renew([held]) == {held.key: Verdict.FENCED}
-        assert await dead.enter(held) is Verdict.FENCED
-        await dead.finish(held, "failed", "Its worker has died.")
+        assert moved.epoch == 2
+        assert await dead.renew([owned]) == {owned.key: Verdict.FENCED}
+        assert await dead.enter(owned) is Verdict.FENCED
+        await dead.finish(owned, "failed", "Its worker has died.")
         assert await alive.renew([moved]) == {moved.key: Verdict.OK}
 
     play(happens)
@@ -662,8 +407,8 @@ def test_a_claim_that_its_node_never_took_moves_after_a_second_and_a_half(play: 
         it.move(1.1)
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
         await taken(alive)
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "acked"
-        assert await letters(dead) == []
+        assert await dispatcher.resolved(claimed(claim), SOON_S) == "acked"
+        assert await commands(dead) == []
 
     play(happens)
 
@@ -671,7 +416,7 @@ def test_a_claim_that_its_node_never_took_moves_after_a_second_and_a_half(play: 
 def test_a_session_waits_for_a_slot_and_is_not_lost(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, dead = it.dispatcher(), await it.node("dead")
-        held = await active(dispatcher, dead)
+        owned = await active(dispatcher, dead)
         lose_lease(it)
         assert [each.became for each in await dispatcher.reap()] == ["waits"]
         it.move(300)
@@ -679,15 +424,17 @@ def test_a_session_waits_for_a_slot_and_is_not_lost(play: Play) -> None:
         assert await dispatcher.reap() == []
         late = await it.node("late")
         it.move(0.6)
-        assert await dispatcher.reap() == [Reaped(held.record.session_id, "waiting", "moved")]
-        assert (await served(late)).record.session_id == held.record.session_id
+        assert await dispatcher.reap() == [Reaped(owned.session_id, "waiting", "moved")]
+        assert (await served(late)).session_id == owned.session_id
 
     play(happens)
 
 
-async def stays_served(it: Scene, dispatcher: Ledger, held: Held, node: NodeLedger) -> None:
+async def stays_served(
+    it: Scene, dispatcher: RedisLedger, owned: SessionRecord, node: RedisNodeLedger
+) -> None:
     """The node has its session as before, and nobody moves it where there is another."""
-    record = await dispatcher.find(held.record.session_id)
+    record = await dispatcher.find(owned.session_id)
     assert record is not None
     assert (record.state, record.slot, record.epoch) == ("active", node.slot(1), 1)
     await it.node("other")
@@ -699,11 +446,11 @@ async def stays_served(it: Scene, dispatcher: Ledger, held: Held, node: NodeLedg
 def test_a_node_that_comes_back_while_its_session_waits_keeps_it(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         lose_lease(it)
         await dispatcher.reap()
-        assert await node.renew([held]) == {held.key: Verdict.OK}
-        await stays_served(it, dispatcher, held, node)
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
+        await stays_served(it, dispatcher, owned, node)
 
     play(happens)
 
@@ -713,11 +460,11 @@ def test_a_report_of_a_session_that_waits_takes_it_back(play: Play) -> None:
 
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         lose_lease(it)
         assert [each.became for each in await dispatcher.reap()] == ["waits"]
-        assert await node.enter(held) is Verdict.OK
-        await stays_served(it, dispatcher, held, node)
+        assert await node.enter(owned) is Verdict.OK
+        await stays_served(it, dispatcher, owned, node)
 
     play(happens)
 
@@ -725,13 +472,13 @@ def test_a_report_of_a_session_that_waits_takes_it_back(play: Play) -> None:
 def test_a_report_of_a_session_whose_slot_another_has_is_fenced(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         lose_lease(it)
         await dispatcher.reap()
         await node.heartbeat([1], 1)
         await dispatcher.claim(join("another-room"))
         await served(node)
-        assert await node.enter(held) is Verdict.FENCED
+        assert await node.enter(owned) is Verdict.FENCED
 
     play(happens)
 
@@ -743,7 +490,7 @@ def test_a_reply_that_nobody_has_written_is_left_out(play: Play) -> None:
         (listening,) = it.redis.hmget(f"{{av}}:sess:{claimed(claim).key}", "waiters")
         it.redis.rpush(f"{{av}}:reply:{listening}", "nonsense", "id no-number acked")
         await taken(node)
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "acked"
+        assert await dispatcher.resolved(claimed(claim), SOON_S) == "acked"
 
     play(happens)
 
@@ -758,8 +505,8 @@ def test_a_redis_that_has_become_a_replica_is_left_for_the_one_that_the_name_lea
                 with pytest.raises(StoreDown):
                     await dispatcher.claim(join())
                 it.redis.replicaof("NO", "ONE")
-                held = await active(dispatcher, node)
-                assert await node.renew([held]) == {held.key: Verdict.OK}
+                owned = await active(dispatcher, node)
+                assert await node.renew([owned]) == {owned.key: Verdict.OK}
 
         asyncio.run(happens())
 
@@ -775,7 +522,7 @@ def test_a_slot_whose_letter_was_lost_is_given_again(play: Play) -> None:
         await node.heartbeat([1], 1)
         it.move(0.6)
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
-        assert (await served(node)).record.session_id == claimed(claim).session_id
+        assert (await served(node)).session_id == claimed(claim).session_id
 
     play(happens)
 
@@ -788,7 +535,7 @@ def test_a_letter_of_an_older_claim_is_left_out(play: Play) -> None:
         it.server.settle()
         await node.heartbeat([2], 2)
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
-        assert (await served(node)).record.slot == node.slot(2)  # of two letters
+        assert (await served(node)).slot == node.slot(2)  # of two commands
 
     play(happens)
 
@@ -796,13 +543,13 @@ def test_a_letter_of_an_older_claim_is_left_out(play: Play) -> None:
 def test_a_session_whose_token_expires_too_soon_fails_with_its_node(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node, join(lives_s=39))
+        owned = await active(dispatcher, node, join(lives_s=39))
         lose_lease(it)
         assert [each.became for each in await dispatcher.reap()] == ["failed"]
-        record = await dispatcher.find(held.record.session_id)
+        record = await dispatcher.find(owned.session_id)
         assert record is not None
         assert "expires" in (record.reason or "")
-        assert await node.renew([held]) == {held.key: Verdict.END}
+        assert await node.renew([owned]) == {owned.key: Verdict.END}
 
     play(happens)
 
@@ -810,13 +557,13 @@ def test_a_session_whose_token_expires_too_soon_fails_with_its_node(play: Play) 
 def test_a_node_that_starts_again_inherits_nothing(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, before = it.dispatcher(), await it.node("host")
-        held = await active(dispatcher, before)
-        await dispatcher.claim(join())  # a letter for the one that has died
+        owned = await active(dispatcher, before)
+        await dispatcher.claim(join())  # a command for the one that has died
         after = await it.node("host")
-        assert await letters(after) == []
+        assert await commands(after) == []
         assert (await dispatcher.claim(join("second"))).outcome == "new"
-        assert (await served(after)).record.room == "second"
-        record = await dispatcher.find(held.record.session_id)
+        assert (await served(after)).room == "second"
+        record = await dispatcher.find(owned.session_id)
         assert record is not None
         assert record.slot == before.slot(1)
 
@@ -830,7 +577,7 @@ def test_epochs_rise_from_one_session_of_a_key_to_the_next(play: Play) -> None:
         await node.finish(older, "failed", "Its worker has died.")
         claim = await dispatcher.claim(join())
         assert claimed(claim).epoch == 2
-        assert claimed(claim).session_id != older.record.session_id
+        assert claimed(claim).session_id != older.session_id
         assert await node.renew([older]) == {older.key: Verdict.FENCED}
 
     play(happens)
@@ -862,7 +609,7 @@ def test_a_higher_epoch_comes_back_over_a_lower_one(play: Play) -> None:
         assert await node.renew([older]) == {older.key: Verdict.OK}
         assert await node.renew([newer]) == {newer.key: Verdict.FENCED}
         states = {record.session_id: record.state for record in await dispatcher.sessions()}
-        assert states == {older.record.session_id: "joining", newer.record.session_id: "ended"}
+        assert states == {older.session_id: "joining", newer.session_id: "ended"}
 
     play(happens)
 
@@ -874,13 +621,13 @@ def test_an_emptied_redis_is_written_anew_by_those_who_serve(play: Play) -> None
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=3)
         await dispatcher.claim(join(), owner="mine", traceparent="00-1-2-01")
-        held = (await taken(node)).entered("active", None, time.time(), counters={"frames": 9})
-        await node.enter(held)
-        before = await dispatcher.find(held.record.session_id)
+        owned = (await taken(node)).entered("active", None, time.time(), counters={"frames": 9})
+        await node.enter(owned)
+        before = await dispatcher.find(owned.session_id)
         it.server.flush()
         assert await dispatcher.sessions() == []
-        assert await node.renew([held]) == {held.key: Verdict.OK}
-        after = await dispatcher.find(held.record.session_id)
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
+        after = await dispatcher.find(owned.session_id)
         assert before is not None
         assert after == before
         it.server.settle()
@@ -889,7 +636,7 @@ def test_an_emptied_redis_is_written_anew_by_those_who_serve(play: Play) -> None
         assert (await dispatcher.claim(join("b"), owner="mine", cap=1)).outcome == "too_many"
         assert (await dispatcher.claim(other, policy="reject")).outcome == "conflict"
         again = await dispatcher.claim(join())
-        assert claimed(again).session_id == held.record.session_id
+        assert claimed(again).session_id == owned.session_id
 
     play(happens)
 
@@ -899,13 +646,13 @@ def test_a_report_and_a_renewal_that_meet_an_emptied_redis_do_not_fence_each_oth
 ) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         for first in ("renew", "enter"):
             it.server.flush()
-            said = {"renew": node.renew([held]), "enter": node.enter(held)}
+            said = {"renew": node.renew([owned]), "enter": node.enter(owned)}
             asked = [said.pop(first), *said.values()]
             verdicts = await asyncio.gather(*asked)
-            assert {held.key: Verdict.OK} in verdicts
+            assert {owned.key: Verdict.OK} in verdicts
             assert Verdict.OK in verdicts
 
     play(happens)
@@ -914,13 +661,13 @@ def test_a_report_and_a_renewal_that_meet_an_emptied_redis_do_not_fence_each_oth
 def test_an_emptied_redis_gives_nothing_before_the_nodes_have_come_back(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         it.server.flush()
         await node.heartbeat([2], 2)
         assert (await dispatcher.claim(join())).outcome == "full"
-        await node.renew([held])
+        await node.renew([owned])
         again = await dispatcher.claim(join())
-        assert (again.outcome, claimed(again).session_id) == ("same", held.record.session_id)
+        assert (again.outcome, claimed(again).session_id) == ("same", owned.session_id)
         assert (await dispatcher.claim(join("second"))).outcome == "full"
         it.move(2.1)
         assert (await dispatcher.claim(join("second"))).outcome == "new"
@@ -932,9 +679,9 @@ def test_an_ack_that_meets_an_emptied_redis_counts(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
         await dispatcher.claim(join())
-        held = (await served(node)).entered("joining", None, time.time())
+        owned = (await served(node)).entered("joining", None, time.time())
         it.server.flush()
-        assert await node.ack(held) is Verdict.OK
+        assert await node.ack(owned) is Verdict.OK
         again = await dispatcher.claim(join())
         assert claimed(again).acked
 
@@ -944,9 +691,9 @@ def test_an_ack_that_meets_an_emptied_redis_counts(play: Play) -> None:
 def test_the_end_of_a_session_that_redis_has_lost_is_remembered(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         it.server.flush()
-        await node.finish(held, "ended", "The agent has left.")
+        await node.finish(owned, "ended", "The agent has left.")
         (record,) = await dispatcher.sessions()
         assert (record.state, record.reason) == ("ended", "The agent has left.")
 
@@ -956,22 +703,24 @@ def test_the_end_of_a_session_that_redis_has_lost_is_remembered(play: Play) -> N
 def test_an_end_and_a_renewal_that_meet_an_emptied_redis_end_the_session(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         it.server.flush()
-        await asyncio.gather(node.renew([held]), node.finish(held, "ended", "The agent has left."))
+        await asyncio.gather(
+            node.renew([owned]), node.finish(owned, "ended", "The agent has left.")
+        )
         (record,) = await dispatcher.sessions()
         assert (record.state, record.reason) == ("ended", "The agent has left.")
 
     play(happens)
 
 
-@pytest.mark.parametrize("letter", ["", "serve", "serve key", "a b c d", "later 1 2", "end x y"])
-def test_a_letter_that_nobody_has_written_ends_nothing(play: Play, letter: str) -> None:
+@pytest.mark.parametrize("command", ["", "serve", "serve key", "a b c d", "later 1 2", "end x y"])
+def test_a_letter_that_nobody_has_written_ends_nothing(play: Play, command: str) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        it.redis.rpush(f"{{av}}:mbox:{node.node}", letter)
+        it.redis.rpush(f"{{av}}:mbox:{node.node}", command)
         await dispatcher.claim(join())
-        assert [each for each in await letters(node) if isinstance(each, Serve)]
+        assert [each for each in await commands(node) if isinstance(each, ServeCommand)]
         await node.drain()
 
     play(happens)
@@ -981,7 +730,7 @@ def test_nothing_is_reaped_for_one_lease_after_a_restart() -> None:
     async def happens(server: RedisServer) -> None:
         async with scene(server) as it:
             dispatcher, node = it.dispatcher(), await it.node(slots=2)
-            held = await active(dispatcher, node)
+            owned = await active(dispatcher, node)
             await dispatcher.reap()
             server.kill()
             server.start()
@@ -989,7 +738,7 @@ def test_nothing_is_reaped_for_one_lease_after_a_restart() -> None:
             it.move(LEASE_S + 0.1)
             it.redis.hset("{av}:watch", "seen", 10**15)  # nobody has noticed
             assert await dispatcher.reap() == []
-            assert await node.renew([held]) == {held.key: Verdict.OK}
+            assert await node.renew([owned]) == {owned.key: Verdict.OK}
 
     with movable_clock(), redis_server(keeps=True) as server:
         asyncio.run(happens(server))
@@ -998,17 +747,17 @@ def test_nothing_is_reaped_for_one_lease_after_a_restart() -> None:
 def test_nothing_is_reaped_for_one_lease_after_nobody_looked(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         it.redis.hdel("{av}:watch", "seen")
         await dispatcher.reap()
         it.move(60)  # Redis was stopped and has just gone on
         assert await dispatcher.reap() == []
-        assert await node.renew([held]) == {held.key: Verdict.OK}
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
         for _ in range(12):
             it.move(1)
             await node.heartbeat([2], 2)
             await dispatcher.reap()
-        record = await dispatcher.find(held.record.session_id)
+        record = await dispatcher.find(owned.session_id)
         assert record is not None
         assert record.epoch == 2
 
@@ -1020,7 +769,7 @@ def test_a_redis_that_does_not_answer_is_noticed(how: str) -> None:
     async def happens(server: RedisServer) -> None:
         async with scene(server) as it:
             dispatcher, node = it.dispatcher(), await it.node(slots=2)
-            held = await active(dispatcher, node)
+            owned = await active(dispatcher, node)
             server.pause() if how == "pause" else server.kill()
             with within(10):
                 calls = await asyncio.gather(
@@ -1028,7 +777,7 @@ def test_a_redis_that_does_not_answer_is_noticed(how: str) -> None:
                     dispatcher.sessions(),
                     dispatcher.reap(),
                     dispatcher.ping(),
-                    node.renew([held]),
+                    node.renew([owned]),
                     node.heartbeat([2], 2),
                     return_exceptions=True,
                 )
@@ -1036,11 +785,11 @@ def test_a_redis_that_does_not_answer_is_noticed(how: str) -> None:
             with pytest.raises(StoreDown):
                 await node.take(0.1)
             server.resume() if how == "pause" else server.start()
-            assert await node.renew([held]) == {held.key: Verdict.OK}
+            assert await node.renew([owned]) == {owned.key: Verdict.OK}
             await node.heartbeat([2], 2)
             server.settle()
             claim = await dispatcher.claim(join("second"))  # the first may have been heard
-            waiting = asyncio.create_task(dispatcher.settled(claimed(claim), 5))
+            waiting = asyncio.create_task(dispatcher.resolved(claimed(claim), 5))
             await taken(node)
             assert await waiting == "acked"
 
@@ -1074,18 +823,18 @@ def test_what_could_not_be_said_is_said_with_the_next_renewal() -> None:
 def test_a_draining_node_is_given_nothing_and_keeps_what_it_has(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=3)
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         claim = await dispatcher.claim(join("second"))  # lies in its mailbox
         other = await it.node("other")
         await node.drain()
         await node.heartbeat([3], 3)
-        assert (await taken(other)).record.session_id == claimed(claim).session_id
-        assert await dispatcher.settled(claimed(claim), SOON_S) == "acked"
+        assert (await taken(other)).session_id == claimed(claim).session_id
+        assert await dispatcher.resolved(claimed(claim), SOON_S) == "acked"
         assert (await dispatcher.claim(join("third"))).outcome == "full"
-        assert await letters(node) == []
-        assert await node.renew([held]) == {held.key: Verdict.OK}
-        await dispatcher.end(held.record.session_id, "Enough.")
-        assert [type(letter) for letter in await letters(node)] == [End]
+        assert await commands(node) == []
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
+        await dispatcher.end(owned.session_id, "Enough.")
+        assert [type(command) for command in await commands(node)] == [EndCommand]
 
     play(happens)
 
@@ -1093,10 +842,10 @@ def test_a_draining_node_is_given_nothing_and_keeps_what_it_has(play: Play) -> N
 def test_letters_other_than_claims_outlive_the_drain(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        await dispatcher.end(held.record.session_id, "Enough.")
+        owned = await active(dispatcher, node)
+        await dispatcher.end(owned.session_id, "Enough.")
         await node.drain()
-        assert [type(letter) for letter in await letters(node)] == [End]
+        assert [type(command) for command in await commands(node)] == [EndCommand]
 
     play(happens)
 
@@ -1117,19 +866,19 @@ def test_a_drain_outlives_an_emptied_redis(play: Play) -> None:
 def test_a_session_is_handed_off_while_it_goes_on(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, old = it.dispatcher(), await it.node("old", slots=2)
-        held = await active(dispatcher, old)
-        assert not await old.handoff(held)
+        owned = await active(dispatcher, old)
+        assert not await old.handoff(owned)
         new = await it.node("new")
-        assert await old.handoff(held)
+        assert await old.handoff(owned)
         moved = await taken(new)
-        assert (moved.record.epoch, moved.record.session_id) == (2, held.record.session_id)
-        assert await old.renew([held]) == {held.key: Verdict.OK}
-        assert await letters(old) == []
+        assert (moved.epoch, moved.session_id) == (2, owned.session_id)
+        assert await old.renew([owned]) == {owned.key: Verdict.OK}
+        assert await commands(old) == []
         await new.enter(moved.entered("active", None, time.time()))
-        assert await letters(old) == [Handed(held.key, held.record.session_id)]
-        assert await old.renew([held]) == {held.key: Verdict.FENCED}
-        await old.finish(held, "ended", "It was handed off.")
-        record = await dispatcher.find(held.record.session_id)
+        assert await commands(old) == [HandoffDoneCommand(owned.key, owned.session_id)]
+        assert await old.renew([owned]) == {owned.key: Verdict.FENCED}
+        await old.finish(owned, "ended", "It was handed off.")
+        record = await dispatcher.find(owned.session_id)
         assert record is not None
         assert record.state == "active"
 
@@ -1139,10 +888,10 @@ def test_a_session_is_handed_off_while_it_goes_on(play: Play) -> None:
 def test_nobody_takes_over_a_session_whose_token_is_spent(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, old = it.dispatcher(), await it.node("old")
-        held = await active(dispatcher, old, join(lives_s=60))
+        owned = await active(dispatcher, old, join(lives_s=60))
         await it.node("new")
         it.move(31)
-        assert not await old.handoff(held)
+        assert not await old.handoff(owned)
 
     play(happens)
 
@@ -1150,13 +899,13 @@ def test_nobody_takes_over_a_session_whose_token_is_spent(play: Play) -> None:
 def test_the_old_face_stays_twenty_seconds_at_most(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, old, new = it.dispatcher(), await it.node("old"), await it.node("new", slots=0)
-        held = await active(dispatcher, old)
+        owned = await active(dispatcher, old)
         await new.heartbeat([1], 1)
-        assert await old.handoff(held)
+        assert await old.handoff(owned)
         it.move(19)
-        assert await old.renew([held]) == {held.key: Verdict.OK}
+        assert await old.renew([owned]) == {owned.key: Verdict.OK}
         it.move(1.1)
-        assert await old.renew([held]) == {held.key: Verdict.FENCED}
+        assert await old.renew([owned]) == {owned.key: Verdict.FENCED}
 
     play(happens)
 
@@ -1164,18 +913,18 @@ def test_the_old_face_stays_twenty_seconds_at_most(play: Play) -> None:
 def test_a_replacement_that_dies_is_replaced(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, old = it.dispatcher(), await it.node("old")
-        held = await active(dispatcher, old)
+        owned = await active(dispatcher, old)
         dead = await it.node("dead")
-        assert await old.handoff(held)
+        assert await old.handoff(owned)
         it.move(1.6)
         it.server.settle()
         alive = await it.node("alive")
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
-        assert await letters(dead) == []
+        assert await commands(dead) == []
         moved = await taken(alive)
-        assert await old.renew([held]) == {held.key: Verdict.OK}
+        assert await old.renew([owned]) == {owned.key: Verdict.OK}
         await alive.enter(moved.entered("active", None, time.time()))
-        assert [type(letter) for letter in await letters(old)] == [Handed]
+        assert [type(command) for command in await commands(old)] == [HandoffDoneCommand]
 
     play(happens)
 
@@ -1183,13 +932,13 @@ def test_a_replacement_that_dies_is_replaced(play: Play) -> None:
 def test_an_end_during_a_handoff_reaches_both(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, old = it.dispatcher(), await it.node("old")
-        held = await active(dispatcher, old)
+        owned = await active(dispatcher, old)
         new = await it.node("new")
-        await old.handoff(held)
+        await old.handoff(owned)
         await taken(new)
-        await dispatcher.end(held.record.session_id, "Enough.")
-        assert [type(letter) for letter in await letters(old)] == [End]
-        assert [type(letter) for letter in await letters(new)] == [End]
+        await dispatcher.end(owned.session_id, "Enough.")
+        assert [type(command) for command in await commands(old)] == [EndCommand]
+        assert [type(command) for command in await commands(new)] == [EndCommand]
 
     play(happens)
 
@@ -1197,11 +946,11 @@ def test_an_end_during_a_handoff_reaches_both(play: Play) -> None:
 def test_a_meeting_that_ends_during_a_handoff_ends_the_session(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, old = it.dispatcher(), await it.node("old")
-        held = await active(dispatcher, old)
+        owned = await active(dispatcher, old)
         new = await it.node("new")
-        await old.handoff(held)
+        await old.handoff(owned)
         moved = await taken(new)
-        await old.finish(held, "ended", "The agent has left.")
+        await old.finish(owned, "ended", "The agent has left.")
         assert await new.renew([moved]) == {moved.key: Verdict.END}
 
     play(happens)
@@ -1214,12 +963,12 @@ def test_no_token_is_readable_in_redis_and_none_outlives_its_session(play: Play)
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
         request = join()
-        held = await active(dispatcher, node, request)
+        owned = await active(dispatcher, node, request)
         await dispatcher.claim(request)
         raw = b"".join(it.redis.dump(key) or b"" for key in it.redis.keys())  # noqa: SIM118
         assert request.token.encode() not in raw
-        assert held.record.session_id.encode() in raw
-        await node.finish(held, "ended", None)
+        assert owned.session_id.encode() in raw
+        await node.finish(owned, "ended", None)
         for key in it.redis.scan_iter("{av}:*", _type="hash"):
             assert "join" not in it.redis.hgetall(key)
 
@@ -1230,10 +979,10 @@ def test_no_token_is_readable_in_redis_and_none_outlives_its_session(play: Play)
 def test_all_keys_have_the_hash_tag_and_those_that_could_pile_up_expire(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=4)
-        held = await active(dispatcher, node, join("a"))
+        owned = await active(dispatcher, node, join("a"))
         await dispatcher.claim(join("b"), owner="mine")
-        await dispatcher.end(held.record.session_id, "Enough.")
-        await node.finish(held, "ended", None)
+        await dispatcher.end(owned.session_id, "Enough.")
+        await node.finish(owned, "ended", None)
         await node.drain()
         await dispatcher.reap()
         keys = {key: it.redis.pttl(key) for key in it.redis.scan_iter()}
@@ -1257,7 +1006,7 @@ def test_the_ledger_needs_no_more_than_these_rights() -> None:
             it.redis.execute_command("ACL", "SETUSER", *rights.split()[1:])
             url = server.url.replace("redis://", "redis://avatar:secret@")
             dispatcher = it.dispatcher(url=url)
-            node = NodeLedger(url, Seal([SEAL_KEY]), name="host")
+            node = RedisNodeLedger(url, Encryption([SEAL_KEY]), name="host")
             await dispatcher.ping()
             await node.heartbeat([1], 1)
             await active(dispatcher, node)
@@ -1362,7 +1111,7 @@ def test_errors_of_redis_that_all_differ_do_not_flood_the_log(
 
 def test_a_url_that_is_none_is_refused_at_once() -> None:
     with pytest.raises(SettingsError, match="AVATAR_REDIS_URL") as caught:
-        Ledger("http://user:secret@host", Seal([SEAL_KEY]), name="dispatcher")
+        RedisLedger("http://user:secret@host", Encryption([SEAL_KEY]), name="dispatcher")
     assert "secret" not in str(caught.value)
 
 

@@ -27,26 +27,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ledgers import LEASE_S, SEAL_KEY, join
+from ledgers import LEASE_S, SEAL_KEY, join, renewed
 from older import OlderLedger, OlderNodeLedger
 from poison import KINDS, Kind, poison
 from redis_server import RedisServer, movable_clock, move, redis_server
 
 from dispatcher.errors import NotDone
 from dispatcher.ledger import store
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import (
-    Claim,
-    End,
-    Handed,
-    Held,
-    Ledger,
-    NodeLedger,
-    Record,
-    Renew,
-    Serve,
-    Verdict,
-)
+from dispatcher.ledger.command import EndCommand, HandoffDoneCommand, RenewCommand, ServeCommand
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.port import Claim, Verdict
+from dispatcher.ledger.record import SessionRecord
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.settings import RoomPolicy
 
 T = TypeVar("T")
@@ -76,8 +69,8 @@ EXAMPLES, STEPS = (1500, 80) if EXPLORE else (70, 50)
 class Host:
     """A node as it sees itself. `cut` off, it goes on serving and cannot speak to Redis."""
 
-    ledger: NodeLedger
-    holds: dict[int, Held] = field(default_factory=dict)
+    ledger: RedisNodeLedger
+    holds: dict[int, SessionRecord] = field(default_factory=dict)
     """By slot number: what its workers serve, or are about to."""
     acked: set[int] = field(default_factory=set)
     cut: bool = False
@@ -89,8 +82,8 @@ class Host:
 
     def named(self, session_id: str) -> int | None:
         """The slot on which it serves that session."""
-        for number, held in self.holds.items():
-            if held.record.session_id == session_id:
+        for number, owned in self.holds.items():
+            if owned.session_id == session_id:
                 return number
         return None
 
@@ -105,10 +98,10 @@ class World(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.redis = self.server.client()
         self.moved_s = 0.0
-        self.seal = Seal([SEAL_KEY])
+        self.seal = Encryption([SEAL_KEY])
         self.hosts: list[Host | None] = [None] * HOSTS
-        self.dispatchers: list[Ledger] = []
-        self.waiting: list[tuple[Ledger, Record]] = []
+        self.dispatchers: list[RedisLedger] = []
+        self.waiting: list[tuple[RedisLedger, SessionRecord]] = []
         self.accepted: set[str] = set()
         self.epochs: dict[str, int] = {}
         self.owners: dict[tuple[str, str], tuple[str, str]] = {}
@@ -219,25 +212,25 @@ class World(RuleBasedStateMachine):
                 self.read(host)
 
     def read(self, host: Host) -> None:
-        for letter in self.do(host.ledger.take(0.05)):
-            match letter:
-                case Serve(held=held):
-                    self.take_slot(host, held)
-                case Renew():
-                    number = host.named(letter.session_id)
+        for command in self.do(host.ledger.take(0.05)):
+            match command:
+                case ServeCommand(owned=owned):
+                    self.take_slot(host, owned)
+                case RenewCommand():
+                    number = host.named(command.session_id)
                     if number is not None:
-                        host.holds[number] = host.holds[number].renewed(letter)
-                case End() | Handed():
-                    number = host.named(letter.session_id)
+                        host.holds[number] = renewed(host.holds[number], command)
+                case EndCommand() | HandoffDoneCommand():
+                    number = host.named(command.session_id)
                     if number is not None:
                         self.leave(host, number, "Told to.")
 
-    def take_slot(self, host: Host, held: Held) -> None:
-        number = _number(held.record)
-        assert held.record.slot == host.ledger.slot(number)
+    def take_slot(self, host: Host, owned: SessionRecord) -> None:
+        number = _number(owned)
+        assert owned.slot == host.ledger.slot(number)
         assert number not in host.holds, "the slot serves a session already"
         assert not host.draining, "a draining node is given nothing"
-        host.holds[number] = held
+        host.holds[number] = owned
 
     @rule(which=PICK)
     def letters_are_lost(self, which: int) -> None:
@@ -249,49 +242,49 @@ class World(RuleBasedStateMachine):
     @rule(some=SOME)
     def ack(self, some: int) -> None:
         for host, number in self.holding(some, acked=False):
-            held = host.holds[number].entered("joining", None, time.time(), attempts=1)
-            host.holds[number] = held
+            owned = host.holds[number].entered("joining", None, time.time(), attempts=1)
+            host.holds[number] = owned
             host.acked.add(number)
-            self.obey(host, number, self.do(host.ledger.ack(held)))
+            self.obey(host, number, self.do(host.ledger.ack(owned)))
 
     @precondition(lambda self: self.holds(acked=False))
     @rule(some=SOME)
     def nack(self, some: int) -> None:
         for host, number in self.holding(some, acked=False):
-            held = host.holds.pop(number)
-            self.do(host.ledger.nack(held, "Its worker has died."))
+            owned = host.holds.pop(number)
+            self.do(host.ledger.nack(owned, "Its worker has died."))
 
     @precondition(lambda self: self.holds(acked=True))
     @rule(some=SOME)
     def become_active(self, some: int) -> None:
         for host, number in self.holding(some, acked=True):
-            held = host.holds[number].entered("active", None, time.time(), counters={"frames": 1})
-            host.holds[number] = held
-            self.obey(host, number, self.do(host.ledger.enter(held)))
+            owned = host.holds[number].entered("active", None, time.time(), counters={"frames": 1})
+            host.holds[number] = owned
+            self.obey(host, number, self.do(host.ledger.enter(owned)))
 
     @precondition(lambda self: self.holds(acked=True))
     @rule(some=SOME, failed=st.booleans())
     def finish(self, some: int, *, failed: bool) -> None:
         for host, number in self.holding(some, acked=True):
-            held = host.holds.pop(number)
+            owned = host.holds.pop(number)
             host.acked.discard(number)
             state = "failed" if failed else "ended"
-            self.do(host.ledger.finish(held, state, "It is over."))
+            self.do(host.ledger.finish(owned, state, "It is over."))
 
     @precondition(lambda self: self.holds(acked=True))
     @rule(some=SOME)
     def lose(self, some: int) -> None:
         for host, number in self.holding(some, acked=True):
-            held = host.holds.pop(number)
+            owned = host.holds.pop(number)
             host.acked.discard(number)
-            self.do(host.ledger.lost(held, "Its workers die."))
+            self.do(host.ledger.lost(owned, "Its workers die."))
 
     @rule(some=SOME)
     def renew(self, some: int) -> None:
         for host in self.reachable(some):
             verdicts = self.do(host.ledger.renew(list(host.holds.values())))
-            for number, held in list(host.holds.items()):
-                self.obey(host, number, verdicts[held.key])
+            for number, owned in list(host.holds.items()):
+                self.obey(host, number, verdicts[owned.key])
 
     @precondition(lambda self: not any(host and host.draining for host in self.hosts))
     @rule(which=PICK)
@@ -315,11 +308,11 @@ class World(RuleBasedStateMachine):
         """What was over is forgotten; what nobody can write anew is lost with it."""
         live = self.live()
         self.survivors = {
-            held.record.session_id
+            owned.session_id
             for host in self.hosts
             if host and not host.cut
-            for number, held in host.holds.items()
-            if number in host.acked and _is_recorded(held, live.get(held.key, {}))
+            for number, owned in host.holds.items()
+            if number in host.acked and _is_recorded(owned, live.get(owned.key, {}))
         }
         self.server.flush()
         self.redis.set("{av}:clock", round(self.moved_s * 1000))
@@ -380,10 +373,10 @@ class World(RuleBasedStateMachine):
         """And where another one holds the same session, it hears so when it asks."""
         live = self.live()
         for host in self.hosts:
-            for held in host.holds.values() if host else ():
-                rec = live.get(held.key)
-                if rec is not None and int(rec["epoch"]) == held.record.epoch:
-                    own = (rec["id"], rec["slot"]) == (held.record.session_id, held.record.slot)
+            for owned in host.holds.values() if host else ():
+                rec = live.get(owned.key)
+                if rec is not None and int(rec["epoch"]) == owned.epoch:
+                    own = (rec["id"], rec["slot"]) == (owned.session_id, owned.slot)
                     assert own or self.was_emptied or rec["waiting"] == "1"
 
     def what_was_accepted_is_served_or_over(self) -> None:
@@ -442,11 +435,11 @@ class World(RuleBasedStateMachine):
     def do(self, what: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(what)
 
-    def _node(self, name: str) -> NodeLedger:
-        return NodeLedger(self.server.url, self.seal, name=name, lease_s=LEASE_S)
+    def _node(self, name: str) -> RedisNodeLedger:
+        return RedisNodeLedger(self.server.url, self.seal, name=name, lease_s=LEASE_S)
 
-    def _dispatcher(self) -> Ledger:
-        return Ledger(self.server.url, self.seal, name="dispatcher", lease_s=LEASE_S)
+    def _dispatcher(self) -> RedisLedger:
+        return RedisLedger(self.server.url, self.seal, name="dispatcher", lease_s=LEASE_S)
 
     def reachable(self, some: int) -> list[Host]:
         """Those of `some` that live and can speak to Redis."""
@@ -470,12 +463,12 @@ class World(RuleBasedStateMachine):
         return any(True for _ in self.redis.scan_iter("{av}:mbox:*"))
 
     def obey(self, host: Host, number: int, verdict: Verdict) -> None:
-        held = host.holds[number]
+        owned = host.holds[number]
         if verdict is not Verdict.OK:
-            assert held.record.session_id not in self.survivors, "an empty Redis ends nothing"
+            assert owned.session_id not in self.survivors, "an empty Redis ends nothing"
             self.leave(host, number, "Fenced.")
         elif number in host.acked:
-            self.accepted.add(held.record.session_id)
+            self.accepted.add(owned.session_id)
 
     def leave(self, host: Host, number: int, reason: str) -> None:
         host.acked.discard(number)
@@ -520,12 +513,12 @@ class RollingWorld(World):
         self.turn += 1
         return self.turn % 2 == 1
 
-    def _node(self, name: str) -> NodeLedger:
+    def _node(self, name: str) -> RedisNodeLedger:
         if self.is_older():
             return OlderNodeLedger(self.server.url, [SEAL_KEY], name=name, lease_s=LEASE_S)
         return super()._node(name)
 
-    def _dispatcher(self) -> Ledger:
+    def _dispatcher(self) -> RedisLedger:
         if self.is_older():
             return OlderLedger(self.server.url, [SEAL_KEY], name="older", lease_s=LEASE_S)
         return super()._dispatcher()
@@ -551,11 +544,11 @@ class HarmedWorld(World):
             return
         live = self.live()
         survivors = {
-            held.record.session_id
+            owned.session_id
             for host in self.hosts
             if host and not host.cut
-            for number, held in host.holds.items()
-            if number in host.acked and _is_recorded(held, live.get(held.key, {}))
+            for number, owned in host.holds.items()
+            if number in host.acked and _is_recorded(owned, live.get(owned.key, {}))
         }
         note(poison(self.bytes, keys[which % len(keys)], kind, field))
         self.was_harmed = self.was_emptied = True
@@ -571,11 +564,11 @@ class HarmedWorld(World):
         with suppress(NotDone):
             super().post(which, room, participant, owner, policy)
 
-    def take_slot(self, host: Host, held: Held) -> None:
-        if host.draining or _number(held.record) in host.holds:
-            self.do(host.ledger.nack(held, "That slot is taken."))
+    def take_slot(self, host: Host, owned: SessionRecord) -> None:
+        if host.draining or _number(owned) in host.holds:
+            self.do(host.ledger.nack(owned, "That slot is taken."))
         else:
-            super().take_slot(host, held)
+            super().take_slot(host, owned)
 
     @invariant()
     def word_is_kept(self) -> None:
@@ -610,14 +603,14 @@ class HarmedWorld(World):
         return found
 
 
-def _is_recorded(held: Held, rec: dict[str, str]) -> bool:
+def _is_recorded(owned: SessionRecord, rec: dict[str, str]) -> bool:
     """Whether the session is that holder's, and goes on."""
     recorded = (rec.get("id"), rec.get("slot"), rec.get("epoch"))
-    mine = (held.record.session_id, held.record.slot, str(held.record.epoch))
+    mine = (owned.session_id, owned.slot, str(owned.epoch))
     return recorded == mine and rec["state"] != "ending"
 
 
-def _number(record: Record) -> int:
+def _number(record: SessionRecord) -> int:
     return int((record.slot or "").rpartition("/")[2])
 
 

@@ -5,8 +5,8 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from processes import until
 from agent_side.join import JoinInfo
 from avatar_runtime import logs
 from dispatcher import tracing
+from dispatcher.ledger.record import SessionRecord
 from dispatcher.logs import about
-from dispatcher.pool import Session
 
 ROOT = Path(__file__).parents[2]
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01"
-SESSION = Session.claimed("s1", JoinInfo("my room", TOKEN, "face"), datetime.now(UTC))
+SESSION = SessionRecord.claimed("s1", JoinInfo("my room", TOKEN, "face"), time.time())
 
 
 @pytest.fixture(autouse=True)
@@ -91,13 +91,13 @@ def test_each_task_says_whose_session_it_is_about(capsys: pytest.CaptureFixture[
     logs.set_up("INFO", "json")
     logger = logging.getLogger("avatar.dispatcher.x")
 
-    async def serve(session: Session) -> None:
+    async def serve(session: SessionRecord) -> None:
         about(session, TRACEPARENT)
         await asyncio.sleep(0)
         logger.info("served")
 
     async def main() -> None:
-        other = Session.claimed("s2", JoinInfo("other", TOKEN), datetime.now(UTC))
+        other = SessionRecord.claimed("s2", JoinInfo("other", TOKEN), time.time())
         await asyncio.gather(serve(SESSION), serve(other))
         logger.info("between them")
 

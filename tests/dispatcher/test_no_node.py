@@ -11,9 +11,9 @@ from ledgers import SEAL_KEY, Scene, active, join, scene
 from redis_server import RedisServer, movable_clock, redis_server
 
 from dispatcher.errors import Full
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import Ledger
-from dispatcher.pools.redis import NO_NODE, VAIN_LOOKS, RedisPool
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.pools.redis import MISSES_BEFORE_ERROR, NO_NODE, RedisPool
 
 PATIENCE_S = 30.0
 
@@ -48,7 +48,7 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 def play(server: RedisServer, story: Story) -> None:
     async def run() -> None:
         async with scene(server) as it:
-            pool = RedisPool(Ledger(server.url, Seal([SEAL_KEY]), name="pool"))
+            pool = RedisPool(RedisLedger(server.url, Encryption([SEAL_KEY]), name="pool"))
             running = asyncio.create_task(pool.run())
             try:
                 await story(it, pool)
@@ -67,10 +67,10 @@ def test_there_is_none(server: RedisServer, caplog: pytest.LogCaptureFixture) ->
         assert await refusal(pool) == NO_NODE["none"]
         node = await it.node()
         await says(pool, "")
-        held = await active(it.dispatcher(), node)
+        owned = await active(it.dispatcher(), node)
         await says(pool, "")
         assert "slots are taken" in await refusal(pool)
-        assert held.record.state == "active"
+        assert owned.state == "active"
 
     play(server, story)
     assert [each for each in told(caplog) if "node" in each] == [
@@ -122,15 +122,15 @@ def test_a_node_that_is_not_seen_for_a_moment_is_not_missed() -> None:
     pool = RedisPool(Mock())
     able = {"able": 1, "unable": 0, "draining": 0, "none": 0}
     none = {**able, "able": 0, "none": 1}
-    pool._hear("")
-    pool._look_at(none)
+    pool._note_store("")
+    pool._note_nodes(none)
     assert pool.why_not_ready == NO_NODE["none"], "it was never seen"
-    pool._look_at(able)
-    for looks in (VAIN_LOOKS - 1, VAIN_LOOKS - 1):
+    pool._note_nodes(able)
+    for looks in (MISSES_BEFORE_ERROR - 1, MISSES_BEFORE_ERROR - 1):
         for _ in range(looks):
-            pool._look_at(none)
+            pool._note_nodes(none)
         assert pool.ready
-        pool._look_at(able)
-    for _ in range(VAIN_LOOKS):
-        pool._look_at(none)
+        pool._note_nodes(able)
+    for _ in range(MISSES_BEFORE_ERROR):
+        pool._note_nodes(none)
     assert pool.why_not_ready == NO_NODE["none"]

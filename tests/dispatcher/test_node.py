@@ -356,7 +356,7 @@ def test_a_node_without_sessions_goes_at_once_and_one_with_some_waits_for_room(
     service.reach(session_id, "active")
     answer = httpx.post(f"{second.admin()}/drain")
     assert answer.status_code == 202
-    until(lambda: "handing over" in second.log())
+    until(lambda: "handing off" in second.log())
     time.sleep(1.0)
     assert is_at(service, session_id, 1, second)
     third = many.node()
@@ -369,7 +369,7 @@ def test_a_third_signal_gives_sessions_back(many: Cluster) -> None:
     service, first = many.pair()
     session_id = service.launched("room")
     service.reach(session_id, "active")
-    for said in ("draining", "handing over"):
+    for said in ("draining", "handing off"):
         first.tell(signal.SIGTERM)
         until(partial(says, first, said))
     assert first.stop() == 0

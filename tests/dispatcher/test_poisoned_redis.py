@@ -13,15 +13,19 @@ from typing import Any
 
 import pytest
 import redis
-from ledgers import LEASE_S, Scene, active, claimed, join, letters, scene, served, taken
+from ledgers import LEASE_S, Scene, active, claimed, commands, join, scene, served, taken
 from poison import HUGE, KINDS, NO_TEXT, Kind, poison
 from redis_server import RedisServer, movable_clock, redis_server
 
 from dispatcher import metrics
 from dispatcher.errors import StoreDown, Unreadable
 from dispatcher.ledger import refusals
-from dispatcher.ledger.record import VERSION, as_session, read_record
-from dispatcher.ledger.redis import End, Ledger, NodeLedger, Serve, Verdict
+from dispatcher.ledger.command import EndCommand, ServeCommand
+from dispatcher.ledger.fields import VERSION, read_record
+from dispatcher.ledger.port import Verdict
+from dispatcher.ledger.record import key_of
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
 
 Play = Callable[[Callable[[Scene], Coroutine[Any, Any, None]]], None]
 
@@ -58,7 +62,7 @@ def refused(kind: str) -> float:
     return value
 
 
-async def second(it: Scene, dispatcher: Ledger, nodes: list[NodeLedger]) -> None:
+async def second(it: Scene, dispatcher: RedisLedger, nodes: list[RedisNodeLedger]) -> None:
     """What is done each second, and what a dispatcher does twice in it."""
     it.move(0.5)
     await dispatcher.reap()
@@ -82,15 +86,15 @@ def test_a_harmed_key_ends_no_session(play: Play, name: str, kind: Kind) -> None
         other = (await taken(node)).entered("active", None, 1.0)
         gone = await active(dispatcher, node, join("gone"))
         await node.finish(gone, "ended", "It is over.")
-        it.redis.rpush(f"{{av}}:mbox:{node.node}", f"renew {first.key} {first.record.session_id}")
+        it.redis.rpush(f"{{av}}:mbox:{node.node}", f"renew {first.key} {first.session_id}")
         key = {
             "sess": f"sess:{first.key}",
-            "id": f"id:{first.record.session_id}",
+            "id": f"id:{first.session_id}",
             "node": f"node:{node.node}",
             "room": f"room:{it.redis.hget(f'{{av}}:sess:{first.key}', 'roomhash')}",
             "owner": "owner:mine",
             "mbox": f"mbox:{node.node}",
-            "over": f"over:{gone.record.session_id}",
+            "over": f"over:{gone.session_id}",
         }.get(name, name)
         with raw(it) as client:
             fields = range(client.hlen(f"{{av}}:{key}") if name in ("sess", "node") else 2)
@@ -98,21 +102,21 @@ def test_a_harmed_key_ends_no_session(play: Play, name: str, kind: Kind) -> None
                 poison(client, f"{{av}}:{key}".encode(), kind, which)
                 for _ in range(2):
                     await second(it, dispatcher, [node])
-                    await letters(node)
+                    await commands(node)
                     verdicts = await node.renew([first, other])
                     assert verdicts == {first.key: Verdict.OK, other.key: Verdict.OK}
                     await node.enter(first)
                     await dispatcher.sessions()
         listed = {each.session_id for each in await dispatcher.sessions()}
-        assert {first.record.session_id, other.record.session_id} <= listed
+        assert {first.session_id, other.session_id} <= listed
         again = await dispatcher.claim(join("b"), owner="mine")
-        assert (again.outcome, claimed(again).session_id) == ("same", other.record.session_id)
+        assert (again.outcome, claimed(again).session_id) == ("same", other.session_id)
         it.move(2.5)
         await second(it, dispatcher, [node])
         await node.renew([first, other])
         new = await dispatcher.claim(join("c"))
         assert new.outcome == "new"
-        assert [each for each in await letters(node) if isinstance(each, Serve)]
+        assert [each for each in await commands(node) if isinstance(each, ServeCommand)]
 
     play(happens)
 
@@ -122,16 +126,16 @@ def test_what_was_harmed_is_set_aside_and_logged_with_its_key(
 ) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         before = refused("record")
         with raw(it) as client:
-            client.hset(f"{{av}}:sess:{held.key}", "epoch", HUGE)
-        assert await node.renew([held]) == {held.key: Verdict.OK}
+            client.hset(f"{{av}}:sess:{owned.key}", "epoch", HUGE)
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
         assert refused("record") == before + 1
-        assert [each for each in caplog.messages if held.key in each and "epoch" in each]
-        assert it.redis.hget(f"{{av}}:aside:sess:{held.key}", "epoch") == str(HUGE)
-        assert it.redis.hget(f"{{av}}:sess:{held.key}", "epoch") == "1"
-        assert 0 < it.redis.pttl(f"{{av}}:aside:sess:{held.key}") <= 3_600_000
+        assert [each for each in caplog.messages if owned.key in each and "epoch" in each]
+        assert it.redis.hget(f"{{av}}:aside:sess:{owned.key}", "epoch") == str(HUGE)
+        assert it.redis.hget(f"{{av}}:sess:{owned.key}", "epoch") == "1"
+        assert 0 < it.redis.pttl(f"{{av}}:aside:sess:{owned.key}") <= 3_600_000
 
     with caplog.at_level(logging.ERROR):
         play(happens)
@@ -153,13 +157,13 @@ def test_the_key_of_a_harmed_record_waits_for_whoever_serves_it(play: Play) -> N
 
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node)
-        it.redis.hset(f"{{av}}:sess:{held.key}", "state", "asleep")
+        owned = await active(dispatcher, node)
+        it.redis.hset(f"{{av}}:sess:{owned.key}", "state", "asleep")
         assert (await dispatcher.claim(join())).outcome == "full"
         assert (await dispatcher.claim(join(participant="other"))).outcome == "full"
-        assert await node.renew([held]) == {held.key: Verdict.OK}
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
         again = await dispatcher.claim(join())
-        assert (again.outcome, claimed(again).session_id) == ("same", held.record.session_id)
+        assert (again.outcome, claimed(again).session_id) == ("same", owned.session_id)
 
     play(happens)
 
@@ -167,14 +171,14 @@ def test_the_key_of_a_harmed_record_waits_for_whoever_serves_it(play: Play) -> N
 def test_a_key_whose_record_nobody_writes_anew_is_claimed_at_a_higher_epoch(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        it.redis.hset(f"{{av}}:sess:{held.key}", "since", "yesterday")
+        owned = await active(dispatcher, node)
+        it.redis.hset(f"{{av}}:sess:{owned.key}", "since", "yesterday")
         await dispatcher.sessions()
         it.move(2.5)
         await it.node("another")
         new = claimed(await dispatcher.claim(join()))
-        assert new.epoch == held.record.epoch + 1
-        assert await node.renew([held]) == {held.key: Verdict.FENCED}
+        assert new.epoch == owned.epoch + 1
+        assert await node.renew([owned]) == {owned.key: Verdict.FENCED}
 
     play(happens)
 
@@ -185,9 +189,9 @@ def test_an_unreadable_claim_fails_and_its_post_is_answered(play: Play) -> None:
         bad = claimed(await dispatcher.claim(join("a")))
         await dispatcher.claim(join("b"))
         it.redis.hset(f"{{av}}:sess:{bad.key}", "counters", "none")
-        held = await served(node)
-        assert held.record.room == "b"
-        assert await dispatcher.settled(bad, SOON_S) == "failed"
+        owned = await served(node)
+        assert owned.room == "b"
+        assert await dispatcher.resolved(bad, SOON_S) == "failed"
 
     play(happens)
 
@@ -202,7 +206,7 @@ def test_a_reply_that_is_none_is_left_out(play: Play) -> None:
             client.rpush(f"{{av}}:reply:{waiter}", NO_TEXT, b"a b c d", b"id %d acked" % HUGE)
             client.rpush(f"{{av}}:reply:{waiter}", f"{record.session_id} 1 eaten")
         await taken(node)
-        assert await dispatcher.settled(record, SOON_S) == "acked"
+        assert await dispatcher.resolved(record, SOON_S) == "acked"
         assert refused("reply") == before + 4
 
     play(happens)
@@ -214,13 +218,13 @@ def test_a_list_of_replies_of_another_type_is_set_aside(play: Play) -> None:
         first = claimed(await dispatcher.claim(join("a")))
         (waiter,) = it.redis.hmget(f"{{av}}:sess:{first.key}", "waiters")
         await taken(node)
-        assert await dispatcher.settled(first, SOON_S) == "acked"
+        assert await dispatcher.resolved(first, SOON_S) == "acked"
         it.redis.set(f"{{av}}:reply:{waiter}", "junk")
         while it.redis.type(f"{{av}}:reply:{waiter}") == "string":
             await asyncio.sleep(0.01)
         other = claimed(await dispatcher.claim(join("b")))
         await taken(node)
-        assert await dispatcher.settled(other, SOON_S) == "acked"
+        assert await dispatcher.resolved(other, SOON_S) == "acked"
 
     play(happens)
 
@@ -259,9 +263,9 @@ def test_a_join_request_does_not_open_in_another_session(play: Play) -> None:
         robber = claimed(await dispatcher.claim(mine))
         sealed = it.redis.hget(f"{{av}}:sess:{victim.key}", "join")
         it.redis.hset(f"{{av}}:sess:{robber.key}", "join", str(sealed))
-        found = [each for each in await letters(node) if isinstance(each, Serve)]
-        assert [each.held.record.session_id for each in found] == [victim.session_id]
-        assert await dispatcher.settled(robber, SOON_S) == "failed"
+        found = [each for each in await commands(node) if isinstance(each, ServeCommand)]
+        assert [each.record.session_id for each in found] == [victim.session_id]
+        assert await dispatcher.resolved(robber, SOON_S) == "failed"
 
     play(happens)
 
@@ -275,8 +279,8 @@ def test_an_older_join_request_of_a_key_does_not_open_in_its_next_session(play: 
         await node.offer(1)
         new = claimed(await dispatcher.claim(join()))
         it.redis.hset(f"{{av}}:sess:{new.key}", "join", sealed)
-        assert await letters(node) == []
-        assert await dispatcher.settled(new, SOON_S) == "failed"
+        assert await commands(node) == []
+        assert await dispatcher.resolved(new, SOON_S) == "failed"
 
     play(happens)
 
@@ -284,15 +288,15 @@ def test_an_older_join_request_of_a_key_does_not_open_in_its_next_session(play: 
 def test_a_join_request_is_sealed_for_the_session_that_it_renews(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         newer = join(lives_s=7200)
         await it.dispatcher("another").claim(newer)
-        (letter,) = await letters(node)
-        assert not isinstance(letter, End | Serve)
-        assert letter.join == newer  # type: ignore[union-attr]
-        await node.lost(held, "Its workers die.")
+        (command,) = await commands(node)
+        assert not isinstance(command, EndCommand | ServeCommand)
+        assert command.join == newer  # type: ignore[union-attr]
+        await node.lost(owned, "Its workers die.")
         moved = await served(node)
-        assert (moved.join, moved.record.epoch) == (newer, 2)
+        assert (moved.join, moved.epoch) == (newer, 2)
 
     play(happens)
 
@@ -300,22 +304,22 @@ def test_a_join_request_is_sealed_for_the_session_that_it_renews(play: Play) -> 
 def test_a_record_of_a_newer_version_is_left_alone(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         other = await active(dispatcher, node, join("other"))
-        sess = f"{{av}}:sess:{held.key}"
+        sess = f"{{av}}:sess:{owned.key}"
         it.redis.hset(sess, mapping={"v": VERSION + 1, "state": "asleep", "exp": "never"})
         before = it.redis.hgetall(sess)
         with pytest.raises(StoreDown):
             await dispatcher.claim(join())
-        assert await node.renew([held, other]) == {held.key: Verdict.OK, other.key: Verdict.OK}
+        assert await node.renew([owned, other]) == {owned.key: Verdict.OK, other.key: Verdict.OK}
         assert [each.room for each in await dispatcher.sessions()] == ["other"]
-        assert await dispatcher.end(held.record.session_id, "Enough.") is None
+        assert await dispatcher.end(owned.session_id, "Enough.") is None
         it.move(LEASE_S + 1)
         await node.renew([other])
         await dispatcher.reap()
-        assert await node.enter(held) is Verdict.OK
-        await node.lost(held, "Its workers die.")
-        await node.finish(held, "ended", None)
+        assert await node.enter(owned) is Verdict.OK
+        await node.lost(owned, "Its workers die.")
+        await node.finish(owned, "ended", None)
         assert it.redis.hgetall(sess) == before
 
     play(happens)
@@ -324,11 +328,11 @@ def test_a_record_of_a_newer_version_is_left_alone(play: Play) -> None:
 def test_a_newer_version_s_record_at_a_higher_epoch_fences(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         it.redis.hset(
-            f"{{av}}:sess:{held.key}", mapping={"v": VERSION + 1, "epoch": 2, "slot": "new@1/1"}
+            f"{{av}}:sess:{owned.key}", mapping={"v": VERSION + 1, "epoch": 2, "slot": "new@1/1"}
         )
-        assert await node.renew([held]) == {held.key: Verdict.FENCED}
+        assert await node.renew([owned]) == {owned.key: Verdict.FENCED}
 
     play(happens)
 
@@ -336,11 +340,11 @@ def test_a_newer_version_s_record_at_a_higher_epoch_fences(play: Play) -> None:
 def test_a_field_that_nobody_knows_stays(play: Play) -> None:
     async def happens(it: Scene) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        it.redis.hset(f"{{av}}:sess:{held.key}", "mood", "good")
-        await node.enter(held.entered("active", "Again.", 2.0))
-        assert await node.renew([held]) == {held.key: Verdict.OK}
-        assert it.redis.hget(f"{{av}}:sess:{held.key}", "mood") == "good"
+        owned = await active(dispatcher, node)
+        it.redis.hset(f"{{av}}:sess:{owned.key}", "mood", "good")
+        await node.enter(owned.entered("active", "Again.", 2.0))
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
+        assert it.redis.hget(f"{{av}}:sess:{owned.key}", "mood") == "good"
 
     play(happens)
 
@@ -382,10 +386,9 @@ FIELDS = {
     ],
 )
 def test_a_record_is_read_whole_or_refused(name: str, value: str) -> None:
-    from dispatcher.ledger.record import key_of
 
     fields = {**FIELDS, "key": key_of("room", "avatar")}
-    assert as_session(read_record(fields)).to_dict()["state"] == "active"
+    assert read_record(fields).to_dict()["state"] == "active"
     with pytest.raises(Unreadable) as caught:
         read_record({**fields, name: value})
     assert str(caught.value).isascii()

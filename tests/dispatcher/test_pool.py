@@ -1,14 +1,10 @@
-"""How many workers wait, and what may be known of a session."""
-
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+"""How many workers wait."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent_side.join import JoinInfo
-from dispatcher.pool import MAX_LIFE, Session, to_start
+from dispatcher.pool import to_start
 
 counts = st.integers(0, 20)
 
@@ -46,39 +42,3 @@ def test_there_are_never_more_workers_than_there_can_be_sessions(
     if wanted:
         assert served + idle + starting + wanted <= slots
         assert idle + starting + wanted >= waiting
-
-
-def test_a_session_is_shown_as_json_with_its_times_in_utc() -> None:
-    began = datetime(2026, 1, 2, 3, 4, 5, 678_900, tzinfo=UTC)
-    session = Session.claimed("id", JoinInfo("room", "secret", "face"), began)
-    session = replace(session, attempts=2, slot="host/1", counters={"frames": 5})
-    session = session.entered("ended", began + timedelta(seconds=1), "The meeting is over.")
-    assert session.over
-    over = {
-        "state": "ended",
-        "since": "2026-01-02T03:04:06.678+00:00",
-        "reason": "The meeting is over.",
-    }
-    assert session.to_dict() == {
-        "session_id": "id",
-        "room": "room",
-        "participant_id": "face",
-        **over,
-        "attempts": 2,
-        "epoch": 1,
-        "slot": "host/1",
-        "life": [
-            {"state": "claimed", "since": "2026-01-02T03:04:05.678+00:00", "reason": None},
-            over,
-        ],
-        "counters": {"frames": 5},
-    }
-
-
-def test_a_long_life_is_remembered_from_its_end() -> None:
-    now = datetime(2026, 1, 2, tzinfo=UTC)
-    session = Session.claimed("id", JoinInfo("room", "secret", "face"), now)
-    for number in range(100):
-        session = session.entered("joining", now, f"{number}")
-    assert len(session.life) == MAX_LIFE
-    assert session.life[-1].reason == "99"

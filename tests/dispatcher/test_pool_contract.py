@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 from bounds import within
-from pool_stage import PATIENCE_S, Hand, stage
-from redis_server import RedisServer, redis_server
+from pool_stage import PATIENCE_S, Backing, Hand, stage
+from redis_server import redis_server
 
 from agent_side.join import JoinInfo
 from dispatcher.errors import Conflict, Full, Refused, TooMany
@@ -18,21 +18,21 @@ FRESH = JoinInfo("room", "fresh-token", "face")
 
 
 @pytest.fixture(scope="module", params=["local", "redis"])
-def server(request: pytest.FixtureRequest) -> Iterator[RedisServer | None]:
-    """What sets the pools apart: the Redis in which the sessions of many machines are."""
-    if request.param == "local":
-        yield None
-    else:
+def backing(request: pytest.FixtureRequest) -> Iterator[Backing]:
+    """What sets the pools apart: where their sessions are."""
+    if request.param == "redis":
         with redis_server() as running:
             yield running
+    else:
+        yield request.param
 
 
 # Launching -----------------------------------------------------------------------------------
 
 
-def test_a_launch_is_answered_when_a_worker_has_taken_it(server: RedisServer | None) -> None:
+def test_a_launch_is_answered_when_a_worker_has_taken_it(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             launching = asyncio.create_task(
                 scene.pool.launch(JOIN, PATIENCE_S, "owner", "00-trace-parent-01")
             )
@@ -63,10 +63,10 @@ def test_a_launch_is_answered_when_a_worker_has_taken_it(server: RedisServer | N
 
 
 def test_the_same_face_again_is_the_same_session_and_its_worker_hears(
-    server: RedisServer | None,
+    backing: Backing,
 ) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             session, hand = await scene.launched()
             again = await scene.pool.launch(FRESH, PATIENCE_S)
             assert again.session_id == session.session_id
@@ -78,9 +78,9 @@ def test_the_same_face_again_is_the_same_session_and_its_worker_hears(
     asyncio.run(scene())
 
 
-def test_a_newer_token_reaches_the_worker_that_follows(server: RedisServer | None) -> None:
+def test_a_newer_token_reaches_the_worker_that_follows(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             session, hand = await scene.launched()
             await scene.pool.launch(FRESH, PATIENCE_S)
             await hand.line()
@@ -95,10 +95,10 @@ def test_a_newer_token_reaches_the_worker_that_follows(server: RedisServer | Non
 
 
 def test_a_renewal_names_another_agent_to_the_worker_that_lives_and_to_its_successor(
-    server: RedisServer | None,
+    backing: Backing,
 ) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             session, hand = await scene.launched()
             for agent in ("agent", "reborn"):
                 newer = replace(FRESH, agent_participant_id=agent)
@@ -116,10 +116,10 @@ def test_a_renewal_names_another_agent_to_the_worker_that_lives_and_to_its_succe
 
 
 def test_a_renewal_says_what_it_does_not_apply_and_the_face_stays_the_same(
-    server: RedisServer | None,
+    backing: Backing,
 ) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             _, hand = await scene.launched()
             newer = replace(FRESH, character="leo", metadata={"more": 1})
             again = await scene.pool.launch(newer, PATIENCE_S)
@@ -134,9 +134,9 @@ def test_a_renewal_says_what_it_does_not_apply_and_the_face_stays_the_same(
     asyncio.run(scene())
 
 
-def test_renewals_at_once_lose_no_name(server: RedisServer | None) -> None:
+def test_renewals_at_once_lose_no_name(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             _, hand = await scene.launched()
             named = replace(JOIN, agent_participant_id="reborn")
             await asyncio.gather(
@@ -149,9 +149,9 @@ def test_renewals_at_once_lose_no_name(server: RedisServer | None) -> None:
     asyncio.run(scene())
 
 
-def test_many_launches_of_one_face_are_one_session(server: RedisServer | None) -> None:
+def test_many_launches_of_one_face_are_one_session(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             launches = [asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S)) for _ in range(8)]
             await (await scene.hand()).take()
             assert len({(await each).session_id for each in launches}) == 1
@@ -160,9 +160,9 @@ def test_many_launches_of_one_face_are_one_session(server: RedisServer | None) -
     asyncio.run(scene())
 
 
-def test_what_a_worker_refuses_is_refused_and_not_tried_again(server: RedisServer | None) -> None:
+def test_what_a_worker_refuses_is_refused_and_not_tried_again(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             launching = asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S))
             hand = await scene.hand()
             await hand.line()
@@ -177,9 +177,9 @@ def test_what_a_worker_refuses_is_refused_and_not_tried_again(server: RedisServe
     asyncio.run(scene())
 
 
-def test_where_every_slot_is_taken_it_is_full(server: RedisServer | None) -> None:
+def test_where_every_slot_is_taken_it_is_full(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server, slots=1) as scene:
+        async with stage(backing, slots=1) as scene:
             session, hand = await scene.launched()
             with within(10), pytest.raises(Full, match="slots are taken"):
                 await scene.pool.launch(JoinInfo("other", "token", "face"), 40)
@@ -193,9 +193,9 @@ def test_where_every_slot_is_taken_it_is_full(server: RedisServer | None) -> Non
     asyncio.run(scene())
 
 
-def test_a_launch_that_no_worker_takes_is_answered_in_time(server: RedisServer | None) -> None:
+def test_a_launch_that_no_worker_takes_is_answered_in_time(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             with within(10), pytest.raises(Full):
                 await scene.pool.launch(JOIN, 0.5)
             await (await scene.hand()).line()
@@ -204,10 +204,10 @@ def test_a_launch_that_no_worker_takes_is_answered_in_time(server: RedisServer |
 
 
 def test_a_launch_that_gives_up_leaves_the_session_to_one_that_has_time(
-    server: RedisServer | None,
+    backing: Backing,
 ) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             older = asyncio.create_task(scene.pool.launch(JOIN, 0.6))
             hand = await scene.hand()
             newer = asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S))
@@ -221,9 +221,9 @@ def test_a_launch_that_gives_up_leaves_the_session_to_one_that_has_time(
     asyncio.run(scene())
 
 
-def test_when_the_last_launch_gives_up_the_session_is_over(server: RedisServer | None) -> None:
+def test_when_the_last_launch_gives_up_the_session_is_over(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             launches = [
                 asyncio.create_task(scene.pool.launch(JOIN, timeout_s)) for timeout_s in (0.5, 0.7)
             ]
@@ -244,7 +244,7 @@ def test_when_the_last_launch_gives_up_the_session_is_over(server: RedisServer |
 
 
 @pytest.mark.parametrize("slots", [1, 2])
-def test_another_face_replaces_the_older_one(server: RedisServer | None, slots: int) -> None:
+def test_another_face_replaces_the_older_one(backing: Backing, slots: int) -> None:
     """Even where it needs the very slot that the older one has."""
 
     async def leave(hand: Hand) -> None:
@@ -252,7 +252,7 @@ def test_another_face_replaces_the_older_one(server: RedisServer | None, slots: 
         hand.exits(0, "The worker was told to stop.")
 
     async def scene() -> None:
-        async with stage(server, slots) as scene:
+        async with stage(backing, slots) as scene:
             older, hand = await scene.launched()
             leaving = asyncio.create_task(leave(hand))
             newer, _ = await scene.launched(face="other")
@@ -269,15 +269,15 @@ def test_another_face_replaces_the_older_one(server: RedisServer | None, slots: 
 
 
 def test_a_room_may_have_many_faces_or_keep_the_one_that_it_has(
-    server: RedisServer | None,
+    backing: Backing,
 ) -> None:
     async def scene() -> None:
-        async with stage(server, policy="multi") as scene:
+        async with stage(backing, policy="multi") as scene:
             older, _ = await scene.launched()
             newer, _ = await scene.launched(face="other")
             for each in (older, newer):
                 await scene.reach(each.session_id, lambda each: each.state == "active")
-        async with stage(server, policy="reject") as scene:
+        async with stage(backing, policy="reject") as scene:
             older, _ = await scene.launched()
             with pytest.raises(Conflict):
                 await scene.pool.launch(JoinInfo("room", "token", "other"), PATIENCE_S)
@@ -287,9 +287,9 @@ def test_a_room_may_have_many_faces_or_keep_the_one_that_it_has(
     asyncio.run(scene())
 
 
-def test_one_owner_has_so_many_sessions_and_no_more(server: RedisServer | None) -> None:
+def test_one_owner_has_so_many_sessions_and_no_more(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server, slots=4, cap=1) as scene:
+        async with stage(backing, slots=4, cap=1) as scene:
             mine, hand = await scene.launched(owner="mine")
             with pytest.raises(TooMany):
                 await scene.pool.launch(JoinInfo("room-2", "token", "face"), PATIENCE_S, "mine")
@@ -305,9 +305,9 @@ def test_one_owner_has_so_many_sessions_and_no_more(server: RedisServer | None) 
 # Lives and ends ------------------------------------------------------------------------------
 
 
-def test_a_session_can_be_ended(server: RedisServer | None) -> None:
+def test_a_session_can_be_ended(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             session, hand = await scene.launched()
             for ended in (
                 await scene.end(session, hand),
@@ -324,13 +324,11 @@ def test_a_session_can_be_ended(server: RedisServer | None) -> None:
 
 
 @pytest.mark.parametrize("state", ["ended", "dismissed"])
-def test_a_worker_that_leaves_by_itself_ends_its_session(
-    server: RedisServer | None, state: str
-) -> None:
+def test_a_worker_that_leaves_by_itself_ends_its_session(backing: Backing, state: str) -> None:
     """One that was thrown out does not come back, even if it was asked for a moment ago."""
 
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             session, hand = await scene.launched()
             if state == "dismissed":
                 await scene.pool.launch(FRESH, PATIENCE_S)
@@ -346,12 +344,12 @@ def test_a_worker_that_leaves_by_itself_ends_its_session(
     asyncio.run(scene())
 
 
-def test_workers_that_are_lost_are_replaced_until_it_fails(server: RedisServer | None) -> None:
+def test_workers_that_are_lost_are_replaced_until_it_fails(backing: Backing) -> None:
     """Three on one machine, and one on each of two others (here, the same one again)."""
-    epochs = [1, 1, 1] if server is None else [1, 1, 1, 2, 3]
+    epochs = [1, 1, 1] if backing == "local" else [1, 1, 1, 2, 3]
 
     async def scene() -> None:
-        async with stage(server, slots=1) as scene:
+        async with stage(backing, slots=1) as scene:
             session, hand = await scene.launched()
             for epoch in epochs[1:]:
                 hand.exits(-9)
@@ -370,16 +368,16 @@ def test_workers_that_are_lost_are_replaced_until_it_fails(server: RedisServer |
 
 
 def test_a_worker_that_joins_anew_says_why_and_waits_for_leave_to(
-    server: RedisServer | None,
+    backing: Backing,
 ) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             session, hand = await scene.launched()
             hand.says("rejoining", "The room was gone.")
             session = await scene.reach(session.session_id, lambda each: each.reason is not None)
             assert (session.state, session.reason) == ("joining", "The room was gone.")
-            hand.says("asking")
-            assert await hand.line() == {"permission": 0}
+            hand.asks(1)
+            assert await hand.line() == {"permission": 1}
             hand.says("active")
             session = await scene.reach(session.session_id, lambda each: each.state == "active")
             assert (session.reason, session.attempts) == (None, 1)
@@ -388,9 +386,9 @@ def test_a_worker_that_joins_anew_says_why_and_waits_for_leave_to(
     asyncio.run(scene())
 
 
-def test_what_all_workers_of_a_session_have_counted_is_summed(server: RedisServer | None) -> None:
+def test_what_all_workers_of_a_session_have_counted_is_summed(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             session, hand = await scene.launched()
             for frames in (25, 50):
                 hand.says("counters", frames=frames)
@@ -405,9 +403,9 @@ def test_what_all_workers_of_a_session_have_counted_is_summed(server: RedisServe
     asyncio.run(scene())
 
 
-def test_slots_are_counted(server: RedisServer | None) -> None:
+def test_slots_are_counted(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server, slots=3) as scene:
+        async with stage(backing, slots=3) as scene:
             assert scene.pool.ready
             assert scene.pool.why_not_ready == ""
             await scene.slots({"idle": 3})
@@ -421,12 +419,12 @@ def test_slots_are_counted(server: RedisServer | None) -> None:
     asyncio.run(scene())
 
 
-def test_a_pool_that_drains_takes_nothing_more(server: RedisServer | None) -> None:
+def test_a_pool_that_drains_takes_nothing_more(backing: Backing) -> None:
     async def scene() -> None:
-        async with stage(server) as scene:
+        async with stage(backing) as scene:
             _, hand = await scene.launched()
             draining = asyncio.create_task(scene.pool.drain(PATIENCE_S))
-            if server is None:
+            if backing == "local":
                 await asyncio.wait_for(hand.told_to_finish.wait(), PATIENCE_S)
                 hand.exits(0, "The worker was told to stop.")
             await draining

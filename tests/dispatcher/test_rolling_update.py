@@ -12,13 +12,16 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from ledgers import LEASE_S, SEAL_KEY, Scene, active, claimed, join, letters, served, taken
+from ledgers import LEASE_S, SEAL_KEY, Scene, active, claimed, commands, join, served, taken
 from older import READS, RECORDED_KEY, OlderLedger, OlderNodeLedger, read, recorded
 from redis_server import RedisServer, movable_clock, redis_server
 
-from dispatcher.ledger.encryption import Holder, Seal
-from dispatcher.ledger.record import read_record
-from dispatcher.ledger.redis import Handed, Ledger, Letter, NodeLedger, Renew, Serve, Verdict
+from dispatcher.ledger.command import Command, HandoffDoneCommand, RenewCommand, ServeCommand
+from dispatcher.ledger.encryption import Encryption, Recipient
+from dispatcher.ledger.fields import read_record
+from dispatcher.ledger.port import Verdict
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
 
 Play = Callable[[Callable[["Both"], Coroutine[Any, Any, None]]], None]
 
@@ -30,13 +33,13 @@ PAIRS = [(one, other) for one in VERSIONS for other in VERSIONS if one != other]
 class Both(Scene):
     """A scene in which either version may play each part."""
 
-    def dispatcher_of(self, version: str) -> Ledger:
+    def dispatcher_of(self, version: str) -> RedisLedger:
         if version == "newer":
             return self.dispatcher()
         ledger = OlderLedger(self.server.url, [SEAL_KEY], name="older", lease_s=LEASE_S)
         return self.hears(ledger)
 
-    async def node_of(self, version: str, name: str = "host", slots: int = 1) -> NodeLedger:
+    async def node_of(self, version: str, name: str = "host", slots: int = 1) -> RedisNodeLedger:
         if version == "newer":
             return await self.node(name, slots)
         node = OlderNodeLedger(self.server.url, [SEAL_KEY], name=name, lease_s=LEASE_S)
@@ -73,12 +76,12 @@ def test_a_claim_of_one_version_is_served_by_the_other(
     async def happens(it: Both) -> None:
         dispatcher, node = it.dispatcher_of(claims), await it.node_of(serves)
         record = claimed(await dispatcher.claim(join()))
-        held = await taken(node)
-        assert held.join.room_name == "room"
-        assert await dispatcher.settled(record, SOON_S) == "acked"
-        held = held.entered("active", None, time.time(), counters={"frames": 1})
-        assert await node.enter(held) is Verdict.OK
-        assert await node.renew([held]) == {held.key: Verdict.OK}
+        owned = await taken(node)
+        assert owned.join.room_name == "room"
+        assert await dispatcher.resolved(record, SOON_S) == "acked"
+        owned = owned.entered("active", None, time.time(), counters={"frames": 1})
+        assert await node.enter(owned) is Verdict.OK
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
         for version in VERSIONS:
             (found,) = await it.dispatcher_of(version).sessions()
             assert (found.state, found.counters) == ("active", {"frames": 1})
@@ -90,13 +93,13 @@ def test_a_claim_of_one_version_is_served_by_the_other(
 def test_a_renewal_of_one_version_reaches_the_other(play: Play, renews: str, serves: str) -> None:
     async def happens(it: Both) -> None:
         node = await it.node_of(serves)
-        held = await active(it.dispatcher_of(serves), node)
+        owned = await active(it.dispatcher_of(serves), node)
         newer = join(lives_s=7200)
         again = await it.dispatcher_of(renews).claim(newer)
-        assert (again.outcome, claimed(again).session_id) == ("same", held.record.session_id)
-        (letter,) = await letters(node)
-        assert isinstance(letter, Renew)
-        assert letter.join == newer
+        assert (again.outcome, claimed(again).session_id) == ("same", owned.session_id)
+        (command,) = await commands(node)
+        assert isinstance(command, RenewCommand)
+        assert command.join == newer
 
     play(happens)
 
@@ -107,20 +110,20 @@ def test_a_lost_node_s_session_goes_to_the_other_version(
     play: Play, first: str, then: str, reaps: str
 ) -> None:
     async def happens(it: Both) -> None:
-        held = await active(it.dispatcher_of(first), await it.node_of(first))
+        owned = await active(it.dispatcher_of(first), await it.node_of(first))
         node = await it.node_of(then, "other host")
-        dispatcher, found = it.dispatcher_of(reaps), list[Letter]()
+        dispatcher, found = it.dispatcher_of(reaps), list[Command]()
         while not found:
             it.move(0.5)
             await node.heartbeat([1], 1)
             await dispatcher.reap()
-            found = await letters(node)
-        (letter,) = found
-        assert isinstance(letter, Serve)
-        moved = letter.held
+            found = await commands(node)
+        (command,) = found
+        assert isinstance(command, ServeCommand)
+        moved = command.record
         assert await node.ack(moved) is Verdict.OK
-        assert (moved.record.session_id, moved.record.epoch) == (held.record.session_id, 2)
-        assert moved.join == held.join
+        assert (moved.session_id, moved.epoch) == (owned.session_id, 2)
+        assert moved.join == owned.join
 
     play(happens)
 
@@ -129,15 +132,15 @@ def test_a_lost_node_s_session_goes_to_the_other_version(
 def test_a_session_is_handed_off_to_the_other_version(play: Play, gives: str, takes: str) -> None:
     async def happens(it: Both) -> None:
         old = await it.node_of(gives)
-        held = await active(it.dispatcher_of(gives), old)
+        owned = await active(it.dispatcher_of(gives), old)
         new = await it.node_of(takes, "other host")
         await old.drain()
-        assert await old.handoff(held)
-        assert await old.renew([held]) == {held.key: Verdict.OK}
+        assert await old.handoff(owned)
+        assert await old.renew([owned]) == {owned.key: Verdict.OK}
         moved = (await taken(new)).entered("active", None, time.time())
         assert await new.enter(moved) is Verdict.OK
-        assert [each for each in await letters(old) if isinstance(each, Handed)]
-        await old.finish(held, "ended", None)
+        assert [each for each in await commands(old) if isinstance(each, HandoffDoneCommand)]
+        await old.finish(owned, "ended", None)
         assert await new.renew([moved]) == {moved.key: Verdict.OK}
 
     play(happens)
@@ -149,15 +152,15 @@ def test_an_emptied_redis_is_written_anew_by_either_version(
 ) -> None:
     async def happens(it: Both) -> None:
         dispatcher, node = it.dispatcher_of(claims), await it.node_of(serves)
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         it.server.flush()
-        assert await node.renew([held]) == {held.key: Verdict.OK}
-        found = await dispatcher.find(held.record.session_id)
+        assert await node.renew([owned]) == {owned.key: Verdict.OK}
+        found = await dispatcher.find(owned.session_id)
         assert found is not None
-        assert found.epoch == held.record.epoch
+        assert found.epoch == owned.epoch
         other = await it.node_of(claims, "other host")
-        await node.lost(held, "Its workers die.")
-        assert (await served(other)).join == held.join
+        await node.lost(owned, "Its workers die.")
+        assert (await served(other)).join == owned.join
 
     play(happens)
 
@@ -165,11 +168,11 @@ def test_an_emptied_redis_is_written_anew_by_either_version(
 def test_a_record_that_the_newer_sets_aside_is_written_anew_by_the_older(play: Play) -> None:
     async def happens(it: Both) -> None:
         dispatcher, node = it.dispatcher_of("newer"), await it.node_of("older", slots=2)
-        held = await active(dispatcher, node)
+        owned = await active(dispatcher, node)
         other = await active(dispatcher, node, join("other"))
-        it.redis.hset(f"{{av}}:sess:{held.key}", "epoch", 10**18)
+        it.redis.hset(f"{{av}}:sess:{owned.key}", "epoch", 10**18)
         await dispatcher.sessions()
-        assert await node.renew([held, other]) == {held.key: Verdict.OK, other.key: Verdict.OK}
+        assert await node.renew([owned, other]) == {owned.key: Verdict.OK, other.key: Verdict.OK}
         assert len(await dispatcher.sessions()) == 2
 
     play(happens)
@@ -182,8 +185,8 @@ def test_a_sealed_request_of_the_older_version_opens_in_no_other_room(play: Play
         robber = claimed(await dispatcher.claim(join("mine")))
         sealed = it.redis.hget(f"{{av}}:sess:{victim.key}", "join")
         it.redis.hset(f"{{av}}:sess:{robber.key}", "join", str(sealed))
-        assert (await served(node)).record.session_id == victim.session_id
-        assert await dispatcher.settled(robber, SOON_S) == "failed"
+        assert (await served(node)).session_id == victim.session_id
+        assert await dispatcher.resolved(robber, SOON_S) == "failed"
 
     play(happens)
 
@@ -195,8 +198,8 @@ def test_a_record_of_the_older_version_is_read(what: str) -> None:
     assert record.room == what
     assert record.session_id == fields["id"]
     if "join" in fields:
-        holder = Holder(record.key, record.session_id, record.epoch)
-        opened = Seal([RECORDED_KEY]).open_join(fields["join"], holder)
+        holder = Recipient(record.key, record.session_id, record.epoch)
+        opened = Encryption([RECORDED_KEY]).decrypt_join(fields["join"], holder)
         assert opened is not None
         assert opened.room_name == what
 
@@ -218,12 +221,12 @@ def test_scripts_go_on_with_a_record_of_the_older_version(play: Play, what: str)
 def test_a_record_of_the_newer_version_has_all_that_the_older_reads(play: Play) -> None:
     async def happens(it: Both) -> None:
         dispatcher, node = it.dispatcher(), await it.node()
-        held = await active(dispatcher, node)
-        fields = it.redis.hgetall(f"{{av}}:sess:{held.key}")
-        assert read({"key": held.key, **fields}).state == "active"
+        owned = await active(dispatcher, node)
+        fields = it.redis.hgetall(f"{{av}}:sess:{owned.key}")
+        assert read({"key": owned.key, **fields}).state == "active"
         it.server.flush()
-        await node.renew([held])
-        fields = it.redis.hgetall(f"{{av}}:sess:{held.key}")
+        await node.renew([owned])
+        fields = it.redis.hgetall(f"{{av}}:sess:{owned.key}")
         assert set(fields) | {"key"} >= set(READS)
 
     play(happens)

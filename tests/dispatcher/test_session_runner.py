@@ -2,18 +2,18 @@
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import pytest
 from pool_stage import PATIENCE_S, FakeSupervisor, Hand
 
 from agent_side.join import JoinInfo
-from dispatcher.pool import Session
+from dispatcher.ledger.record import SessionRecord
 from dispatcher.workers import session_runner as serving
 from dispatcher.workers.process import WorkerProcess
-from dispatcher.workers.session_runner import End, SessionRunner
+from dispatcher.workers.session_runner import RunEnd, SessionRunner
 
 JOIN = JoinInfo("room", "token", "face")
 SILENT_S = 0.2
@@ -23,7 +23,7 @@ class Served:
     """A session, its workers and how it ends."""
 
     def __init__(
-        self, session: SessionRunner, fakes: FakeSupervisor, running: "asyncio.Task[End]"
+        self, session: SessionRunner, fakes: FakeSupervisor, running: "asyncio.Task[RunEnd]"
     ) -> None:
         self.session = session
         self._troupe = fakes
@@ -41,10 +41,9 @@ class Served:
 @asynccontextmanager
 async def served(failures: int = 0, sure_s: float = math.inf) -> AsyncIterator[Served]:
     fakes = FakeSupervisor(1)
-    session = Session.claimed("id", JOIN, datetime.now(UTC))
+    session = SessionRecord.claimed("id", JOIN, time.time())
     running = SessionRunner(
         session,
-        JOIN,
         fakes,
         silent_s=SILENT_S if sure_s == math.inf else PATIENCE_S,
         failures=failures,
@@ -65,7 +64,7 @@ def test_a_worker_that_falls_silent_in_its_meeting_is_killed_and_replaced() -> N
         async with served() as stage:
             await (await stage.hand()).take()
             await (await stage.hand()).take()
-            session = stage.session.session
+            session = stage.session.record
             assert session.attempts == 2
             assert "The worker was ended by signal 9." in [step.reason for step in session.life]
 
@@ -113,7 +112,7 @@ def test_a_worker_that_counts_aloud_and_never_joins_is_replaced(
                 await asyncio.sleep(0.02)
                 hand.says("counters", frames=0)
             await (await stage.hand()).take()
-            assert stage.session.session.attempts == 2
+            assert stage.session.record.attempts == 2
 
     asyncio.run(scene())
 
@@ -130,7 +129,7 @@ def test_a_worker_that_waits_for_its_permission_may_wait_and_then_has_to_join(
             await hand.take()
             await asyncio.sleep(0.4)
             hand.says("rejoining", "The room was gone.")
-            hand.says("asking")
+            hand.asks(1)
             for _ in range(20):
                 await asyncio.sleep(0.02)
                 hand.says("counters", frames=0)
@@ -153,7 +152,7 @@ def test_a_worker_that_does_not_look_at_its_join_request_is_replaced(
         async with served() as stage:
             await (await stage.hand()).line()
             await (await stage.hand()).take()
-            assert stage.session.session.attempts == 2
+            assert stage.session.record.attempts == 2
 
     asyncio.run(scene())
 
@@ -168,8 +167,8 @@ def test_a_session_is_lost_after_so_many_workers_in_a_row(failures: int, workers
                 hand = await stage.hand()
                 await hand.take()
                 hand.exits(1, "The renderer failed.")
-            assert await stage.end == End("lost", "The renderer failed.")
-            assert stage.session.session.attempts == workers
+            assert await stage.end == RunEnd("lost", "The renderer failed.")
+            assert stage.session.record.attempts == workers
 
     asyncio.run(scene())
 
@@ -182,13 +181,13 @@ def test_who_is_told_to_end_while_no_worker_is_ready_ends_at_once() -> None:
             return await asyncio.get_running_loop().create_future()
 
     async def scene() -> None:
-        session = Session.claimed("id", JOIN, datetime.now(UTC))
-        running = SessionRunner(session, JOIN, Nobody(1))
+        session = SessionRecord.claimed("id", JOIN, time.time())
+        running = SessionRunner(session, Nobody(1))
         task = asyncio.create_task(running.run())
         await asyncio.sleep(0.01)
         running.stop("No worker took it in time.")
         async with asyncio.timeout(PATIENCE_S):
-            assert await task == End("ended", "No worker took it in time.")
+            assert await task == RunEnd("ended", "No worker took it in time.")
 
     asyncio.run(scene())
 
@@ -202,7 +201,7 @@ def test_after_the_last_worker_no_other_comes() -> None:
             await hand.take()
             stage.session.last("Another node serves it now.")
             hand.exits(-9)
-            assert await stage.end == End("ended", "Another node serves it now.")
+            assert await stage.end == RunEnd("ended", "Another node serves it now.")
             assert stage.alone()
 
     asyncio.run(scene())

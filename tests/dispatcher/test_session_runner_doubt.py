@@ -2,14 +2,14 @@
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 from pool_stage import PATIENCE_S, FakeSupervisor, Hand
 
 from agent_side.join import JoinInfo
-from dispatcher.pool import Session
+from dispatcher.ledger.record import SessionRecord
 from dispatcher.workers.session_runner import SessionRunner
 
 SURE_S = 0.2
@@ -22,9 +22,9 @@ async def serving(
 ) -> AsyncIterator[tuple[SessionRunner, Hand, FakeSupervisor]]:
     """A session that is surely ours for so long, and its first worker."""
     fakes = FakeSupervisor(1)
-    session = Session.claimed("id", JOIN, datetime.now(UTC))
+    session = SessionRecord.claimed("id", JOIN, time.time())
     until = asyncio.get_running_loop().time() + sure_s
-    served = SessionRunner(session, JOIN, fakes, sure_until=until)
+    served = SessionRunner(session, fakes, sure_until=until)
     running = asyncio.create_task(served.run())
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -71,11 +71,11 @@ def test_who_joins_anew_gets_leave_to_only_as_long_as_it_is_sure() -> None:
             await hand.take()
             await asyncio.sleep(2 * SURE_S)
             hand.says("rejoining", "The room was gone.")
-            hand.says("asking")
+            hand.asks(1)
             await asyncio.sleep(SURE_S)
             assert not hand._writer.is_closing(), "who waits for leave waits"
             served.assure(asyncio.get_running_loop().time() + SURE_S)
-            assert await hand.line() == {"permission": 0}
+            assert await hand.line() == {"permission": 1}
             await killed(hand)
 
     asyncio.run(scene())

@@ -60,8 +60,12 @@ class OneWorker:
     def __init__(self, only: WorkerProcess) -> None:
         self._only = only
 
-    def take_seat(self) -> int:
-        return 1
+    slots = 1
+    ready = True
+    free_slots = (1,)
+
+    def take_slot(self, slot: int) -> int:
+        return slot
 
     def free_slot(self, slot: int) -> None: ...
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -13,9 +14,13 @@ from cryptography.fernet import Fernet
 from redis_server import RedisServer, move
 
 from agent_side.join import JoinInfo
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.record import Record
-from dispatcher.ledger.redis import Claim, Held, Ledger, Letter, NodeLedger, Serve
+from dispatcher.ledger.command import Command, RenewCommand, ServeCommand
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.memory import MemoryLedger
+from dispatcher.ledger.port import Claim, Ledger, NodeLedger
+from dispatcher.ledger.record import SessionRecord
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
 
 SEAL_KEY = Fernet.generate_key().decode()
 LEASE_S = 10.0
@@ -39,7 +44,7 @@ class Scene:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self.redis = server.client()
-        self._ledgers: list[Ledger | NodeLedger] = []
+        self._ledgers: list[RedisLedger | RedisNodeLedger] = []
         self._hearing: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -58,20 +63,22 @@ class Scene:
             await ledger.close()
         self.redis.close()
 
-    def dispatcher(self, name: str = "dispatcher", *, url: str | None = None) -> Ledger:
+    def dispatcher(self, name: str = "dispatcher", *, url: str | None = None) -> RedisLedger:
         """One that hears its replies."""
-        seal = Seal([SEAL_KEY])
-        return self.hears(Ledger(url or self.server.url, seal, name=name, lease_s=LEASE_S))
+        seal = Encryption([SEAL_KEY])
+        return self.hears(RedisLedger(url or self.server.url, seal, name=name, lease_s=LEASE_S))
 
-    def hears(self, ledger: Ledger) -> Ledger:
+    def hears(self, ledger: RedisLedger) -> RedisLedger:
         """That dispatcher, which hears its replies."""
         self._ledgers.append(ledger)
         self._hearing.append(asyncio.create_task(ledger.run(), name="replies"))
         return ledger
 
-    async def node(self, name: str = "host", slots: int = 1, key: str = SEAL_KEY) -> NodeLedger:
+    async def node(
+        self, name: str = "host", slots: int = 1, key: str = SEAL_KEY
+    ) -> RedisNodeLedger:
         """One whose slots are all idle."""
-        node = NodeLedger(self.server.url, Seal([key]), name=name, lease_s=LEASE_S)
+        node = RedisNodeLedger(self.server.url, Encryption([key]), name=name, lease_s=LEASE_S)
         self._ledgers.append(node)
         if slots:
             await node.heartbeat(range(1, slots + 1), slots)
@@ -80,6 +87,27 @@ class Scene:
     def move(self, seconds: float) -> None:
         """Let time pass."""
         move(self.redis, seconds)
+
+
+class MemoryScene:
+    """One ledger in memory, which dispatchers and their one node share."""
+
+    def __init__(self) -> None:
+        self._ledger = MemoryLedger("host")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._ledger.close()
+
+    def dispatcher(self, name: str = "dispatcher") -> Ledger:
+        return self._ledger
+
+    async def node(self, slots: int = 1) -> NodeLedger:
+        """Its slots are all idle."""
+        await self._ledger.heartbeat(range(1, slots + 1), slots)
+        return self._ledger
 
 
 @asynccontextmanager
@@ -91,35 +119,44 @@ async def scene(server: RedisServer) -> AsyncIterator[Scene]:
         yield it
 
 
-def claimed(claim: Claim) -> Record:
+def claimed(claim: Claim) -> SessionRecord:
     """Its record, which has to be there."""
     assert claim.record is not None, claim.outcome
     return claim.record
 
 
-async def letters(node: NodeLedger) -> list[Letter]:
+async def commands(node: NodeLedger) -> list[Command]:
     """What lies in its mailbox."""
     return await node.take(AT_ONCE_S)
 
 
-async def served(node: NodeLedger) -> Held:
+async def served(node: NodeLedger) -> SessionRecord:
     """The one session that it is to serve."""
-    (letter,) = await letters(node)
-    assert isinstance(letter, Serve), letter
-    return letter.held
+    (command,) = await commands(node)
+    assert isinstance(command, ServeCommand), command
+    return command.record
 
 
-async def active(dispatcher: Ledger, node: NodeLedger, request: JoinInfo | None = None) -> Held:
+async def active(
+    dispatcher: Ledger, node: NodeLedger, request: JoinInfo | None = None
+) -> SessionRecord:
     """A session of that node, in its meeting."""
     await dispatcher.claim(request or join())
-    held = await taken(node)
-    held = held.entered("active", None, time.time())
-    await node.enter(held)
-    return held
+    owned = await taken(node)
+    owned = owned.entered("active", None, time.time())
+    await node.enter(owned)
+    return owned
 
 
-async def taken(node: NodeLedger) -> Held:
+async def taken(node: NodeLedger) -> SessionRecord:
     """The one session that it is to serve, once a worker has taken it."""
-    held = (await served(node)).entered("joining", None, time.time(), attempts=1)
-    await node.ack(held)
-    return held
+    owned = (await served(node)).entered("joining", None, time.time(), attempts=1)
+    await node.ack(owned)
+    return owned
+
+
+def renewed(record: SessionRecord, command: RenewCommand) -> SessionRecord:
+    """The record as a node keeps it after that command."""
+    return replace(
+        record, join=command.join, expires_s=command.expires_s, renewals=command.renewals
+    )

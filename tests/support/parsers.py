@@ -27,10 +27,14 @@ from avatar_runtime.messages.zygote import decode_order, decode_zygote_report
 from dispatcher.errors import BadRequest, Forbidden, Unauthorized, Unreadable
 from dispatcher.http.auth import Gate
 from dispatcher.http.request import participant_of, read_launch
-from dispatcher.ledger.encryption import Holder, Seal
-from dispatcher.ledger.record import as_session, key_of, read_record
-from dispatcher.ledger.redis import SETTLEMENTS, End, Handed, NodeLedger, Renew, Serve, expiry_of
-from dispatcher.ledger.redis import _read_reply as read_reply
+from dispatcher.ledger.command import EndCommand, HandoffDoneCommand, RenewCommand, ServeCommand
+from dispatcher.ledger.encryption import Encryption, Recipient
+from dispatcher.ledger.fields import read_record
+from dispatcher.ledger.port import RESOLUTIONS
+from dispatcher.ledger.record import key_of
+from dispatcher.ledger.redis import expiry_of
+from dispatcher.ledger.redis_node import RedisNodeLedger
+from dispatcher.ledger.replies import read_reply
 from dispatcher.settings import DispatcherSettings
 from localroom.faults import Chaos, Faults
 from localroom.http.endpoint import Request
@@ -69,7 +73,7 @@ GATE: Final = Gate(
     )
 )
 JWT_GATE: Final = Gate(DispatcherSettings(auth=("jwt",), jwt_keys=(("apikey", SECRET),)))
-SEAL: Final = Seal(["A" * 43 + "="])
+SEAL: Final = Encryption(["A" * 43 + "="])
 
 
 class Target(NamedTuple):
@@ -192,11 +196,11 @@ def recording(data: bytes) -> None:
 
 def sealed(data: bytes) -> None:
     """What a node finds in Redis in the place of a join request, and what it opens there."""
-    holder = Holder(key_of("room", "face"), "0123456789abcdef", 1)
-    assert SEAL.open(as_redis(data)) is None
-    assert SEAL.open_join(as_redis(data), holder) is None
+    recipient = Recipient(key_of("room", "face"), "0123456789abcdef", 1)
+    assert SEAL.decrypt(as_redis(data)) is None
+    assert SEAL.decrypt_join(as_redis(data), recipient) is None
     with quiet(data, Unreadable):
-        found = SEAL.open_join(SEAL.close(as_text(data)), holder)
+        found = SEAL.decrypt_join(SEAL.encrypt(as_text(data)), recipient)
         assert found is not None
         assert found.room_name
 
@@ -218,16 +222,16 @@ def record(data: bytes) -> None:
         with suppress(UnicodeEncodeError):
             fields["key"] = key_of(fields["room"], fields["participant"])
     with quiet(data, Unreadable):
-        shown = as_session(read_record(fields)).to_dict()
+        shown = read_record(fields).to_dict()
         json.dumps(shown, ensure_ascii=False).encode()
 
 
 def reply(data: bytes) -> None:
     """An answer to a claim."""
     with quiet(data, Unreadable):
-        session_id, heard = read_reply(as_redis(data))
+        session_id, found = read_reply(as_redis(data))
         assert session_id.encode()
-        assert heard.settlement in SETTLEMENTS
+        assert found.resolution in RESOLUTIONS
 
 
 def fate(data: bytes) -> None:
@@ -264,7 +268,7 @@ async def _commanded(data: bytes) -> None:
             os.close(each)
 
 
-def letter(data: bytes) -> None:
+def command(data: bytes) -> None:
     """What a node finds in its mailbox in Redis, as its script hands it out: JSON."""
     try:
         parts = json.loads(as_redis(data))
@@ -278,10 +282,12 @@ async def _posted(parts: list[Any]) -> None:
     class Nowhere:
         async def call(self, *arguments: object) -> None: ...
 
-    ledger = NodeLedger("redis://127.0.0.1:1", SEAL, name="node")
+    ledger = RedisNodeLedger("redis://127.0.0.1:1", SEAL, name="node")
     ledger._store = Nowhere()  # type: ignore[assignment]
-    letter = await ledger._read(parts, 0.0)
-    assert letter is None or isinstance(letter, Serve | Renew | End | Handed)
+    command = await ledger._read(parts, 0.0)
+    assert command is None or isinstance(
+        command, ServeCommand | RenewCommand | EndCommand | HandoffDoneCommand
+    )
 
 
 def report(data: bytes) -> None:
@@ -370,7 +376,7 @@ TARGETS: Final[dict[str, Target]] = {
     "control_channel": Target("what a worker reads after its join request", control_channel),
     "record": Target("a session's record in Redis", record),
     "reply": Target("an answer to a claim in Redis", reply),
-    "letter": Target("a letter in a node's mailbox", letter),
+    "command": Target("a command in a node's mailbox", command),
     "sealed": Target("a sealed join request in Redis", sealed),
     "manifest": Target("a character's manifest", manifest),
     "archive": Target("a character's .zip", archive),

@@ -10,10 +10,10 @@ import httpx
 from agent_side.join import JoinInfo
 from dispatcher.http.app import make_app
 from dispatcher.http.rate_limit import RateLimiter
-from dispatcher.pool import Session
+from dispatcher.ledger.record import SessionRecord
 from dispatcher.settings import DispatcherSettings
 
-NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+NOW_S: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).timestamp()
 URL: Final = "http://localhost"
 
 
@@ -21,7 +21,7 @@ class PoolInMemory:
     """Sessions that are active at once; `failure` is what the next calls raise instead."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Session] = {}
+        self.kept: dict[str, SessionRecord] = {}
         self.asked: list[tuple[JoinInfo, str, str | None]] = []
         self.failure: Exception | None = None
         self.why_not_ready = ""
@@ -32,26 +32,27 @@ class PoolInMemory:
 
     async def launch(
         self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
-    ) -> Session:
+    ) -> SessionRecord:
         self._fail()
         self.asked.append((join, owner, traceparent))
-        session = Session.claimed(f"{len(self.kept) + 1:016x}", join, NOW).entered("active", NOW)
+        claimed = SessionRecord.claimed(f"{len(self.kept) + 1:016x}", join, NOW_S)
+        session = claimed.entered("active", None, NOW_S)
         self.kept[session.session_id] = session
         return session
 
-    async def sessions(self) -> list[Session]:
+    async def sessions(self) -> list[SessionRecord]:
         self._fail()
         return list(self.kept.values())
 
-    async def find(self, session_id: str) -> Session | None:
+    async def find(self, session_id: str) -> SessionRecord | None:
         self._fail()
         return self.kept.get(session_id)
 
-    async def end(self, session_id: str) -> Session | None:
+    async def end(self, session_id: str) -> SessionRecord | None:
         self._fail()
         found = self.kept.get(session_id)
         if found is not None:
-            self.kept[session_id] = found.entered("ended", NOW, "It was ended by a request.")
+            self.kept[session_id] = found.entered("ended", "It was ended by a request.", NOW_S)
         return self.kept.get(session_id)
 
     async def drain(self, timeout_s: float) -> None:

@@ -6,15 +6,17 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from redis_server import RedisServer
 
 from agent_side.join import JoinInfo
-from dispatcher.ledger.encryption import Seal
-from dispatcher.ledger.redis import Ledger, NodeLedger
-from dispatcher.node.program import Node
-from dispatcher.pool import Pool, Session
+from dispatcher.ledger.encryption import Encryption
+from dispatcher.ledger.record import SessionRecord
+from dispatcher.ledger.redis import RedisLedger
+from dispatcher.ledger.redis_node import RedisNodeLedger
+from dispatcher.node.node import Node
+from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
 from dispatcher.settings import RoomPolicy
@@ -23,8 +25,11 @@ from dispatcher.workers.supervisor import WorkerSupervisor
 
 T = TypeVar("T")
 
+Backing = RedisServer | Literal["local"]
+"""Where a pool has its sessions: in the memory of this process, or in Redis."""
+
 PATIENCE_S = 20.0
-SEAL = Seal(["bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="])
+SEAL = Encryption(["bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="])
 
 
 class Hand:
@@ -47,6 +52,10 @@ class Hand:
     def says(self, state: str, reason: str | None = None, **counters: int) -> None:
         line = {"state": state, "reason": reason, "counters": counters}
         self._writer.write(json.dumps(line).encode() + b"\n")
+
+    def asks(self, serial: int) -> None:
+        """Whether it may join its meeting anew."""
+        self._writer.write(json.dumps({"state": "asking", "serial": serial}).encode() + b"\n")
 
     def exits(self, status: int, reason: str | None = None) -> None:
         if reason is not None:
@@ -121,7 +130,7 @@ class Stage:
 
     async def launched(
         self, room: str = "room", face: str = "face", token: str = "token", owner: str = ""
-    ) -> tuple[Session, Hand]:
+    ) -> tuple[SessionRecord, Hand]:
         """A session whose worker is in the meeting, and that worker."""
         join = JoinInfo(room, token, face)
         launching = asyncio.create_task(self.pool.launch(join, PATIENCE_S, owner))
@@ -134,19 +143,21 @@ class Stage:
         await hand.take()
         return await launching, hand
 
-    async def session(self, session_id: str) -> Session:
+    async def session(self, session_id: str) -> SessionRecord:
         session = await self.pool.find(session_id)
         assert session is not None
         return session
 
-    async def reach(self, session_id: str, fact: Callable[[Session], object]) -> Session:
+    async def reach(
+        self, session_id: str, fact: Callable[[SessionRecord], object]
+    ) -> SessionRecord:
         """The session once that is true of it."""
         async with asyncio.timeout(PATIENCE_S):
             while not fact(session := await self.session(session_id)):
                 await asyncio.sleep(0.01)
         return session
 
-    async def end(self, session: Session, hand: Hand) -> Session | None:
+    async def end(self, session: SessionRecord, hand: Hand) -> SessionRecord | None:
         """As a request does; its worker leaves."""
         ending = asyncio.create_task(self.pool.end(session.session_id))
         while await hand.line() is not None:
@@ -163,23 +174,23 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    server: RedisServer | None, slots: int = 2, policy: RoomPolicy = "replace", cap: int = 0
+    backing: Backing, slots: int = 2, policy: RoomPolicy = "replace", cap: int = 0
 ) -> AsyncIterator[Stage]:
-    """A pool with `slots`: on the Redis `server` where there is one, else on this machine."""
+    """A pool with `slots`, on that `backing`."""
     async with asyncio.timeout(60):
         standing: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
         fakes = FakeSupervisor(slots)
 
         async def stand() -> None:
             async with asyncio.TaskGroup() as tasks:
-                if server is None:
+                if backing == "local":
                     standing.set_result(Stage(LocalPool(fakes, tasks, policy, cap), fakes))
                 else:
-                    server.flush()
-                    server.settle()
-                    pool = RedisPool(Ledger(server.url, SEAL, name="dispatcher"), policy, cap)
-                    ledger = NodeLedger(server.url, SEAL, name="node")
-                    node = Node(ledger, fakes, tasks, 10.0, lambda _: None)
+                    backing.flush()
+                    backing.settle()
+                    pool = RedisPool(RedisLedger(backing.url, SEAL, name="dispatcher"), policy, cap)
+                    ledger = RedisNodeLedger(backing.url, SEAL, name="node")
+                    node = Node(ledger, fakes, tasks, 10.0)
                     tasks.create_task(pool.run())
                     tasks.create_task(node.run())
                     while not pool.ready or (await pool.slots())["idle"] < slots:

@@ -3,9 +3,9 @@
 -- Returns a verdict.
 local key, id, epoch, slot, lease = unpack(ARGV)
 local rec = session_of(key)
-local said = verdict(rec, id, epoch, slot)
-if said == 'back' and not regain(key, slot, epoch) then said = 'fenced' end
-if said == 'ok' or said == 'back' then
+local result = verdict(rec, id, epoch, slot)
+if result == 'back' and not regain(key, slot, epoch) then result = 'fenced' end
+if result == 'ok' or result == 'back' then
   local news = { 'acked', '1', 'ever', '1', 'waiting', '0', 'nacks', '0', 'waiters', '' }
   if rec.acked == '0' then
     news[#news + 1], news[#news + 2] = 'since_ack', now
@@ -20,4 +20,4 @@ if said == 'ok' or said == 'back' then
   reply(rec, 'acked')
   return answer('ok')
 end
-return answer(said)
+return answer(result)

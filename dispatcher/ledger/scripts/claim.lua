@@ -1,9 +1,9 @@
 -- A dispatcher claims an idle slot for a session, or finds the one that lives.
 -- ARGV: key, roomhash, owner, id, room, participant, join, exp, trace, policy, cap, replies, the
--- session and the epoch that the join request is sealed for, the mark of the naming that it was
+-- session and the epoch that the join request is encrypted for, the mark of the naming that it was
 -- merged with, and a new mark where it names another agent
 -- Returns {outcome, what the record is now}; of a new one only what the dispatcher cannot know;
--- or {'seal', id, epoch, mark, join} where nothing has happened, as it has to be sealed for
+-- or {'seal', id, epoch, mark, join} where nothing has happened, as it has to be encrypted for
 -- those, and merged with that join request where the session lives.
 local key, roomhash, owner, id, room, participant, join, exp, trace, policy, cap, list, for_id, for_epoch, for_mark, mark = unpack(ARGV)
 
@@ -38,9 +38,9 @@ if not born then
   call('HSET', WATCH, 'born', now)
   born = now
 end
-if now - born < SETTLE then return answer({ 'full' }) end
+if now - born < REWRITE then return answer({ 'full' }) end
 
-local olders, mine = {}, 0
+local older_faces, mine = {}, 0
 if policy ~= 'multi' then
   for _, other in ipairs(call('SMEMBERS', AV .. 'room:' .. roomhash)) do
     local older = session_of(other)
@@ -50,7 +50,7 @@ if policy ~= 'multi' then
       if other ~= key then call('SREM', AV .. 'room:' .. roomhash, other) end
     elseif older.state ~= 'ending' then
       if policy == 'reject' then return answer({ 'conflict' }) end
-      olders[#olders + 1] = { other, older }
+      older_faces[#older_faces + 1] = { other, older }
       if older.owner == owner then mine = mine + 1 end
     end
   end
@@ -69,8 +69,8 @@ if cap > 0 and owner ~= '' and call('SCARD', AV .. 'owner:' .. owner) - mine >= 
   if live >= cap then return answer({ 'too_many' }) end
 end
 
-for _, older in ipairs(olders) do
-  tell_end(older[1], older[2], 'Another face has taken its place in the room.')
+for _, older in ipairs(older_faces) do
+  request_end(older[1], older[2], 'Another face has taken its place in the room.')
 end
 
 local slot = pick()

@@ -9,7 +9,7 @@ local VERSION = 2         -- of the records that are written here; one that says
 local ALIVE = 5000        -- a node without a heartbeat for longer gets nothing
 local UNACKED = 1500      -- the lease of a claim that no worker has taken yet
 local AGAIN = 500         -- when a session that found no idle slot is looked at again
-local SETTLE = 2000       -- nodes have so long to write what they hold where Redis has lost it
+local REWRITE = 2000      -- nodes have so long to write what they hold where Redis has lost it
 local EXPIRING = 30000    -- a token that expires sooner is no use for joining
 local HOMELESS = 10000    -- how long a session that nobody was promised may wait for a slot
 local STEADY = 60000      -- a session that was served for so long begins its tries again
@@ -20,13 +20,13 @@ local MAX_LIFE = 32
 local MAX_SLOTS = 256     -- of one node
 local REMEMBERED = 1000   -- sessions that are over and can still be asked about
 local SET_ASIDE = 100     -- keys that were set aside and can still be looked at
-local MAX_REFUSED = 32    -- refusals that one call tells of
+local MAX_REFUSED = 32    -- refusals that one call reports
 local HOUR = 3600000
 local INDEX = 25 * HOUR   -- longer than any session
-local MAIL = 30000        -- letters and replies that nobody reads
+local MAIL = 30000        -- how long commands and replies are kept that are not read
 local MOST = 9007199254740992  -- 2^53: greater whole numbers are not exact
 
--- All that a script has to say is one text, which is read faster than a list.
+-- The answer of a script is one text, which is read faster than a list.
 local answer = cjson.encode
 
 -- What cannot be read is refused: the caller logs and counts it. A refusal is a line of its own
@@ -37,14 +37,14 @@ local function refuse(kind, at, why)
   if #refused < MAX_REFUSED then refused[#refused + 1] = { kind, at, why } end
 end
 
-local function told(said)
-  if #refused == 0 then return said end
-  return (said or 'null') .. '\n' .. cjson.encode(refused)
+local function with_refusals(result)
+  if #refused == 0 then return result end
+  return (result or 'null') .. '\n' .. cjson.encode(refused)
 end
 
 local call
 
--- Move a key out of the way, for somebody to look at within an hour.
+-- Move a key out of the way, for an operator to look at within an hour.
 local function set_aside(at, kind, why)
   local to = ASIDE .. ':' .. at:sub(#AV + 1)
   call('RENAME', at, to)
@@ -55,20 +55,20 @@ local function set_aside(at, kind, why)
   refuse(kind, at, why)
 end
 
--- Without `leases` no session would be missed: all of them are looked at soon. Whoever serves one
--- renews its lease before that.
+-- Without `leases` no lost session would be found: all are listed again, to be looked at soon. The
+-- node that serves one renews its lease before that.
 local function list_again()
   for _, at in ipairs(redis.call('KEYS', AV .. 'sess:*')) do
-    redis.call('ZADD', LEASES, 'NX', now + 2 * SETTLE, at:sub(#AV + 6))
+    redis.call('ZADD', LEASES, 'NX', now + 2 * REWRITE, at:sub(#AV + 6))
   end
 end
 
 -- Every command goes this way. A key of another type than ours is set aside, and the command
 -- finds none; any other error ends the script.
 call = function(command, at, ...)
-  local said = redis.pcall(command, at, ...)
-  if type(said) ~= 'table' or not said.err then return said end
-  if said.err:find('WRONGTYPE', 1, true) then
+  local result = redis.pcall(command, at, ...)
+  if type(result) ~= 'table' or not result.err then return result end
+  if result.err:find('WRONGTYPE', 1, true) then
     set_aside(at, 'type', 'It is of another type.')
     if at == LEASES then list_again() end
     if at:sub(1, #AV + 5) == AV .. 'sess:' then
@@ -110,7 +110,7 @@ local function is_word(text)
 end
 
 -- What scripts compute with, of a session that is not over. What else is in a record is for those
--- who read it (dispatcher/ledger/record.py).
+-- who read it (dispatcher/ledger/fields.py).
 local FIELDS = {
   id = function(text) return #text == 16 and text:find('^%x+$') ~= nil end,
   roomhash = is_word,
@@ -149,7 +149,7 @@ local DEFAULTS = {
 }
 local NEEDED = { 'id', 'roomhash', 'epoch', 'slot', 'state' }
 
--- What is wrong with a record, or nothing. Fields that nobody here knows are left alone.
+-- What is wrong with a record, or nothing. Fields that this version does not know are left alone.
 local function wrong(rec)
   for name, text in pairs(rec) do
     if not is_text(text) then return 'A field is no UTF-8.' end
@@ -170,16 +170,16 @@ local function wrong(rec)
   if rec.slot == '' and rec.waiting == '0' then return 'It has no slot, and waits for none.' end
 end
 
--- Set a record aside. Whoever serves the session hears that it is missing, and writes it anew;
--- until that may have happened, its key and its room are given to nobody. Epochs go on from it.
+-- Set a record aside. The node that serves the session finds it missing, and writes it anew; until
+-- that may have happened, no other session gets its key or its room. Epochs go on from it.
 local function discard(key, rec, why)
   local at = AV .. 'sess:' .. key
   set_aside(at, 'record', why)
   call('ZREM', LEASES, key)
   call('HSET', at, 'aside', now)
   if rec.epoch and FIELDS.epoch(rec.epoch) then
-    local floor = math.max(0, rec.epoch - (rec.from and 2 or 1))
-    if floor > 0 then call('HSET', at, 'epoch', string.format('%d', floor)) end
+    local least = math.max(0, rec.epoch - (rec.from and 2 or 1))
+    if least > 0 then call('HSET', at, 'epoch', string.format('%d', least)) end
     call('HSET', at, 'next', string.format('%d', rec.epoch + 1))
   end
   call('PEXPIRE', at, HOUR)
@@ -206,7 +206,7 @@ end
 -- Whether a record was set aside so lately that its session may be written anew.
 local function may_return(rec)
   local since = rec.aside and tonumber(rec.aside)
-  return since and math.abs(now - since) < SETTLE
+  return since and math.abs(now - since) < REWRITE
 end
 
 -- What anybody may see of a session.
@@ -238,7 +238,7 @@ local function alive(node)
   return seen and math.abs(now - seen) <= ALIVE
 end
 
--- How many slots a node has, as it says itself.
+-- How many slots a node has reported.
 local function slots_of(node)
   local text = call('HGET', AV .. 'node:' .. node, 'slots')
   if not text then return 0 end
@@ -247,16 +247,16 @@ local function slots_of(node)
   return 0
 end
 
--- Tell a node something; the letter itself says only where to look.
-local function post(node, letter)
-  call('RPUSH', AV .. 'mbox:' .. node, letter)
+-- Put a command into a node's mailbox; it has no more than where to look.
+local function post(node, command)
+  call('RPUSH', AV .. 'mbox:' .. node, command)
   call('PEXPIRE', AV .. 'mbox:' .. node, MAIL)
 end
 
 -- Answer the dispatchers that wait for this claim.
-local function reply(rec, settlement)
+local function reply(rec, resolution)
   for list in (rec.waiters or ''):gmatch('%S+') do
-    call('RPUSH', AV .. 'reply:' .. list, rec.id .. ' ' .. rec.epoch .. ' ' .. settlement)
+    call('RPUSH', AV .. 'reply:' .. list, rec.id .. ' ' .. rec.epoch .. ' ' .. resolution)
     call('PEXPIRE', AV .. 'reply:' .. list, MAIL)
   end
 end
@@ -286,7 +286,7 @@ local function pick(avoid, strict)
   return found
 end
 
--- The slot is nobody's; it is idle again when its node says so.
+-- The slot has no session; it is idle again when its node offers it.
 local function free(slot, key, epoch)
   local node = AV .. 'node:' .. node_of(slot)
   if call('HGET', node, number_of(slot)) == key .. ' ' .. epoch then
@@ -304,7 +304,7 @@ local function withdraw(node, most, listed)
   if #gone > 0 then call('ZREM', IDLE, unpack(gone)) end
 end
 
--- A claim on a slot binds as long as the session is there, and its lease was not found to be out.
+-- A claim on a slot binds as long as the session is there, and its lease was not found expired.
 local function bound(slot, claim)
   local key, epoch = claim:match('^(%S+) (%S+)$')
   if not key then return false end
@@ -312,7 +312,7 @@ local function bound(slot, claim)
   return (at[1] == slot and at[2] == epoch and at[3] == '0') or at[4] == slot .. ' ' .. epoch
 end
 
--- The lease of a session ran out, and its node is there after all: whether it may have its slot
+-- The lease of a session has expired, and its node is there after all: whether it may have its slot
 -- again, which has been idle since, and may be somebody else's.
 local function regain(key, slot, epoch)
   local node, number = AV .. 'node:' .. node_of(slot), number_of(slot)
@@ -355,7 +355,7 @@ local function unindex(key, rec)
   if rec.owner ~= '' then call('SREM', AV .. 'owner:' .. rec.owner, key) end
 end
 
--- Give the session to a slot. The letter is all that its node needs to look it up.
+-- Give the session to a slot. The command is all that its node needs to look it up.
 local function assign(key, slot, epoch)
   call('HSET', AV .. 'node:' .. node_of(slot), number_of(slot), key .. ' ' .. epoch)
   call('ZADD', LEASES, now + UNACKED, key)
@@ -364,13 +364,13 @@ end
 
 -- The session is over: it is remembered for an hour, and so is its epoch, which the next
 -- session of that key goes on from.
-local function over(key, rec, state, reason, settlement)
+local function over(key, rec, state, reason, resolution)
   local sess, past = AV .. 'sess:' .. key, AV .. 'over:' .. rec.id
   if rec.slot ~= '' then free(rec.slot, key, rec.epoch) end
   unindex(key, rec)
   call('ZREM', LEASES, key)
   call('DEL', AV .. 'id:' .. rec.id)
-  reply(rec, settlement or state)
+  reply(rec, resolution or state)
   call('RENAME', sess, past)
   call('HDEL', past, 'join', 'waiters', 'from', 'until')
   call('HSET', past, 'key', key, 'state', state, 'since', now, 'reason', reason or '',
@@ -413,7 +413,7 @@ local function tries(rec)
   return tonumber(rec.tries)
 end
 
--- Move a session whose node has lost it, if anybody may still try.
+-- Move a session whose node has lost it, if another node may still try.
 local function again(key, rec, reason, avoid)
   local spent = tries(rec)
   if rec.exp - now < EXPIRING then
@@ -437,8 +437,8 @@ local function again(key, rec, reason, avoid)
   return 'waits'
 end
 
--- Have a live session end: its nodes are told, and its place among the living is free.
-local function tell_end(key, rec, reason)
+-- Have a live session end: its nodes get a command, and its room and owner do not count it.
+local function request_end(key, rec, reason)
   if rec.state == 'ending' then return end
   if rec.slot == '' then
     over(key, rec, 'ended', reason)
@@ -452,8 +452,8 @@ local function tell_end(key, rec, reason)
   if rec.from then post(node_of(rec.from), 'end ' .. key .. ' ' .. rec.id) end
 end
 
--- What the record says to a node that holds session `id` at `epoch` on `slot`: ok, back (its
--- lease ran out, and nobody else has it yet), handing (it was handed off and may stay a little
+-- The verdict for a node that holds session `id` at `epoch` on `slot`: ok, back (its
+-- lease has expired, and no other node has it yet), handing (it was handed off and may stay a little
 -- longer), end, fenced, missing (the record is lost, or older than what the node holds), or newer
 -- (another version has written it, for this node: it goes on, and nothing is written).
 local function verdict(rec, id, epoch, slot)

@@ -5,13 +5,13 @@ local at, box = AV .. 'node:' .. node, AV .. 'mbox:' .. node
 withdraw(node, slots_of(node), {})
 call('HSET', at, 'draining', '1')
 call('PEXPIRE', at, HOUR)
-local letters = call('LRANGE', box, 0, -1)
+local commands = call('LRANGE', box, 0, -1)
 call('DEL', box)
-for _, letter in ipairs(letters) do
-  local kind, key, what = letter:match('^(%S+) (%S+) (%S+)$')
+for _, command in ipairs(commands) do
+  local kind, key, what = command:match('^(%S+) (%S+) (%S+)$')
   local rec = key and session_of(key) or {}
   if kind ~= 'serve' then
-    post(node, letter)
+    post(node, command)
   elseif rec.id and rec.epoch == what and rec.acked == '0' and rec.slot ~= '' and node_of(rec.slot) == node then
     if rec.state == 'ending' then
       over(key, rec, 'ended', rec.reason)

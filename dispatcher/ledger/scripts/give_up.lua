@@ -1,4 +1,4 @@
--- A dispatcher waits no longer for a claim.
+-- No POST of a dispatcher waits for a claim any more.
 -- ARGV: key, id, replies, reason
 local key, id, list, reason = unpack(ARGV)
 local rec = session_of(key)

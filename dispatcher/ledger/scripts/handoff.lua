@@ -1,4 +1,4 @@
--- A node that is to go has another one take over, and stays until that is active, or 20 s.
+-- A node that is to stop has another one take over, and stays until that is active, or 20 s.
 -- ARGV: key, id, epoch, slot
 -- Returns true, or false where no slot is idle elsewhere or there is nothing to hand off.
 local key, id, epoch, slot = unpack(ARGV)

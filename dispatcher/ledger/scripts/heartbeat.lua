@@ -1,6 +1,6 @@
--- A node lives, and says which of its slots are idle.
+-- A node lives, and which of its slots are idle.
 -- ARGV: node, slots, draining, number...
--- Where `slots` is '' it only adds the numbers to what it has said; else the others are withdrawn.
+-- Where `slots` is '' the numbers are added to those before; else all others are withdrawn.
 local node, slots, draining = unpack(ARGV, 1, 3)
 local at = AV .. 'node:' .. node
 local before = slots_of(node)

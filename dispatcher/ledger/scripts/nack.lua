@@ -3,12 +3,12 @@
 local key, id, epoch, slot, reason = unpack(ARGV)
 local rec = session_of(key)
 free(slot, key, epoch)
-local said = verdict(rec, id, epoch, slot)
-if (said == 'ok' or said == 'back') and rec.acked == '0' then
+local result = verdict(rec, id, epoch, slot)
+if (result == 'ok' or result == 'back') and rec.acked == '0' then
   local nacks = rec.nacks + 1
   call('HSET', AV .. 'sess:' .. key, 'slot', '', 'nacks', nacks)
   rec.slot = ''
   move(key, rec, reason, nacks < NACKS and pick(node_of(slot)) or nil)
-elseif said == 'end' and rec.id == id then
+elseif result == 'end' and rec.id == id then
   over(key, rec, 'ended', rec.reason)
 end

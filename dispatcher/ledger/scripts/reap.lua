@@ -1,10 +1,10 @@
--- A dispatcher moves what has lost its node.
+-- A dispatcher moves sessions that have lost their node.
 -- ARGV: lease
 -- Returns a list of {id, why, what became of it}
 local lease = tonumber(ARGV[1])
 local MOST_REAPED = 64
--- Where nobody has looked for longer, Redis may have been out of reach of the nodes, too: what
--- they hold is renewed first. In less, no lease runs out that was renewed each second.
+-- Where no dispatcher has looked for longer, Redis may have been out of reach of the nodes, too: what
+-- they hold is renewed first. In less, no lease expires that was renewed each second.
 local GAP = math.max(1000, lease / 3)
 local run = call('INFO', 'server'):match('run_id:(%w+)')
 local ran, seen = call('HGET', WATCH, 'run'), watched('seen', MOST)

@@ -1,17 +1,17 @@
--- A node reads its letters, the first of which it has moved to where it has begun to read.
+-- A node reads its commands, the first of which it has moved to its list of those begun.
 -- ARGV: node
 -- Returns a list of {kind, key, ...}; a claim that is stale by now is left out.
 local node = ARGV[1]
 local begun, box = AV .. 'read:' .. node, AV .. 'mbox:' .. node
-local letters, read = call('LRANGE', begun, 0, -1), {}
-for _, more in ipairs(call('LRANGE', box, 0, -1)) do letters[#letters + 1] = more end
+local commands, read = call('LRANGE', begun, 0, -1), {}
+for _, more in ipairs(call('LRANGE', box, 0, -1)) do commands[#commands + 1] = more end
 call('DEL', begun, box)
 
-for _, letter in ipairs(letters) do
-  local kind, key, what = letter:match('^(%S+) (%S+) (%S+)$')
+for _, command in ipairs(commands) do
+  local kind, key, what = command:match('^(%S+) (%S+) (%S+)$')
   local rec = key and session_of(key) or {}
-  if not key or not is_text(letter) then
-    refuse('letter', box, 'It is no letter.')
+  if not key or not is_text(command) then
+    refuse('letter', box, 'It is no command.')
   elseif kind == 'serve' then
     if rec.id and rec.epoch == what and rec.slot ~= '' and node_of(rec.slot) == node then
       if rec.state == 'ending' then
