@@ -1,6 +1,7 @@
 """A voice agent with a face, on the plain `videosdk` package: it says what a WAV file has.
 
-In one shell, a room and a dispatcher on this machine, without an account:
+It needs `pip install avatar-face videosdk`. In one shell, a room and a dispatcher on this machine,
+without an account (`pip install 'avatar-face[all]'`):
 
     avatar serve --local --env-file local.env
 
