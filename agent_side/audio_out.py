@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
 from agent_side.acts import ActUnknown, GestureDropped
+from agent_side.handshake import HELLO_TIMEOUT_S
 from agent_side.join import JoinInfo
 from agent_side.launch import LATER, AvatarError, Launched, LaunchError, launch
 from agent_side.sctp import mend
 from agent_side.speaker import (
-    HELLO_PATIENCE_S,
     Disobeyed,
     Speaker,
     TurnOver,
@@ -513,7 +513,7 @@ class AvatarAudioOut:
 
     def _is_overdue(self, due: float) -> bool:
         """One that is in the room is given the time in which it may answer."""
-        timeout_s = HELLO_PATIENCE_S if self._speaker.is_present else 0.0
+        timeout_s = HELLO_TIMEOUT_S if self._speaker.is_present else 0.0
         return not self._speaker.version and _now() >= due + timeout_s
 
     async def _ask_again(self) -> AvatarError | None:

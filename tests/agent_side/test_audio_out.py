@@ -47,8 +47,9 @@ from agent_side.audio_out import (
     STUMBLES_S,
     AvatarError,
 )
+from agent_side.handshake import HELLO_TIMEOUT_S, STOCK_TIMEOUT_S
 from agent_side.launch import Launched, LaunchError
-from agent_side.speaker import HELLO_PATIENCE_S, STOCK_PATIENCE_S, WORKER_PATIENCE_S
+from agent_side.speaker import WORKER_TIMEOUT_S
 from agent_side.wire import (
     Interrupt,
     Message,
@@ -341,7 +342,7 @@ def test_a_stock_worker_that_was_there_first_is_noticed() -> None:
         listed = [{"id": "somebody"}, {"id": "avatar", "displayName": "Face"}]
         for listener in list(peer._listeners):
             listener.handle_event("meeting-joined", {"participants": listed})
-        await asyncio.wait_for(out.wait_until_ready(), 2 * HELLO_PATIENCE_S)
+        await asyncio.wait_for(out.wait_until_ready(), 2 * HELLO_TIMEOUT_S)
         data = await say(out, 2400)
         await out.wait_for_playout()
         assert worker.pcm == data
@@ -592,7 +593,7 @@ def test_a_new_meeting_does_not_wait_for_a_send_in_the_old_one() -> None:
         await asyncio.sleep(0.1)
         worker = StockWorker(another)
         out._set_meeting(another.peer("agent"))
-        await asyncio.sleep(HELLO_PATIENCE_S + SEND_TIMEOUT_S / 2)
+        await asyncio.sleep(HELLO_TIMEOUT_S + SEND_TIMEOUT_S / 2)
         assert worker.pcm == data
         await out.wait_for_playout()
         await out.aclose()
@@ -1180,7 +1181,7 @@ def test_a_callback_may_close_it() -> None:
         out._set_meeting(room.peer("agent"))
         for _ in range(3):
             await say(out, 2400)
-        await asyncio.wait_for(closed.wait(), 2 * HELLO_PATIENCE_S)
+        await asyncio.wait_for(closed.wait(), 2 * HELLO_TIMEOUT_S)
         await asyncio.sleep(1)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -1317,7 +1318,7 @@ def test_speech_that_waits_for_a_first_face_is_bounded_by_waiting() -> None:
         await out.handle_audio_input(bytes(MAX_BACKLOG + 2))
         waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
         ending = asyncio.create_task(out.send_segment_end())
-        await asyncio.sleep(WORKER_PATIENCE_S - 1)
+        await asyncio.sleep(WORKER_TIMEOUT_S - 1)
         assert not waiting.done()
         assert ended == []
         await asyncio.sleep(3)
@@ -1448,7 +1449,7 @@ def test_what_a_stock_dispatcher_launched_is_soon_spoken_to_in_version_1(asked: 
         await out.connect()
         out.attach(room.peer("agent"))
         data = await say(out, 2400)
-        await asyncio.sleep(STOCK_PATIENCE_S + 0.5)
+        await asyncio.sleep(STOCK_TIMEOUT_S + 0.5)
         assert worker.pcm == data
         await out.aclose()
 
@@ -1549,7 +1550,7 @@ def test_an_agent_that_is_not_obeyed_is_told_so_once(named: bool) -> None:
         peer = room.peer("agent")
         out = speaker_out(on_error=errors.append)
         out.attach(peer)
-        data = NotObeyed(out._speaker._stream, named)
+        data = NotObeyed(out._speaker.stream, named)
         for _ in range(3):
             await face.send(encode(data).payload)
             await asyncio.sleep(1)
