@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_side.join import JoinInfo, redact
-from agent_side.reach import Proxy, certificates, is_loopback, proxy_for
+from agent_side.launching.reach import Proxy, certificates, is_loopback, proxy_for
 
 if TYPE_CHECKING:
     import httpx

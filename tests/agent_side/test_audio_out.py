@@ -33,22 +33,15 @@ from agent_side import (
     JoinInfo,
     TurnOver,
     UnknownActError,
-    audio_out,
     launch,
 )
-from agent_side.audio_out import (
-    ASK_FIRST_S,
-    ASK_SLOWEST_S,
-    FACE_DUE_S,
-    FAILING_S,
-    MAX_BACKLOG,
-    MAX_PARKED,
-    SEND_TIMEOUT_S,
-    STUMBLES_S,
-    AvatarError,
-)
+from agent_side.audio_out import MAX_BACKLOG
+from agent_side.channel import FAILING_S, SETTLING_S
 from agent_side.handshake import HELLO_TIMEOUT_S, STOCK_TIMEOUT_S
-from agent_side.launch import Launched, LaunchError
+from agent_side.launch import AvatarError, Launched, LaunchError
+from agent_side.launching import face_request
+from agent_side.launching.face_request import ASK_FIRST_S, ASK_SLOWEST_S, FACE_DUE_S
+from agent_side.pending_sends import MAX_PENDING, SEND_TIMEOUT_S
 from agent_side.speaker import WORKER_TIMEOUT_S
 from agent_side.wire import (
     Interrupt,
@@ -454,7 +447,7 @@ class ParkingPeer:
     """
 
     peer: MemoryPeer
-    parked: list[asyncio.Future[None]] = field(default_factory=list)
+    pending: list[asyncio.Future[None]] = field(default_factory=list)
     full: bool = False
     sent: list[tuple[float, bytes | str]] = field(default_factory=list)
 
@@ -464,16 +457,16 @@ class ParkingPeer:
     async def send(self, payload: str | bytes, options: Mapping[str, str] | None = None) -> bool:
         if self.full and options == {"reliability": "UNRELIABLE"}:
             drained = asyncio.get_running_loop().create_future()
-            self.parked.append(drained)
+            self.pending.append(drained)
             await drained
         self.sent.append((asyncio.get_running_loop().time(), payload))
         return await self.peer.send(payload, options)
 
     def drain(self) -> None:
         self.full = False
-        for drained in self.parked:
+        for drained in self.pending:
             drained.set_result(None)
-        self.parked.clear()
+        self.pending.clear()
 
 
 def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
@@ -488,7 +481,7 @@ def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
         await asyncio.sleep(0.1)
         meeting.full = True
         await asyncio.sleep(0.1)
-        assert len(meeting.parked) == 1
+        assert len(meeting.pending) == 1
         now = asyncio.get_running_loop().time()
         await out.interrupt()
         await asyncio.sleep(0.001)
@@ -518,7 +511,7 @@ def test_a_send_that_waits_in_the_sdk_is_never_cancelled() -> None:
         await out.handle_audio_input(bytes(RATE * 10))
         await asyncio.sleep(1)
         await out.aclose()
-        assert len(meeting.parked) >= 3
+        assert len(meeting.pending) >= 3
         meeting.drain()
         await asyncio.sleep(0.1)
 
@@ -566,11 +559,11 @@ def test_not_too_many_sends_wait_in_the_sdk() -> None:
         out._set_meeting(meeting)
         await out.wait_until_ready()
         meeting.full = True
-        for _ in range(2 * MAX_PARKED):
+        for _ in range(2 * MAX_PENDING):
             await out.handle_audio_input(bytes(PIECE))
             await asyncio.sleep(0.01)
             await out.interrupt()
-        assert len(meeting.parked) == MAX_PARKED
+        assert len(meeting.pending) == MAX_PENDING
         meeting.drain()
         await out.handle_audio_input(bytes(PIECE))
         await out.send_segment_end()
@@ -764,7 +757,7 @@ def test_a_gesture_does_not_wait_behind_a_full_channel() -> None:
             meeting.full = True
             data = await say(out, RATE)
             await asyncio.sleep(0.01)
-            assert len(meeting.parked) == 1
+            assert len(meeting.pending) == 1
             out.gesture("nod")
             await asyncio.sleep(0.05)
             assert face.made == ["nod"]
@@ -789,7 +782,7 @@ def test_a_gesture_does_not_disturb_speech_that_waits_for_a_stock_worker() -> No
         await asyncio.sleep(0.01)
         out.gesture("nod")
         await asyncio.sleep(0.01)
-        assert len(meeting.parked) == 1
+        assert len(meeting.pending) == 1
         meeting.drain()
         await out.wait_for_playout()
         assert worker.pcm == data
@@ -813,7 +806,7 @@ def test_gestures_leave_room_for_interrupts_in_a_full_channel() -> None:
                 out.gesture("nod")
                 await asyncio.sleep(0.01)
             given_up_anyway = int(15 / SEND_TIMEOUT_S)
-            assert len(meeting.parked) <= MAX_PARKED // 2 + given_up_anyway
+            assert len(meeting.pending) <= MAX_PENDING // 2 + given_up_anyway
             meeting.drain()
             await out.aclose()
 
@@ -914,7 +907,7 @@ def test_only_failures_that_last_are_in_the_log(caplog: pytest.LogCaptureFixture
         async with stage() as set_:
             await set_.agent.wait_until_ready()
             await say(set_.agent, RATE * 9)
-            for seconds, lines in ((STUMBLES_S / 2, 0), (3 * STUMBLES_S, 1)):
+            for seconds, lines in ((SETTLING_S / 2, 0), (3 * SETTLING_S, 1)):
                 set_.peer.cut_off()
                 await asyncio.sleep(seconds)
                 set_.peer.rejoin()
@@ -1359,7 +1352,7 @@ STOCK = Launched(None, 1)
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     dispatcher = Asked([OURS])
-    monkeypatch.setattr(audio_out, "launch", dispatcher)
+    monkeypatch.setattr(face_request, "launch", dispatcher)
     return dispatcher
 
 

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import virtual_time
 
+from agent_side.pending_sends import MAX_PENDING, PendingSends
 from agent_side.wire import (
     MAX_CHUNK_PCM,
     MAX_PCM,
@@ -47,7 +48,6 @@ from agent_side.wire import (
 )
 from worker.errors import MeetingError
 from worker.media import AvatarFrame, Picture
-from worker.meeting_support.pending_sends import MAX_PARKED, PendingSends
 from worker.settings import Settings
 from worker.turns.attendance import Attendance
 from worker.turns.conversation import MAX_DENIED, Conversation
@@ -793,12 +793,12 @@ def test_sends_that_wait_in_the_sdk_are_bounded() -> None:
         await asyncio.get_running_loop().create_future()
 
     async def run() -> list[BaseException | None]:
-        parking = PendingSends()
-        sends = [parking.wait(never_sent()) for _ in range(5 * MAX_PARKED)]
+        pending = PendingSends(MeetingError)
+        sends = [pending.wait(never_sent()) for _ in range(5 * MAX_PENDING)]
         raised = await asyncio.gather(*sends, return_exceptions=True)
-        parking.close()
+        pending.close()
         return raised
 
     raised = virtual_time.run(run())
-    assert begun == MAX_PARKED
+    assert begun == MAX_PENDING
     assert all(isinstance(error, MeetingError) for error in raised)

@@ -23,12 +23,12 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 import av
 import numpy as np
 
+from agent_side.pending_sends import PendingSends
 from agent_side.wire import MAX_PAYLOAD, Message, decode, encode
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.tracks import Tracks, TracksClosed
 
 BUFFER_THRESHOLD: Final = 65_535
@@ -396,7 +396,7 @@ class MemoryMeeting:
         self._ended = False
         self._loss: MeetingLost | None = None
         self._senders: list[asyncio.Task[None]] = []
-        self._parking = PendingSends()
+        self._pending_sends = PendingSends(MeetingError)
 
     async def join(self) -> None:
         try:
@@ -431,7 +431,7 @@ class MemoryMeeting:
         packet = encode(message)
         options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
         try:
-            await self._parking.wait(self._peer.send(packet.payload, options))
+            await self._pending_sends.wait(self._peer.send(packet.payload, options))
         except ConnectionError as error:
             raise MeetingError(f"The worker is not connected to the room: {error}") from error
 

@@ -12,12 +12,12 @@ from videosdk.videosdk import SIGNALLING_BASE_URL
 from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
+from agent_side.pending_sends import PendingSends
 from agent_side.wire import Message, decode, encode
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.sdk_internals import SdkInternals, fetch_config
 from worker.meeting_support.tracks import Tracks, TracksClosed
 from worker.process.logs import hash_of
@@ -187,7 +187,7 @@ class VideoSDKMeeting:
         self._sdk: Any = None
         self._inside: SdkInternals | None = None
         self._inbox: Inbox | None = None
-        self._parking = PendingSends()
+        self._pending_sends = PendingSends(MeetingError)
         self._stage = ""
         self._suspected = False
         self._leaving = asyncio.Lock()
@@ -237,7 +237,7 @@ class VideoSDKMeeting:
         if self._sdk is None or self._left:
             raise MeetingError("Nothing can be sent: the worker is not in the meeting.")
         try:
-            await self._parking.wait(self._sdk.send(packet.payload, options))
+            await self._pending_sends.wait(self._sdk.send(packet.payload, options))
         except MeetingError:
             raise
         except Exception as error:
@@ -269,7 +269,7 @@ class VideoSDKMeeting:
                     await self._inside.leave()
             except TimeoutError:
                 logger.warning("leaving took longer than %g s and was given up", LEAVE_S)
-            self._parking.close()
+            self._pending_sends.close()
             logger.info(
                 "left meeting %s; %d packets dropped, %d events unreadable",
                 self._called,
