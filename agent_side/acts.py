@@ -215,3 +215,61 @@ class Acts:
             case Posture(name=name) if self._posture == name:
                 self._posture = None
         self._tell(ActUnknown(error))
+
+
+class FaceControls:
+    """The part of `AvatarAudioOut` that asks the face for acts."""
+
+    _acts: Acts
+
+    def _now(self) -> float:
+        """The time on the running event loop."""
+        raise NotImplementedError
+
+    def _send_acts(self) -> None:
+        """Send what `_acts` has."""
+        raise NotImplementedError
+
+    @property
+    def gestures(self) -> tuple[str, ...]:
+        """What `gesture` takes; empty until the face is known."""
+        return (self._acts.face or Face()).gestures
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What `expression` takes; empty until the face is known."""
+        return (self._acts.face or Face()).expressions
+
+    @property
+    def postures(self) -> tuple[str, ...]:
+        """What `posture` takes; empty until the face is known."""
+        return (self._acts.face or Face()).postures
+
+    def gesture(self, name: str) -> bool:
+        """Make a gesture now, once, such as nod or wave_hello.
+
+        Returns whether a face is there that was asked for it. If not, it is made all the same
+        where one comes within 2 s, and never later. An interrupt does not end it. Raises
+        `UnknownActError` (a ValueError) with the names that there are.
+        """
+        asked = self._acts.gesture(name, self._now())
+        self._send_acts()
+        return asked
+
+    def expression(self, name: str, intensity: float = 1.0) -> None:
+        """Wear an expression from now on, such as happy; `intensity` is 0 to 1.
+
+        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
+        ValueError) with the names that there are.
+        """
+        self._acts.express(name, intensity, self._now())
+        self._send_acts()
+
+    def posture(self, name: str) -> None:
+        """Wait like that while nothing is said: resting, listening, thinking.
+
+        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
+        ValueError) with the names that there are.
+        """
+        self._acts.pose(name, self._now())
+        self._send_acts()

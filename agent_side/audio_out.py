@@ -3,23 +3,30 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, Self
 
-from agent_side.acts import ActUnknown, GestureDropped
-from agent_side.callbacks import CallbackRunner
+from agent_side.acts import FaceControls
+from agent_side.callbacks import (
+    EndedCallback,
+    ErrorCallback,
+    LostCallback,
+    OverCallback,
+    ReadyCallback,
+    Reporter,
+    StartedCallback,
+)
 from agent_side.channel import Channel, cancel_on
-from agent_side.handshake import Disobeyed, WorkerLost, WorkerReady
+from agent_side.handshake import WorkerLost
 from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError
 from agent_side.launching.face_request import FaceRequest
 from agent_side.pending_sends import MAX_PENDING
 from agent_side.sctp import mend
-from agent_side.speaker import Event, Speaker
+from agent_side.speaker import Speaker
 from agent_side.stock import also_stock
-from agent_side.turn_buffer import TurnOver, TurnStarted
-from agent_side.wire import STREAM_DIGITS, Face, Word
+from agent_side.wire import STREAM_DIGITS, Word
 
 logger = logging.getLogger("avatar.agent_side")
 
@@ -52,15 +59,7 @@ class AvatarCredentials:
     token: str = field(repr=False)
 
 
-ReadyCallback = Callable[[int], Awaitable[None] | None]
-LostCallback = Callable[[], Awaitable[None] | None]
-StartedCallback = Callable[[int], Awaitable[None] | None]
-EndedCallback = Callable[[float, bool, int], Awaitable[None] | None]
-OverCallback = Callable[[TurnOver], Awaitable[None] | None]
-ErrorCallback = Callable[[AvatarError], Awaitable[None] | None]
-
-
-class AvatarAudioOut:
+class AvatarAudioOut(FaceControls):
     """Streams an agent's speech to its face, and tells how far it was heard.
 
     A drop-in for ``videosdk.agents.avatar.AvatarAudioOut``: the same constructor, methods and
@@ -143,28 +142,27 @@ class AvatarAudioOut:
         self._agent_participant_id = agent_participant_id
         self._metadata = metadata
         self._speaker = Speaker(os.urandom(STREAM_DIGITS // 2).hex(), sample_rate)
+        self._acts = self._speaker.acts
+        self._reporter = Reporter(self)
         self._request = FaceRequest(
             self._speaker,
             self._participant_id,
             avatar_dispatcher_url,
             self._join_for,
             lambda: self._channel.own_id,
-            self._report_error,
+            self._reporter.error,
         )
         self._is_closed = False
         self._interrupts = 0
         self._interrupting = 0
-        self._faceless_reported = False
-        self._disobeyed_reported = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begin_loop()
 
     def _begin_loop(self) -> None:
         """All that belongs to one event loop; another one has its own."""
         self._channel = Channel(
-            self._speaker, self._participant_id, self._report_events, self._report_error
+            self._speaker, self._participant_id, self._report_events, self._reporter.error
         )
-        self._callbacks = CallbackRunner()
         self._follow_up: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._silent = asyncio.Event()
@@ -201,21 +199,6 @@ class AvatarAudioOut:
     def turn(self) -> int:
         """The number of the newest turn; 0 before the first."""
         return self._speaker.current_turn
-
-    @property
-    def gestures(self) -> tuple[str, ...]:
-        """What `gesture` takes; empty until the face is known."""
-        return (self._speaker.acts.face or Face()).gestures
-
-    @property
-    def expressions(self) -> tuple[str, ...]:
-        """What `expression` takes; empty until the face is known."""
-        return (self._speaker.acts.face or Face()).expressions
-
-    @property
-    def postures(self) -> tuple[str, ...]:
-        """What `posture` takes; empty until the face is known."""
-        return (self._speaker.acts.face or Face()).postures
 
     def set_room_id(self, room_id: str) -> None:
         """Name the meeting, before `connect`."""
@@ -255,11 +238,11 @@ class AvatarAudioOut:
         self._leave_meeting(now)
         mend()
         self._is_closed = False
-        self._disobeyed_reported = False
+        self._reporter.attached()
         self._channel.attach(meeting, now)
         if self._channel.own_id == self._participant_id:
             logger.error("%s", SAME_ID)
-            self._report_error(AvatarError(SAME_ID))
+            self._reporter.error(AvatarError(SAME_ID))
         self._follow_up = asyncio.create_task(self._request.follow_up(), name="avatar-search")
         self._channel.wake()
 
@@ -312,35 +295,6 @@ class AvatarAudioOut:
         finally:
             self._interrupting -= 1
 
-    def gesture(self, name: str) -> bool:
-        """Make a gesture now, once, such as nod or wave_hello.
-
-        Returns whether a face is there that was asked for it. If not, it is made all the same
-        where one comes within 2 s, and never later. An interrupt does not end it. Raises
-        `UnknownActError` (a ValueError) with the names that there are.
-        """
-        asked = self._speaker.acts.gesture(name, self._now())
-        self._act()
-        return asked
-
-    def expression(self, name: str, intensity: float = 1.0) -> None:
-        """Wear an expression from now on, such as happy; `intensity` is 0 to 1.
-
-        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
-        ValueError) with the names that there are.
-        """
-        self._speaker.acts.express(name, intensity, self._now())
-        self._act()
-
-    def posture(self, name: str) -> None:
-        """Wait like that while nothing is said: resting, listening, thinking.
-
-        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
-        ValueError) with the names that there are.
-        """
-        self._speaker.acts.pose(name, self._now())
-        self._act()
-
     def words(self, words: Iterable[tuple[str, float, float]]) -> None:
         """Words of the current turn, or of the next where none is begun: text, start, end.
 
@@ -377,73 +331,31 @@ class AvatarAudioOut:
         await self._channel.close()
         self._speaker.give_up()
         self._report_events()
-        await self._callbacks.drain()
+        await self._reporter.drain()
 
     def _on_stream_ended(self, playback_position: float, interrupted: bool) -> None:
         """What subclasses of the stock class override."""
         logger.info("heard %.3f s, interrupted=%s", playback_position, interrupted)
 
-    def _act(self) -> None:
+    def _send_acts(self) -> None:
         if self._speaker.version == 2:
             self._channel.overtake(SPARE_FOR_INTERRUPTS)
-        if self._speaker.version and self._speaker.acts.face is None:
-            self._report_faceless()
+        if self._speaker.version and self._acts.face is None:
+            self._reporter.faceless()
         self._channel.wake()
-
-    # What the application is told -----------------------------------------------------------
 
     def _report_events(self) -> None:
         while self._speaker.events:
-            self._report(self._speaker.events.popleft())
+            event = self._speaker.events.popleft()
+            # aclose() leaves the avatar and does not lose it.
+            if not (self._is_closed and isinstance(event, WorkerLost)):
+                self._reporter.event(event)
         self._show_state()
-
-    def _report(self, event: Event) -> None:
-        match event:
-            case WorkerReady(version):
-                logger.info("the avatar is there and speaks version %d", version)
-                self._callbacks.run(self.on_avatar_ready, version)
-            case WorkerLost():
-                if not self._is_closed:  # aclose() leaves the avatar and does not lose it
-                    logger.warning("the avatar is gone; speech is kept for the next")
-                    self._callbacks.run(self.on_avatar_lost)
-            case Disobeyed(named):
-                self._report_disobeyed(named)
-            case TurnStarted(turn):
-                self._callbacks.run(self.on_playback_started, turn)
-            case ActUnknown(error):
-                logger.warning("%s", error)
-                self._report_error(error)
-            case GestureDropped(name):
-                logger.info("the gesture %s found no face in time", name)
-            case TurnOver(turn, position, interrupted):
-                self._callbacks.run(self._on_stream_ended, position, interrupted)
-                self._callbacks.run(self.on_stream_ended, position, interrupted, turn)
-                self._callbacks.run(self.on_turn_over, event)
 
     def _show_state(self) -> None:
         _set(self._ready, self._speaker.version != 0)
         _set(self._silent, not self._speaker.live)
         _set(self._has_room, self._speaker.backlog <= MAX_BACKLOG)
-
-    def _report_error(self, error: AvatarError) -> None:
-        self._callbacks.run(self.on_error, error)
-
-    def _report_faceless(self) -> None:
-        if not self._faceless_reported:
-            self._faceless_reported = True
-            logger.warning("the avatar's worker shows no gestures and expressions: it is not ours")
-
-    def _report_disobeyed(self, named: bool) -> None:
-        if self._disobeyed_reported:
-            return
-        self._disobeyed_reported = True
-        why = "its join request names another one" if named else "another one had it first"
-        error = AvatarError(
-            f"The face obeys another participant: {why}. Let one agent use it at a time, or name "
-            "this one in a launch of its own."
-        )
-        logger.warning("%s", error)
-        self._report_error(error)
 
 
 def _set(event: asyncio.Event, value: bool) -> None:
