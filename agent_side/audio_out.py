@@ -1,4 +1,4 @@
-"""AvatarAudioOut: the voice that leads to a face, a drop-in for the stock class of that name."""
+"""AvatarAudioOut: the audio output of an agent with a face, a drop-in for the stock class."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError
 from agent_side.launching.face_request import FaceRequest
 from agent_side.pending_sends import MAX_PENDING
-from agent_side.sctp import mend
+from agent_side.sctp import patch_sctp
 from agent_side.speaker import Speaker
 from agent_side.stock import also_stock
 from agent_side.wire import STREAM_DIGITS, Word
@@ -60,7 +60,7 @@ class AvatarCredentials:
 
 
 class AvatarAudioOut(FaceControls):
-    """Streams an agent's speech to its face, and tells how far it was heard.
+    """Streams an agent's speech to its face, and reports how far it was heard.
 
     A drop-in for ``videosdk.agents.avatar.AvatarAudioOut``: the same constructor, methods and
     meaning, with or without that package. Where the package is loaded, an instance is also
@@ -75,7 +75,7 @@ class AvatarAudioOut(FaceControls):
 
     The face obeys the agent alone: the dispatcher is told this participant's id, in the launch
     where it is known and again once the agent is in the meeting. Where no face comes within
-    seconds, the dispatcher is asked again, ever more slowly.
+    seconds, the dispatcher is asked again, at growing intervals.
 
     - `credentials`: ``participant_id`` and ``token`` of the face.
     - `avatar_dispatcher_url`: where to POST the join request; None when the worker is
@@ -88,10 +88,10 @@ class AvatarAudioOut(FaceControls):
       known before `connect`. Nobody else can take the face in the moments before the agent comes.
     - `on_playback_started(turn)`: the turn begins to be heard (version 2 only).
     - `on_stream_ended(position, interrupted, turn)`: called once for each turn, in order;
-      `position` is how many seconds of it were heard. A turn of which nobody has confirmed how
-      far it was heard counts as interrupted, at the position up to which somebody has.
-    - `on_turn_over(turn)`: the same as a `TurnOver`, whose `outcome` tells these three apart:
-      "heard", "interrupted", "unconfirmed".
+      `position` is how many seconds of it were heard. A turn whose end no worker has
+      confirmed counts as interrupted, at the last position that one has confirmed.
+    - `on_turn_over(turn)`: the same as a `TurnOver`, whose `outcome` is "heard", "interrupted" or
+      "unconfirmed".
     - `on_avatar_ready(version)`: a worker is there and listens; called again for the one that
       replaces it, and when one that was taken for a stock worker turns out to speak version 2.
     - `on_avatar_lost()`: the worker that was ready is gone; speech is kept for the next.
@@ -100,8 +100,8 @@ class AvatarAudioOut(FaceControls):
       the face for 10 s (it is tried further); or the face turns out to have no gesture,
       expression or posture that it was asked for.
 
-    `gesture`, `expression`, `posture` and `words` are for our worker's faces. They wait behind
-    no speech, and no speech and no ack waits for them. Call them on the event loop.
+    `gesture`, `expression`, `posture` and `words` are for our worker's faces. They do
+    not wait for speech, and no speech and no ack waits for them. Call them on the event loop.
 
     Callbacks may be functions or coroutine functions; what they raise is logged.
     """
@@ -231,12 +231,12 @@ class AvatarAudioOut(FaceControls):
         """Speak and listen in this meeting, once the agent has joined it.
 
         `meeting` is the SDK's. Call it on the event loop. Called again with another meeting, or
-        on another loop, goes on there with what was not heard. Lets the SDK's data channels
+        on another loop, continues there with what was not heard. Lets the SDK's data channels
         recover sooner from lost datagrams; see `agent_side.sctp`.
         """
         now = self._now()
         self._leave_meeting(now)
-        mend()
+        patch_sctp()
         self._is_closed = False
         self._reporter.attached()
         self._channel.attach(meeting, now)
@@ -279,10 +279,10 @@ class AvatarAudioOut(FaceControls):
         self._channel.wake()
 
     async def interrupt(self) -> None:
-        """Silence the face now. What was not heard of all turns so far never will be.
+        """Silence the face now. Drops all that was not heard of the turns so far.
 
-        What is handed over while this runs belongs to them too: synthesizers start a task for
-        each piece, and those of a dead turn that have not run yet run now.
+        What is written while this runs is dropped too: synthesizers start a task for each piece,
+        and the tasks of an interrupted turn that have not run yet run now.
         """
         now = self._now()
         self._interrupts += 1
@@ -296,10 +296,10 @@ class AvatarAudioOut(FaceControls):
             self._interrupting -= 1
 
     def words(self, words: Iterable[tuple[str, float, float]]) -> None:
-        """Words of the current turn, or of the next where none is begun: text, start, end.
+        """Words of the current turn, or of the next where none has begun: text, start, end.
 
-        In seconds from the turn's first sample. Lips need none, and are surer with them where
-        the face can use them. Raises ValueError for times that are none.
+        In seconds from the turn's first sample. They make the lips more exact
+        where the face can use them. Raises ValueError for times that are out of range.
         """
         self._now()
         self._speaker.words(Word(*word) for word in words)
@@ -311,14 +311,14 @@ class AvatarAudioOut(FaceControls):
         await self._ready.wait()
 
     async def wait_for_playout(self) -> None:
-        """Return when no turn is left that is heard or waits to be heard."""
+        """Return when every turn has ended."""
         self._now()
         await self._silent.wait()
 
     async def aclose(self) -> None:
-        """Stop sending and listening; turns that are alive end, what is said later is lost.
+        """Stop sending and listening; turns that are alive end, later speech is dropped.
 
-        May be called twice, also from a callback. `attach` begins anew.
+        May be called twice, also from a callback. `attach` starts again.
         """
         now = self._now()
         if self._is_closed:

@@ -34,7 +34,8 @@ class Application(Protocol):
     on_avatar_lost: LostCallback | None
     on_error: ErrorCallback | None
 
-    def _on_stream_ended(self, playback_position: float, interrupted: bool) -> None: ...
+    def _on_stream_ended(self, playback_position: float, interrupted: bool) -> None:
+        """What subclasses of the stock class override."""
 
 
 class Reporter:
