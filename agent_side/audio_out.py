@@ -17,7 +17,7 @@ from agent_side.callbacks import (
     Reporter,
     StartedCallback,
 )
-from agent_side.channel import Channel, cancel_on
+from agent_side.channel import MeetingChannel, cancel_on
 from agent_side.handshake import WorkerLost
 from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError
@@ -160,7 +160,7 @@ class AvatarAudioOut(FaceControls):
 
     def _begin_loop(self) -> None:
         """All that belongs to one event loop; another one has its own."""
-        self._channel = Channel(
+        self._channel = MeetingChannel(
             self._speaker, self._participant_id, self._report_events, self._reporter.error
         )
         self._follow_up: asyncio.Task[None] | None = None

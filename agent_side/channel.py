@@ -1,4 +1,4 @@
-"""Channel: sends the speaker's packets in a meeting, and gives it what arrives there.
+"""MeetingChannel: sends the speaker's packets in a meeting, and gives it what arrives there.
 
 One task sends, one packet after the other. A packet that waits in the SDK is overtaken by an
 interrupt; one that fails is tried again.
@@ -26,7 +26,7 @@ FAILING_S: Final = 10.0
 """Sends that fail for so long are reported; they are tried further."""
 
 
-class Channel:
+class MeetingChannel:
     """The meeting that `speaker` speaks in, on one event loop.
 
     `on_change` is called after everything that arrives or is sent, `on_error` when sends have

@@ -43,7 +43,7 @@ class TurnOver:
 
 
 @dataclass(slots=True)
-class Piece:
+class SentPiece:
     """A piece of a turn that was sent in version 2 and that no report has confirmed."""
 
     end: int
@@ -79,7 +79,7 @@ class Turn:
     ended: TurnEnded | None = None
     due: float = 0.0
     """When a version-1 worker should have played all that it was sent."""
-    outstanding: dict[int, Piece] = field(default_factory=dict)
+    outstanding: dict[int, SentPiece] = field(default_factory=dict)
     words: list[Word] = field(default_factory=list)
     words_sent: int = 0
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from agent_side.handshake import HELLO_TIMEOUT_S
 from agent_side.join import JoinInfo
-from agent_side.launch import LATER, AvatarError, Launched, LaunchError, launch
+from agent_side.launch import LATER, AvatarError, LaunchAnswer, LaunchError, launch
 from agent_side.speaker import Speaker
 
 logger = logging.getLogger("avatar.agent_side")
@@ -45,7 +45,7 @@ class FaceRequest:
         self._join_for = join_for
         self._own_id = own_id
         self._on_error = on_error
-        self._launched: Launched | None = None
+        self._launched: LaunchAnswer | None = None
         self._named: str | None = None
         """The agent that the dispatcher was last told to obey."""
         self._expected: str | None = None

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 from agent_side.senders.port import WINDOW_S, Outgoing, piece_samples
-from agent_side.turn_buffer import Piece, Turn, TurnBuffer
+from agent_side.turn_buffer import SentPiece, Turn, TurnBuffer
 from agent_side.wire import (
     MAX_WORDS,
     TURN_END,
@@ -141,7 +141,7 @@ class Version2Sender:
     def _next_piece(self, turn: Turn, now: float) -> AudioChunk:
         first = turn.sent
         turn.sent_to(min(turn.written, first + self._piece))
-        turn.outstanding[first] = Piece(turn.sent, now, now, RESEND_S)
+        turn.outstanding[first] = SentPiece(turn.sent, now, now, RESEND_S)
         return self._chunk(turn, first, turn.sent)
 
     def _chunk(self, turn: Turn, first: int, end: int) -> AudioChunk:

@@ -38,7 +38,7 @@ from agent_side import (
 from agent_side.audio_out import MAX_BACKLOG
 from agent_side.channel import FAILING_S, SETTLING_S
 from agent_side.handshake import HELLO_TIMEOUT_S, STOCK_TIMEOUT_S
-from agent_side.launch import AvatarError, Launched, LaunchError
+from agent_side.launch import AvatarError, LaunchAnswer, LaunchError
 from agent_side.launching import face_request
 from agent_side.launching.face_request import ASK_FIRST_S, ASK_SLOWEST_S, FACE_DUE_S
 from agent_side.pending_sends import MAX_PENDING, SEND_TIMEOUT_S
@@ -1331,10 +1331,10 @@ def test_speech_that_waits_for_a_first_face_is_bounded_by_waiting() -> None:
 class Asked:
     """Stands for the dispatcher: what it was asked for, and when."""
 
-    launched: list[Launched | AvatarError] = field(default_factory=list)
+    launched: list[LaunchAnswer | AvatarError] = field(default_factory=list)
     joins: list[tuple[float, JoinInfo]] = field(default_factory=list)
 
-    async def __call__(self, url: str, join: JoinInfo) -> Launched:
+    async def __call__(self, url: str, join: JoinInfo) -> LaunchAnswer:
         self.joins.append((asyncio.get_running_loop().time(), join))
         answer = self.launched.pop(0) if len(self.launched) > 1 else self.launched[0]
         if isinstance(answer, AvatarError):
@@ -1346,8 +1346,8 @@ class Asked:
         return [join.agent_participant_id for _, join in self.joins]
 
 
-OURS = Launched("session", 2)
-STOCK = Launched(None, 1)
+OURS = LaunchAnswer("session", 2)
+STOCK = LaunchAnswer(None, 1)
 
 
 @pytest.fixture
