@@ -20,6 +20,7 @@ def test_everything_can_be_set() -> None:
     settings = Settings.from_env(
         {
             "AVATAR_RENDERER": "house.faces:create",
+            "AVATAR_RENDERER_MODEL": "/srv/model",
             "AVATAR_CHARACTER": "bob",
             "AVATAR_CHARACTERS": "/srv/faces",
             "AVATAR_BACKGROUND": "#20404f",
@@ -40,6 +41,7 @@ def test_everything_can_be_set() -> None:
     )
     assert settings == Settings(
         renderer="house.faces:create",
+        options={"model": "/srv/model"},
         character="bob",
         characters="/srv/faces",
         background="#20404f",
