@@ -53,7 +53,6 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 HELP: Final = """\
 settings, from the environment:
   AVATAR_RENDERER        a file of worker/renderers, or package.module:create (character)
-  AVATAR_RENDERER_*      options of a renderer that does not ship, such as AVATAR_RENDERER_MODEL
   AVATAR_MEETING         a file of worker/meetings, or package.module:create (videosdk)
   AVATAR_CHARACTER       which face the character renderer draws: a name, a folder or a .zip (ada)
   AVATAR_CHARACTERS      a folder of your own characters, which join requests may name too

@@ -57,7 +57,6 @@ class Renderer(ABC):
 
     A choice of renderer is a module with ``create(settings: Settings) -> Renderer``, either
     ``worker/renderers/<name>.py`` or ``package.module:create``. ``create`` may be the class.
-    Its own options are in `settings.options`.
     Only `push`, `finish`, `drain`, `reset` and `idle` have to be written.
     """
 

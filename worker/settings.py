@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Self
 
 from agent_side.wire import SAMPLE_RATES
@@ -11,9 +11,6 @@ from worker.errors import WorkerSettingsError
 
 SIZES: Final = range(64, 2049)
 """Widths and heights that a picture may have, in pixels; even ones only."""
-
-OPTION: Final = "AVATAR_RENDERER_"
-"""What the names of a renderer's own options begin with."""
 
 RECORD_MB: Final = range(1, 4097)
 
@@ -25,7 +22,6 @@ class Settings:
     """What an operator may choose. Each field is an environment variable, ``AVATAR_<FIELD>``.
 
     - `renderer`: a file of ``worker/renderers``, or ``package.module:create``.
-    - `options`: of a renderer that does not ship, as text: ``AVATAR_RENDERER_<NAME>`` is `name`.
     - `meeting`: a file of ``worker/meetings``, or ``package.module:create``.
     - `character`: which face the character renderer draws: a name, or a folder's or .zip's path.
     - `characters`: an operator's folder of characters, whose names join requests may have too.
@@ -47,7 +43,6 @@ class Settings:
     """
 
     renderer: str = "character"
-    options: Mapping[str, str] = field(default_factory=dict)
     meeting: str = "videosdk"
     character: str = "ada"
     characters: str = ""
@@ -79,11 +74,6 @@ class Settings:
         width, height = parse_size(get("AVATAR_SIZE", "512x512"), "AVATAR_SIZE")
         return cls(
             renderer=get("AVATAR_RENDERER", default.renderer),
-            options={
-                name.removeprefix(OPTION).lower(): text
-                for name, text in environ.items()
-                if name.startswith(OPTION)
-            },
             meeting=get("AVATAR_MEETING", default.meeting),
             character=get("AVATAR_CHARACTER", default.character),
             characters=get("AVATAR_CHARACTERS", default.characters),

@@ -20,7 +20,6 @@ def test_everything_can_be_set() -> None:
     settings = Settings.from_env(
         {
             "AVATAR_RENDERER": "house.faces:create",
-            "AVATAR_RENDERER_MODEL": "/srv/model",
             "AVATAR_CHARACTER": "bob",
             "AVATAR_CHARACTERS": "/srv/faces",
             "AVATAR_BACKGROUND": "#20404f",
@@ -41,7 +40,6 @@ def test_everything_can_be_set() -> None:
     )
     assert settings == Settings(
         renderer="house.faces:create",
-        options={"model": "/srv/model"},
         character="bob",
         characters="/srv/faces",
         background="#20404f",
