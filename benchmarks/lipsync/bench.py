@@ -30,7 +30,7 @@ from benchmarks.lipsync.evaluate import (
     tally,
     total,
 )
-from benchmarks.lipsync.metric import Answer, Scores
+from benchmarks.lipsync.metric import LipReading, Scores
 from training.labels import UnknownPhonemeError
 from training.material import Material, MaterialError, read_folder
 from training.voices import EngineError, install
@@ -130,7 +130,7 @@ def _complete(folder: Path, test: testset.Test) -> None:
 
 
 def _under(
-    condition: testset.Condition, material: list[Material], lips: Callable[[Pcm], Answer]
+    condition: testset.Condition, material: list[Material], lips: Callable[[Pcm], LipReading]
 ) -> list[Tallied]:
     rows = []
     for one in material:
@@ -150,13 +150,13 @@ def _in_session(material: list[Material], *, told: bool, known: bool) -> list[Ta
         voice = one.voice
         if told:
             reader.words(one.words)
-        rows.append(tally(one, Answer.of(joined([reader.push(one.pcm), reader.finish()]))))
+        rows.append(tally(one, LipReading.of(joined([reader.push(one.pcm), reader.finish()]))))
     return rows
 
 
 def _itself(material: list[Material]) -> list[Tallied]:
     return [
-        tally(one, Answer(one.reference.visemes, one.reference.opening, one.reference.rounding))
+        tally(one, LipReading(one.reference.visemes, one.reference.opening, one.reference.rounding))
         for one in material
     ]
 

@@ -31,8 +31,8 @@ from dispatcher.settings import Settings as DispatcherSettings
 from dispatcher.workers.process import STATES
 from dispatcher.workers.process import _parse as parse_report
 from dispatcher.workers.process import _read_fate as read_fate
-from localroom.control.http import Request
 from localroom.faults import Chaos, Faults
+from localroom.http.endpoint import Request
 from localroom.media.ice import IceLite
 from localroom.media.relay import Relay
 from localroom.media.rtp import Exchange, begins_key_frame

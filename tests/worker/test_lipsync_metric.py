@@ -12,7 +12,7 @@ from benchmarks.lipsync import causality, film, metric, testset
 from benchmarks.lipsync.baseline import amplitude
 from benchmarks.lipsync.bench import GOALS
 from benchmarks.lipsync.evaluate import Tallied, groups, report, total
-from benchmarks.lipsync.metric import Answer, Scores
+from benchmarks.lipsync.metric import LipReading, Scores
 from training import corpus
 from training.labels import Interval, blended, labels, per_hop
 from training.labels import seen as seen_as
@@ -28,20 +28,20 @@ def material() -> list[Material]:
     return list(read_folder(SUBSET))
 
 
-def itself(one: Material) -> Answer:
+def itself(one: Material) -> LipReading:
     reference = one.reference
-    return Answer(reference.visemes, reference.opening, reference.rounding)
+    return LipReading(reference.visemes, reference.opening, reference.rounding)
 
 
-def scored(material: list[Material], answers: list[Answer]) -> Scores:
+def scored(material: list[Material], answers: list[LipReading]) -> Scores:
     pairs = zip(material, answers, strict=True)
     sums = [metric.tally(one.said, one.reference, answer) for one, answer in pairs]
     return metric.scores(np.sum(sums, axis=0))
 
 
-def shifted(answer: Answer, hops: int) -> Answer:
+def shifted(answer: LipReading, hops: int) -> LipReading:
     """The same, `hops` later."""
-    return Answer(
+    return LipReading(
         *(np.roll(row, hops) for row in (answer.visemes, answer.opening, answer.rounding))
     )
 
@@ -106,12 +106,12 @@ def test_one_viseme_for_another_of_its_class_costs_f1_alone(material: list[Mater
     assert scores.f1 < 0.95
 
 
-def utterance(opening: list[float], said: list[Interval]) -> tuple[list[Interval], Answer]:
+def utterance(opening: list[float], said: list[Interval]) -> tuple[list[Interval], LipReading]:
     row = np.array(opening, np.float32)
-    return said, Answer(per_hop(said, len(row)), row, np.zeros_like(row))
+    return said, LipReading(per_hop(said, len(row)), row, np.zeros_like(row))
 
 
-def measured(said: list[Interval], answer: Answer) -> Scores:
+def measured(said: list[Interval], answer: LipReading) -> Scores:
     reference = labels(said, len(answer.visemes))
     return metric.scores(metric.tally(said, reference, answer))
 

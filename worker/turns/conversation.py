@@ -191,6 +191,7 @@ class Conversation:
         """Time passes."""
         if self.version == 2 or now > self._announced_at + ANNOUNCE_S:
             self._announcing.done("ready")
+            self._announced_at = float("-inf")
         elif now < self._announced_at + EAGER_S:
             self._put_ready(now)
         self._left_at = {who: at for who, at in self._left_at.items() if now < at + ECHO_S}
