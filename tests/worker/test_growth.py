@@ -47,7 +47,7 @@ from agent_side.wire import (
 )
 from worker.errors import MeetingError
 from worker.media import AvatarFrame, Picture
-from worker.meeting_support.pending_sends import MAX_PARKED, PendingSends
+from worker.meeting_support.pending_sends import MAX_PENDING, PendingSends
 from worker.renderer import Renderer
 from worker.settings import Settings
 from worker.turns.attendance import Attendance
@@ -796,12 +796,12 @@ def test_sends_that_wait_in_the_sdk_are_bounded() -> None:
         await asyncio.get_running_loop().create_future()
 
     async def run() -> list[BaseException | None]:
-        parking = PendingSends()
-        sends = [parking.wait(never_sent()) for _ in range(5 * MAX_PARKED)]
+        pending_sends = PendingSends()
+        sends = [pending_sends.wait(never_sent()) for _ in range(5 * MAX_PENDING)]
         raised = await asyncio.gather(*sends, return_exceptions=True)
-        parking.close()
+        pending_sends.close()
         return raised
 
     raised = virtual_time.run(run())
-    assert begun == MAX_PARKED
+    assert begun == MAX_PENDING
     assert all(isinstance(error, MeetingError) for error in raised)

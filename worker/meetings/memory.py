@@ -317,7 +317,7 @@ class MemoryMeeting:
         self._ended = False
         self._loss: MeetingLost | None = None
         self._senders: list[asyncio.Task[None]] = []
-        self._parking = PendingSends()
+        self._pending_sends = PendingSends()
 
     async def join(self) -> None:
         try:
@@ -352,7 +352,7 @@ class MemoryMeeting:
         packet = encode(message)
         options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
         try:
-            await self._parking.wait(self._peer.send(packet.payload, options))
+            await self._pending_sends.wait(self._peer.send(packet.payload, options))
         except ConnectionError as error:
             raise MeetingError(f"The worker is not connected to the room: {error}") from error
 

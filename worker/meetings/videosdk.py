@@ -188,7 +188,7 @@ class VideoSDKMeeting:
         self._sdk: Any = None
         self._internals: SdkInternals | None = None
         self._inbox: Inbox | None = None
-        self._parking = PendingSends()
+        self._pending_sends = PendingSends()
         self._stage = ""
         self._suspected = False
         self._leaving = asyncio.Lock()
@@ -238,7 +238,7 @@ class VideoSDKMeeting:
         if self._sdk is None or self._left:
             raise MeetingError("Nothing can be sent: the worker is not in the meeting.")
         try:
-            await self._parking.wait(self._sdk.send(packet.payload, options))
+            await self._pending_sends.wait(self._sdk.send(packet.payload, options))
         except MeetingError:
             raise
         except Exception as error:
@@ -270,7 +270,7 @@ class VideoSDKMeeting:
                     await self._internals.leave()
             except TimeoutError:
                 logger.warning("leaving took longer than %g s and was given up", LEAVE_S)
-            self._parking.close()
+            self._pending_sends.close()
             logger.info(
                 "left meeting %s; %d packets dropped, %d events unreadable",
                 self._called,
