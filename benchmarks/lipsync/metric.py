@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.labels import PP, SIL, VOWELS, Interval, Labels, round_up
-from worker.lipsync.shape import HOP_S, VISEMES, Floats, Track
+from worker.lipsync.shape import HOP_S, VISEMES, Floats, VisemeTrack
 
 CLASSES: Final = {
     "closed": ("sil", "PP"),
@@ -64,7 +64,7 @@ class LipReading:
     rounding: Floats
 
     @classmethod
-    def of(cls, track: Track) -> "LipReading":
+    def of(cls, track: VisemeTrack) -> "LipReading":
         return cls(track.visemes.argmax(axis=1), track.opening, track.rounding)
 
 

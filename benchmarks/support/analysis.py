@@ -13,7 +13,8 @@ import numpy.typing as npt
 import viewer
 from viewer import RecordedTrack, Viewing
 
-from worker.media import Doubler, Pcm, Picture
+from worker.media import Pcm, Picture
+from worker.sound import Doubler
 
 SOUND_RATE: Final = 48_000
 PICTURE_RATE: Final = 90_000

@@ -14,7 +14,8 @@ import demo
 from analysis import PACKET, SOUND_RATE, SoundPacket, View
 from live_session import Turn
 
-from worker.media import Doubler, Pcm
+from worker.media import Pcm
+from worker.sound import Doubler
 
 FIGURES: dict[str, Any] = {
     "samples_lost": 0,

@@ -13,7 +13,8 @@ import analysis
 from analysis import PACKET, SOUND_RATE, SoundPacket, View, account
 from viewer import Arrival, Coded, RecordedTrack, SenderReport, Viewing
 
-from worker.media import Doubler, Pcm
+from worker.media import Pcm
+from worker.sound import Doubler
 
 SILENCE = np.zeros(24_000, np.int16)
 

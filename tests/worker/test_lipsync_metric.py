@@ -17,7 +17,7 @@ from training import corpus
 from training.labels import Interval, blended, labels, per_hop
 from training.labels import seen as seen_as
 from training.material import Material, MaterialError, read_folder
-from worker.lipsync.shape import VISEMES, Track
+from worker.lipsync.shape import VISEMES, VisemeTrack
 from worker.media import Pcm
 
 SUBSET = Path(__file__).parents[1] / "data" / "lipsync"
@@ -296,12 +296,12 @@ def test_an_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
 def reader_that_looks_ahead(samples: int) -> causality.Read:
     """Hop i says how loud the sound is up to `samples` behind the hop's middle."""
 
-    def read(pcm: Pcm) -> Track:
+    def read(pcm: Pcm) -> VisemeTrack:
         hops = len(pcm) // 240
         ends = np.arange(hops) * 240 + 120 + samples
         loud = np.concatenate([[0.0], np.cumsum(np.abs(pcm.astype(np.float64)))])
         row = loud[np.clip(ends, 0, len(pcm))].astype(np.float32)
-        return Track(np.zeros((hops, 15), np.float32), row, row, row)
+        return VisemeTrack(np.zeros((hops, 15), np.float32), row, row, row)
 
     return read
 

@@ -23,7 +23,7 @@ from typing import Final
 from avatar_runtime.cpus import cpus
 from avatar_runtime.texts import tidied
 from avatar_runtime.variables import doubts
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.settings import Settings
 from worker.tools.arguments import Parser
 
@@ -32,11 +32,18 @@ PYTHON: Final = ">=3.11"
 """What is needed where the package is not installed and cannot say."""
 
 IMPORT_NAMES: Final = {
+    "opentelemetry-api": "opentelemetry",
     "pillow": "PIL",
     "prometheus-client": "prometheus_client",
+    "pycryptodome": "Crypto",
     "pyjwt": "jwt",
 }
 """Distributions whose module has another name."""
+
+EXTRAS: Final = ("worker", "dispatcher", "localroom")
+"""What the commands need beside the base, which is for agents."""
+
+OF_EXTRAS: Final = frozenset(f"extra == {quote}{name}{quote}" for name in EXTRAS for quote in "'\"")
 
 ENCODERS: Final = {
     "libx264": "films' pictures",
@@ -48,7 +55,7 @@ ENCODERS: Final = {
 PACKAGES: Final = ("agent_side", "avatar_runtime", "dispatcher", "localroom", "worker")
 
 CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where programs are told whom to trust."""
+"""Variables that name certificates to trust."""
 
 PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -143,7 +150,7 @@ def _package() -> Iterator[Finding]:
         wanted = PYTHON
         yield Finding(
             f"{DISTRIBUTION} is not installed, so what it needs is not known",
-            f"in its folder, run: {sys.executable} -m pip install -e .",
+            f"in its folder, run: {sys.executable} -m pip install -e '.[all]'",
         )
     running = platform.python_version()
     if satisfies(running, wanted):
@@ -153,12 +160,17 @@ def _package() -> Iterator[Finding]:
 
 
 def _requirements() -> list[str]:
-    """What the installed package needs at run time, such as ``av<17,>=14``."""
+    """What an installation that runs faces needs, such as ``av<17,>=14``."""
     try:
-        needed = requires(DISTRIBUTION) or []
+        needed = [each.partition(";") for each in requires(DISTRIBUTION) or []]
     except PackageNotFoundError:
         return []
-    return [each.partition(";")[0].strip() for each in needed if "extra ==" not in each]
+    ours = [
+        requirement.strip()
+        for requirement, _, marker in needed
+        if "extra" not in marker or marker.strip() in OF_EXTRAS
+    ]
+    return list(dict.fromkeys(ours))
 
 
 def _dependency(requirement: str) -> Finding:
@@ -199,7 +211,7 @@ def _resampler() -> Finding:
     try:
         import numpy as np
 
-        from worker.media import Resampler
+        from worker.sound import Resampler
     except (ImportError, OSError) as error:
         return Finding(f"resampling cannot be tried ({_line(error)})", "install that, see above")
     tone = (10_000 * np.sin(2 * np.pi * 1000 / 48_000 * np.arange(4800))).astype(np.int16)
@@ -227,7 +239,7 @@ def _face(settings: Settings) -> Finding:
         sounding = sum(len(frame.pcm) for frame in renderer.drain())
         picture = renderer.idle()
         renderer.close()
-    except AvatarError as error:
+    except WorkerError as error:
         return Finding(_line(error).rstrip("."), "set AVATAR_CHARACTER or AVATAR_RENDERER")
     except ImportError as error:
         return Finding(f"no face can be drawn ({_line(error)})", "install that, see above")
@@ -253,7 +265,7 @@ def _characters() -> Iterator[Finding]:
 
         shipped = names()
         place = expanded(own)
-    except (ImportError, AvatarError) as error:
+    except (ImportError, WorkerError) as error:
         yield Finding(f"characters cannot be looked for ({_line(error)})", "see above")
         return
     if shipped:
@@ -265,8 +277,8 @@ def _characters() -> Iterator[Finding]:
     if not place.is_dir():
         yield Finding(f"AVATAR_CHARACTERS is {own!r}, no folder", "make it or unset that variable")
         return
-    told = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
-    yield Finding(f"characters in {own}: {told}")
+    listed = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
+    yield Finding(f"characters in {own}: {listed}")
 
 
 def _environment() -> Iterator[Finding]:
@@ -316,7 +328,7 @@ def _proxies() -> Iterator[Finding]:
 def _settings_and_face() -> Iterator[Finding]:
     try:
         settings = Settings.from_env(os.environ)
-    except AvatarError as error:
+    except WorkerError as error:
         yield Finding(_line(error).rstrip("."), "change that variable or unset it")
         return
     yield Finding(
