@@ -26,9 +26,9 @@ from dispatcher.http.auth import Caller, Gate, peer_of
 from dispatcher.http.middleware import RequestMiddleware, error, hosts_of, http_error
 from dispatcher.http.openapi import (
     Health,
-    LaunchAnswer,
-    SessionAnswer,
-    SessionsAnswer,
+    LaunchResponse,
+    SessionResponse,
+    SessionsResponse,
     describe,
     launch_body,
     refusals,
@@ -109,7 +109,7 @@ def _launching(
 
     @app.post(
         "/launch",
-        response_model=LaunchAnswer,
+        response_model=LaunchResponse,
         responses=refusals(400, 401, 403, 409, 413, 422, 429, 503),
         openapi_extra={"requestBody": launch_body()},
     )
@@ -150,7 +150,9 @@ def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: RateLimiter) -> None
             await _count(quota, peer, refusal)
             raise
 
-    @app.get("/v1/sessions", response_model=SessionsAnswer, responses=refusals(401, 403, 429, 503))
+    @app.get(
+        "/v1/sessions", response_model=SessionsResponse, responses=refusals(401, 403, 429, 503)
+    )
     async def sessions(request: Request) -> Response:
         """All sessions that live, and the latest that are over."""
         await admit(request)
@@ -158,14 +160,14 @@ def _operating(app: FastAPI, pool: Pool, gate: Gate, quota: RateLimiter) -> None
 
     known = refusals(401, 403, 404, 429, 503)
 
-    @app.get("/v1/sessions/{session_id}", response_model=SessionAnswer, responses=known)
+    @app.get("/v1/sessions/{session_id}", response_model=SessionResponse, responses=known)
     async def session(session_id: str, request: Request) -> Response:
         """One session: its life, and its counters."""
         await admit(request)
         found = await pool.find(session_id) if SESSION_ID.fullmatch(session_id) else None
         return _unknown() if found is None else JSONResponse(found.to_dict())
 
-    @app.delete("/v1/sessions/{session_id}", response_model=SessionAnswer, responses=known)
+    @app.delete("/v1/sessions/{session_id}", response_model=SessionResponse, responses=known)
     async def end(session_id: str, request: Request) -> Response:
         """The worker leaves at once, in mid-word; asking twice changes nothing."""
         await admit(request)

@@ -26,7 +26,7 @@ class Error(BaseModel):
     request_id: str = Field(description="As in the header X-Request-Id and in the logs.")
 
 
-class LaunchAnswer(BaseModel):
+class LaunchResponse(BaseModel):
     """A worker has taken the session."""
 
     status: str = Field(pattern="^success$")
@@ -47,7 +47,7 @@ class StateEntry(BaseModel):
     reason: str | None
 
 
-class SessionAnswer(StateEntry):
+class SessionResponse(StateEntry):
     """A session: a face for one participant of one room."""
 
     session_id: str
@@ -60,10 +60,10 @@ class SessionAnswer(StateEntry):
     counters: dict[str, int] = Field(description="What its workers have counted.")
 
 
-class SessionsAnswer(BaseModel):
+class SessionsResponse(BaseModel):
     """All sessions that live, and the latest that are over; the oldest first."""
 
-    sessions: list[SessionAnswer]
+    sessions: list[SessionResponse]
 
 
 class Health(BaseModel):
