@@ -71,7 +71,7 @@ def _main() -> int:
 
 
 def _say_first(name: str, arguments: list[str]) -> None:
-    """What a person is told before the program has loaded all that it needs."""
+    """Print what a person should know before the program has loaded all that it needs."""
     lines = [] if name in LOGGING else doubts(os.environ)
     if name == "serve" and "--local" in arguments and not {"-h", "--help"} & {*arguments}:
         lines.append(LOCAL)

@@ -35,13 +35,13 @@ class Output(io.FileIO):
     """One of the standard outputs. Whatever cannot be written to it is dropped and noted."""
 
     lost: OSError | None = None
-    """Why something was lost to somebody who still wants to read it."""
+    """Why output was lost although its reader is still there."""
 
     def write(self, content: Any) -> int:
         """As a file does it; never raises, and after a failure writes nowhere."""
         try:
             while (written := super().write(content)) is None:
-                select.select([], [self], [])  # somebody has made the pipe non-blocking
+                select.select([], [self], [])  # the pipe is non-blocking
             return written
         except OSError as error:
             if not isinstance(error, BrokenPipeError):
@@ -76,13 +76,15 @@ def _outcome(program: str, main: Callable[[], Status]) -> tuple[int, str]:
         return INTERRUPTED, f"{program}: interrupted.\n"
     except BrokenPipeError:
         # Of a pipe that is no standard output of ours; the reader has gone all the same.
-        return LOST, f"{program}: somebody who was to read has closed the pipe.\n"
+        return LOST, f"{program}: the reader has closed the pipe.\n"
     except (ImportError, OSError) as error:
         what = f"{type(error).__name__}: {error}"
-        return INTERNAL, _told(f"{program}: cannot go on ({what}); `avatar doctor` may know why.")
+        return INTERNAL, _failure(
+            f"{program}: cannot go on ({what}); `avatar doctor` may know why."
+        )
     except Exception as error:  # noqa: BLE001 - the last line of every command
         what = f"{type(error).__name__}: {error}"
-        return INTERNAL, _told(
+        return INTERNAL, _failure(
             f"{program}: failed ({what}); this is a fault of the program: run it again with "
             "AVATAR_LOG_LEVEL=DEBUG and report what it says."
         )
@@ -91,7 +93,7 @@ def _outcome(program: str, main: Callable[[], Status]) -> tuple[int, str]:
     return (0 if code is None else int(code)), ""
 
 
-def _told(sentence: str) -> str:
+def _failure(sentence: str) -> str:
     line = " ".join(sentence.split()) + "\n"
     if os.environ.get("AVATAR_LOG_LEVEL") == "DEBUG":
         return f"{traceback.format_exc()}{line}"

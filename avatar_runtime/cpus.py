@@ -66,7 +66,7 @@ def quota(root: Path) -> float | None:
             try:
                 limit = read(folder)
             except (OSError, ValueError, ZeroDivisionError):
-                continue  # a file that is not there, or of a form that nobody knows
+                continue  # a missing file, or one of an unknown form
             if limit is not None:
                 found.append(limit)
     return min(found, default=None)
@@ -93,7 +93,7 @@ def _lines(path: Path) -> list[str]:
 def _folders(root: Path) -> Iterator[Path]:
     """The folders of this process's cgroups and of those above them, as far as they are seen.
 
-    In a container, the process may be told a path of the host's, of which only the end is mounted:
+    In a container, the path may be the host's, of which only the end is mounted:
     then the mount itself is its cgroup.
     """
     try:

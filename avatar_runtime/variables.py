@@ -10,36 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-PREFIX: Final = "AVATAR_"
+from avatar_runtime.settings.kinds import PREFIX
+from avatar_runtime.settings.table import KNOWN
 
 NEAR: Final = 0.65
 """How alike two names are, without the prefix, of which one may be meant for the other (1: equal).
 Two letters that are swapped in a name of four, such as PROT, are 0.75."""
-
-KEYS: Final = ("JWT_KEYS", "BASIC_KEYS", "BEARER_KEYS", "SEAL_KEYS", "REDIS_URL")
-"""Secrets; each may be in a file, whose path is in the variable with ``_FILE`` at its end."""
-
-KNOWN: Final = frozenset(
-    f"{PREFIX}{name}"
-    for name in (
-        # the dispatcher and the nodes
-        *("HOST", "PORT", "SLOTS", "WARM", "SIGNALING_HOSTS", "DRAIN_S", "ROOM_POLICY"),
-        *("WORKER_MEMORY_MB", "AUTH", "RATE", "REFUSALS", "SESSIONS_PER_KEY", "ALLOWED_HOSTS"),
-        *("FORWARDED_ALLOW_IPS", "NODE_NAME", "LEASE_S", "PROTECT", "ADMIN_HOST", "ADMIN_PORT"),
-        *KEYS,
-        *(f"{name}_FILE" for name in KEYS),
-        # the workers and the tools
-        *("RENDERER", "MEETING", "CHARACTER", "CHARACTERS", "BACKGROUND", "BADGE", "STILLNESS"),
-        *("SIZE", "SEED", "INPUT_RATE", "JOIN_TIMEOUT_S", "FINISH_S", "AGENT_ABSENT_S"),
-        *("EMPTY_ROOM_S", "LONGEST_S", "RECORD", "RECORD_SOUND", "RECORD_MB", "PORTRAIT_MODELS"),
-        # all of them
-        *("LOG_LEVEL", "LOG_FORMAT", "TRACING"),
-        # agents
-        "DISPATCHER_URL",
-        # the tests and deploy/compose.yaml
-        *("NO_BROWSER", "NO_REDIS", "IMAGE"),
-    )
-)
 
 SERVICE: Final = re.compile(
     r"AVATAR(_[A-Z0-9_]+)?_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?"

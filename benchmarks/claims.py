@@ -44,7 +44,7 @@ from ledgers import join
 from redis_server import RedisServer, redis_server
 
 from dispatcher.errors import StoreDown
-from dispatcher.http.server import settle
+from dispatcher.http.server import freeze_gc
 from dispatcher.ledger.command import ServeCommand
 from dispatcher.ledger.encryption import Encryption
 from dispatcher.ledger.record import SessionRecord
@@ -145,7 +145,7 @@ async def dispatch(url: str, rate: float, seconds: float, *, acked: bool) -> Non
     async with asyncio.TaskGroup() as tasks:
         keeping = [tasks.create_task(ledger.run()), tasks.create_task(reap())]
         await ledger.ping()
-        settle()
+        freeze_gc()
         _say("ready")
         await asyncio.to_thread(sys.stdin.readline)
         began, cpu_s = loop.time(), time.process_time()
@@ -237,7 +237,7 @@ async def serve(url: str, *, acks: bool) -> None:
 
         await ledger.heartbeat(idle(), SLOTS)
         keeping = [tasks.create_task(beat()), tasks.create_task(read())]
-        settle()
+        freeze_gc()
         _say("ready")
         cpu_s = time.process_time()
         await asyncio.to_thread(sys.stdin.readline)

@@ -27,6 +27,8 @@ from typing import Final
 
 from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.settings.pages import help_of
+from avatar_runtime.settings.table import SERVE
 from avatar_runtime.variables import own
 from dispatcher import metrics, tracing
 from dispatcher.background import detach
@@ -39,14 +41,14 @@ from dispatcher.http.descriptors import shares_of_this_process
 from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import hosts_of
 from dispatcher.http.rate_limit import RateLimiter
-from dispatcher.http.server import listen, make_server, settle, url_of
+from dispatcher.http.server import freeze_gc, listen, make_server, url_of
 from dispatcher.ledger.encryption import Encryption
 from dispatcher.ledger.redis import RedisLedger
 from dispatcher.local_room import RoomProcess, local_room, write_env_file
 from dispatcher.pool import Pool
 from dispatcher.pools.local import LocalPool
 from dispatcher.pools.redis import RedisPool
-from dispatcher.settings import HELP, DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
 
@@ -67,10 +69,10 @@ ADMIN: Final = "choose others with AVATAR_ADMIN_HOST and AVATAR_ADMIN_PORT"
 
 STATUSES: Final = """\
 exit status:
-  0  it was told to stop
+  0  it was asked to stop
   1  its workers cannot be started, or the local room did not open or has ended
-  2  a setting cannot be used, or the address is taken, or others can reach it and nobody is asked
-     who he is
+  2  a setting cannot be used, or the address is taken, or others can reach it and it requires no
+     authentication
 """
 
 logger = logging.getLogger("avatar.dispatcher")
@@ -81,13 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         NAME,
         description="Takes join requests from agents and keeps a face in each meeting.",
-        epilog=f"{HELP}\n{STATUSES}",
+        epilog=f"{help_of(SERVE)}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--host", help="instead of AVATAR_HOST")
     parser.add_argument("--port", help="instead of AVATAR_PORT")
-    parser.add_argument("--auth", help="instead of AVATAR_AUTH; none lets everybody in")
+    parser.add_argument("--auth", help="instead of AVATAR_AUTH; none requires no authentication")
     parser.add_argument("--forwarded-allow-ips", help="instead of AVATAR_FORWARDED_ALLOW_IPS")
     parser.add_argument(
         "--local",
@@ -218,16 +220,16 @@ async def serve(
         app = make_app(pool, settings, quota, lambda: degraded.sentences)
         server = make_server(app, settings.forwarded_allow_ips)
         hurry = asyncio.Event()
-        told = asyncio.Event()
+        stopping = asyncio.Event()
 
         def drain() -> None:
             server.should_exit = True
             metrics.DRAINING.set(1)
 
         def stop() -> None:
-            if told.is_set():
+            if stopping.is_set():
                 hurry.set()
-            told.set()
+            stopping.set()
             drain()
 
         private = make_server(
@@ -251,7 +253,7 @@ async def serve(
         watching = tasks.create_task(watch(room), name="room") if room else None
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        settle()
+        freeze_gc()
         if advice:
             _say(advice)
         logger.info("the admin's port is on %s", url_of(admin))
@@ -331,7 +333,7 @@ def _what_to_do(variables: Mapping[str, str]) -> str:
 
 
 def _say(text: str) -> None:
-    """On stdout, which may be read by nobody; a reader who waits for its end has it then."""
+    """On stdout, which may have no reader, and close it, as a reader may wait for its end."""
     with contextlib.suppress(OSError):
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,6 +1,6 @@
 """What has failed beside the faces: metrics or recordings that are missing while sessions go on.
 
-None of it makes a process not ready: whoever ends what is not ready would end its sessions.
+None of it makes a process not ready: what ends a process that is not ready would end its sessions.
 """
 
 import logging

@@ -3,16 +3,16 @@
 DispatcherError
  ├─ SettingsError   a setting that cannot be used
  ├─ NodeError       no worker can be had on this machine
- ├─ Unreadable      an item of Redis or of a worker's pipe that nobody here can read
+ ├─ Unreadable      an item of Redis or of a worker's pipe that cannot be read
  ├─ LocalRoomError  the local room did not open, or has ended
  ├─ BadRequest      a join request that cannot be used; has the HTTP status
- ├─ Unauthorized    nobody knows who asks
- ├─ Forbidden       it is known who asks, and he may not do that
+ ├─ Unauthorized    the caller is not authenticated
+ ├─ Forbidden       the caller is authenticated, and not allowed to do that
  ├─ Refused         a worker has looked at a join request and refused it
  ├─ Conflict        the room has another face, and the room policy keeps it
  ├─ TooMany         one owner has asked too often, or has too many sessions
  └─ Full            there is no room for a session now
-     └─ StoreDown   the ledger cannot be reached, so nobody knows what room there is
+     └─ StoreDown   the ledger cannot be reached, so free slots are unknown
          └─ NotDone Redis answers, and cannot do this one thing; others it may
 
 The text of each says what failed and what to do next, and repeats nothing of a request.
@@ -64,11 +64,11 @@ class NotDone(StoreDown):
 
 
 class Unauthorized(DispatcherError):  # noqa: N818 - it is HTTP's name
-    """Nobody knows who asks."""
+    """The caller is not authenticated."""
 
 
 class Forbidden(DispatcherError):  # noqa: N818 - it is HTTP's name
-    """It is known who asks, and he may not do that."""
+    """The caller is authenticated, and not allowed to do that."""
 
 
 class Conflict(DispatcherError):  # noqa: N818 - it is HTTP's name
@@ -76,7 +76,7 @@ class Conflict(DispatcherError):  # noqa: N818 - it is HTTP's name
 
 
 class TooMany(DispatcherError):  # noqa: N818 - a state of the owner, not a fault of the code
-    """One owner has asked too often, or has too many sessions; when he may ask again (s)."""
+    """One owner has asked too often, or has too many sessions; and when it may ask again (s)."""
 
     def __init__(self, text: str, retry_after_s: int = 2) -> None:
         super().__init__(text)

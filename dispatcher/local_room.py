@@ -20,7 +20,7 @@ PROGRAM: Final = "localroom"
 EXPORTED: Final = frozenset(
     {"REQUESTS_CA_BUNDLE", "SIGNALING_BASE_URL", "LOCALROOM_CONTROL", "NO_PROXY", "no_proxy"}
 )
-"""What the room's line has to have."""
+"""What the room's line of variables has to have."""
 
 ANY_PORT: Final = ("--port", "0", "--control-port", "0")
 
@@ -28,7 +28,7 @@ READY_S: Final = 60.0
 """How long the room may take to open."""
 
 CLOSE_S: Final = 5.0
-"""How long the room may take to end when it is told to."""
+"""How long the room may take to end when its stdin is closed."""
 
 
 class RoomProcess:

@@ -96,7 +96,7 @@ FENCED: Final = Counter(
 )
 UNREADABLE: Final = _counters(
     "avatar_unreadable_items_total",
-    "Items of Redis or of a worker's pipe that were left out, as nobody here can read them",
+    "Items of Redis or of a worker's pipe that were left out, as they cannot be read",
     "kind",
     KINDS,
 )

@@ -30,8 +30,10 @@ from avatar_runtime.messages.reports import (
     WorkerRejoining,
 )
 from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.settings.pages import help_of
+from avatar_runtime.settings.table import WORKER
 from worker.characters.folder import by_name
-from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
+from worker.errors import Dismissed, InputError, JoinRefused, WorkerError, WorkerSettingsError
 from worker.meeting_support.reconnecting import Rejoining
 from worker.process import tracing
 from worker.process.control_channel import ControlChannel
@@ -57,31 +59,7 @@ OUR_RENDERER: Final = "character"
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
-HELP: Final = """\
-settings, from the environment:
-  AVATAR_RENDERER        a file of worker/renderers, or package.module:create (character)
-  AVATAR_MEETING         a file of worker/meetings, or package.module:create (videosdk)
-  AVATAR_CHARACTER       which face the character renderer draws: a name, a folder or a .zip (ada)
-  AVATAR_CHARACTERS      a folder of your own characters, which join requests may name too
-  AVATAR_BACKGROUND      behind it, a colour such as #20404f or a picture file (its own wall)
-  AVATAR_BADGE           on or off: whether a corner says that it is an AI (off)
-  AVATAR_STILLNESS       from 0, lively, to 1, only blinks and breath (0.3)
-  AVATAR_SIZE            of the picture, in pixels (512x512)
-  AVATAR_SEED            of blinks and other small movements (1)
-  AVATAR_INPUT_RATE      sample rate of speech that does not say its own, in Hz (24000)
-  AVATAR_JOIN_TIMEOUT_S  how long joining the meeting may take (20)
-  AVATAR_FINISH_S        how long it goes on speaking when it is told to stop (10)
-  AVATAR_AGENT_ABSENT_S  how long it stays where no agent has come, or the agent has left (30)
-  AVATAR_EMPTY_ROOM_S    how long it stays alone after everybody has left (10)
-  AVATAR_LONGEST_S       how long a session may last (14400)
-  AVATAR_RECORD          a folder for a recording of each session, for `avatar replay` (none)
-  AVATAR_RECORD_SOUND    on or off: whether speech and its words are recorded too (off)
-  AVATAR_RECORD_MB       how long a recording may get, in million bytes (64)
-  AVATAR_LOG_LEVEL       DEBUG, INFO, WARNING or ERROR (INFO)
-  AVATAR_LOG_FORMAT      text or json (text)
-  AVATAR_TRACING         on or off: whether the steps of a session are sent as OpenTelemetry
-                         spans to OTEL_EXPORTER_OTLP_ENDPOINT (off)
-
+INPUT: Final = """\
 the join request, one line of JSON on stdin:
   {"room_name": "...", "token": "...", "participant_id": "...", "signaling_base_url": "...",
    "agent_participant_id": "...", "character": "...", "metadata": {}}
@@ -89,7 +67,7 @@ the join request, one line of JSON on stdin:
 
 exit status:
   0  the session is over: the agent or everybody has left, the server has told the worker to
-     leave, it was long enough, or the worker was told to stop
+     leave, it was long enough, or the worker was asked to stop
   1  the meeting could not be joined or was lost for good, or the renderer failed
   2  a setting, the join request, its token or the character cannot be used
 """
@@ -100,7 +78,7 @@ logger = logging.getLogger("avatar.worker")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns its exit status."""
     parser = Parser("avatar worker", "A face for one voice agent in one meeting.")
-    parser.epilog = HELP
+    parser.epilog = f"{help_of(WORKER)}\n{INPUT}"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.parse_args(arguments)
     os.environ.update(direct_loopback(os.environ))
@@ -113,9 +91,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tracing.load()
         stop_quietly()
         make, renderer = load_meeting(settings), load_renderer(settings)
-    except AvatarError as error:
+    except WorkerError as error:
         return give_up(error, EXIT_REFUSED)
-    settle()
+    freeze_gc()
     return serve(settings, make, renderer, Metrics(), None)
 
 
@@ -141,8 +119,8 @@ def serve(
         logs.about_process(assignment, join.room_name)
         settings, dressed = dress(settings, renderer, join)
         if dressed is not renderer:
-            settle()
-    except AvatarError as error:
+            freeze_gc()
+    except WorkerError as error:
         return give_up(error, EXIT_REFUSED, control_channel)
     if control_channel is not None:
         control_channel.report(WorkerJoining(settings.join_timeout_s))
@@ -155,9 +133,9 @@ def serve(
             )
         except Dismissed as dismissal:
             return give_up(dismissal, EXIT_OK, control_channel)
-        except Refused as refusal:
+        except JoinRefused as refusal:
             return give_up(refusal, EXIT_REFUSED, control_channel)
-        except AvatarError as error:
+        except WorkerError as error:
             return give_up(error, EXIT_FAILED, control_channel)
         logger.info("over: %s", reason)
         if control_channel is not None:
@@ -165,26 +143,28 @@ def serve(
         return EXIT_OK
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Keep the garbage collector away from what is here now, as it stays.
 
-    Whenever somebody leaves, the SDK collects garbage by hand: 40 ms, a whole tick.
+    Whenever a participant leaves, the SDK collects garbage by hand: 40 ms, a whole tick.
     """
     gc.collect()
     gc.freeze()
 
 
 def read_join(stream: BinaryIO) -> JoinCommand:
-    """The join command in the first line of `stream`. Raises SettingsError."""
+    """The join command in the first line of `stream`. Raises WorkerSettingsError."""
     line = stream.readline(MAX_REQUEST + 1)
     if not line:
-        raise SettingsError("No join request came; write one line of JSON to stdin.")
+        raise WorkerSettingsError("No join request came; write one line of JSON to stdin.")
     if len(line) > MAX_REQUEST:
-        raise SettingsError(f"The join request is longer than {MAX_REQUEST} bytes; shorten it.")
+        raise WorkerSettingsError(
+            f"The join request is longer than {MAX_REQUEST} bytes; shorten it."
+        )
     try:
         return JoinCommand.decode(line)
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        raise WorkerSettingsError(str(error)) from error
 
 
 def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Settings, Renderer]:
@@ -225,7 +205,7 @@ async def run(
         if newest.agent_participant_id is not None:
             session.name_agent(newest.agent_participant_id)
 
-    def tell(active: bool, reason: str | None) -> None:
+    def report(active: bool, reason: str | None) -> None:
         if control_channel is not None:
             control_channel.report(WorkerActive() if active else WorkerRejoining(reason))
 
@@ -235,12 +215,12 @@ async def run(
         if control_channel is not None:
             control_channel.degraded(RECORDING, reason)
 
-    with recorder(settings, loop.time, session_id, tell=recorded) as record:
+    with recorder(settings, loop.time, session_id, report=recorded) as record:
         rejoining = Rejoining(
             lambda: make(newest, settings), None if control_channel is None else control_channel.ask
         )
         meeting, face = record.meeting(rejoining), record.renderer(renderer)
-        session = Session(meeting, face, settings, join.agent_participant_id, tell, measures)
+        session = Session(meeting, face, settings, join.agent_participant_id, report, measures)
 
         def stop() -> None:
             session.leave() if session.finishing else session.finish()
@@ -269,7 +249,7 @@ def stop_quietly() -> None:
         signal.signal(number, _stop_waiting)
 
 
-def give_up(error: AvatarError, status: int, control_channel: ControlChannel | None = None) -> int:
+def give_up(error: WorkerError, status: int, control_channel: ControlChannel | None = None) -> int:
     """Say why on stderr, and on the control channel; returns `status`."""
     reason = redact(" ".join(str(error).split()))
     logs.last_words("worker", reason, logger.name)

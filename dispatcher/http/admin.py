@@ -1,8 +1,8 @@
 """The admin's port: metrics, probes and drain, apart from what agents can reach.
 
-It listens on loopback unless it is told otherwise. Where other machines reach it, it starts only
-with the gate of the public port, and whoever drains needs an operator's key. Probes and metrics,
-which change nothing and name nobody, ask nobody who he is; a NetworkPolicy says who reaches them.
+It listens on loopback by default. Where other machines reach it, it starts only with the gate of
+the public port, and draining requires an operator's key. Probes and metrics, which change nothing
+and name nobody, require no authentication; a NetworkPolicy limits who reaches them.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,9 +35,9 @@ def make_admin(
     """The admin's routes, for those who ask under one of the names `hosts`.
 
     - `readiness` is one sentence about what is missing, and empty where nothing is. A probe
-      hears it: who is not ready gets no new work, and Kubernetes removes him first.
+      gets it: a process that is not ready gets no new work, and Kubernetes removes it first.
     - `drain` begins what a first SIGTERM begins; calling it again changes nothing.
-    - `gate` says who may drain; without one, whoever reaches the port may.
+    - `gate` says who may drain; without one, every client may.
     - `metrics` are those of the whole machine, as Prometheus reads them.
     - `degraded` says what fails beside the faces, a sentence each; who is ready stays so.
     """

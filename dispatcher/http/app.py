@@ -97,7 +97,7 @@ def _launching(
     app: FastAPI, pool: Pool, gate: Gate, quota: RateLimiter, hosts: Sequence[str]
 ) -> None:
     async def admitted(request: Request, peer: str) -> tuple[Caller, JoinInfo]:
-        """Who asks, and for what; whoever is known by a header is known before the body."""
+        """The caller and the join request; one with a header is known before the body is read."""
         caller = gate.by_header(_authorization(request), peer)
         if caller is None and not gate.reads_tokens:
             raise Unauthorized(
@@ -236,7 +236,7 @@ async def _count(quota: RateLimiter, peer: str, refusal: Exception) -> None:
 async def _body(request: Request) -> bytes:
     """The body of a JSON request. Raises BadRequest.
 
-    A page in somebody's browser may send text to any address without asking, but not JSON.
+    A page in a browser may send text to any address without asking, but not JSON.
     """
     body = b""
     try:

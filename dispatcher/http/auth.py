@@ -1,6 +1,6 @@
 """Who asks: the gate in front of the routes, and what each of its modes takes for an answer.
 
-- ``none``: everybody, told apart by address. It has to be chosen where others can reach us.
+- ``none``: everybody, distinguished by address. It has to be chosen where others can reach us.
 - ``jwt``: a VideoSDK token that the operator's secret has signed. A stock agent sends one in the
   body of its join request, so it needs nothing else.
 - ``basic``: a user and a password, as the header that stands for ``http://user:password@host``.
@@ -52,7 +52,7 @@ class Caller:
 
 
 class Gate:
-    """Lets in whoever satisfies one of the modes of `settings`."""
+    """Lets in callers who satisfy one of the modes of `settings`."""
 
     def __init__(self, settings: DispatcherSettings) -> None:
         modes = settings.auth or ("none",)
@@ -188,7 +188,7 @@ def is_loopback(address: str) -> bool:
 
 
 def may_listen(settings: DispatcherSettings, address: str) -> None:
-    """Raises SettingsError where others can reach `address` and nobody has said who is let in.
+    """Raises SettingsError where others can reach `address` and no mode is chosen.
 
     `address` is resolved, as a socket has it.
     """
@@ -200,7 +200,7 @@ def may_listen(settings: DispatcherSettings, address: str) -> None:
     if "none" in settings.auth and not is_loopback(address):
         logger.warning(
             "%s can be reached from other machines, and whoever reaches it may launch and end "
-            "sessions: nobody is asked who he is",
+            "sessions: no authentication is required",
             address,
         )
 
@@ -236,5 +236,5 @@ def _decoded(content: str) -> bytes:
 
 
 def _short(secret: str) -> str:
-    """A name for a key, from which nobody learns the key."""
+    """A name for a key that does not reveal it."""
     return sha256(b"avatar owner\0" + secret.encode()).hexdigest()[:12]

@@ -1,8 +1,8 @@
 """Connections: a request has to be HTTP/1.1 that can be read in one way only, and soon.
 
-uvicorn waits without end for the head of a request, so that a few hundred silent connections
-would keep everybody else out; the listener closes the oldest of those when there are too many.
-What is refused before a route is asked is said here in our words.
+uvicorn waits for the head of a request without a limit, so that a few hundred silent
+connections would block all others; the listener closes the oldest of those when there are too many.
+What is refused before a route is called is answered here in our words.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class HeaderTimeout(H11Protocol):
         self.transport.close()
 
     def _mind(self) -> None:
-        """The clock runs while a head is to come, or a body that nobody waits for any more."""
+        """The clock runs while a head is to come, or a body that is not needed any more."""
         answered = self.conn.our_state is h11.DONE
         theirs = self.conn.their_state
         if theirs is h11.IDLE or (theirs is h11.SEND_BODY and answered):

@@ -1,10 +1,11 @@
 """HttpListener: a listening socket whose connections are counted when they are accepted.
 
-Whoever connects and says nothing costs a descriptor. So only so many connections are open at a
-time; beyond that the one that has been silent for longest is closed for each that comes. A
-connection is silent until `busy` is called for it, and again from `quiet` on. Where this process or
-the machine can open no more files, whoever comes is hung up on, which is said in the log once a
-second. asyncio's own answer is a traceback for each place in the backlog, each second.
+A client that connects and sends nothing costs a descriptor. So only so many connections are open
+at a time; beyond that the one that has been silent for longest is closed for each that comes. A
+connection is silent until `busy` is called for it, and again from `quiet` on. Where this process
+or the machine can open no more files, new connections are closed because there is no descriptor
+for them, which is logged once a second. asyncio's own answer is a traceback for each place in the
+backlog, each second.
 """
 
 import asyncio
@@ -27,8 +28,8 @@ logger = logging.getLogger("avatar.dispatcher.listener")
 
 def extra(most: int) -> int:
     """Connections beyond the limit, while those that were closed for them are still on their way
-    out, or that are told that there are too many. So few come at a time that whoever speaks at once
-    is read before it is the oldest of the silent."""
+    out, or that get the answer that there are too many. So few are accepted at a time that a client
+    that sends at once is read before it is the oldest of the silent."""
     return max(4, most // 8)
 
 
@@ -127,7 +128,7 @@ class HttpListener(socket.socket):
         self._drop_spare()
 
     def _close_oldest(self) -> None:
-        """Its transport hears that, and closes the descriptor as soon as it can."""
+        """Its transport notices that, and closes the descriptor as soon as it can."""
         if not self._silent:
             return
         descriptor = next(iter(self._silent))
@@ -138,7 +139,7 @@ class HttpListener(socket.socket):
         self._crowd.add("there are too many connections; the one silent for longest was closed")
 
     def _hang_up(self) -> None:
-        """Take whoever waits off the queue, with the descriptor that is kept for that."""
+        """Close the next connection of the queue, with the descriptor that is kept for that."""
         self._drop_spare()
         with suppress(OSError):
             super().accept()[0].close()

@@ -34,7 +34,7 @@ SAFE: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of every answer: nobody keeps it, frames it, or takes it for anything but JSON."""
+"""Headers of every answer: it is not cached, framed, or taken for anything but JSON."""
 
 NOT_BY_NAME: Final = (
     "The host in the address is none under which this may be asked for; ask under one of "

@@ -118,10 +118,10 @@ _LATER: Final = {"Retry-After": _header("When to ask again (s).", "integer")}
 _WHY: Final[dict[int, Described]] = {
     400: {"description": "This is no JSON, or it did not come in time."},
     401: {
-        "description": "Nobody knows who asks.",
+        "description": "The caller is not authenticated.",
         "headers": {"WWW-Authenticate": _header("What would be taken.")},
     },
-    403: {"description": "It is known who asks, and he may not do that."},
+    403: {"description": "The caller is authenticated, and not allowed to do that."},
     404: {"description": "There is no such session."},
     409: {"description": "Another face is in the room, and AVATAR_ROOM_POLICY is reject."},
     413: {"description": "The body is too long."},

@@ -1,11 +1,12 @@
 """Quotas: how often one owner may launch, and how often one address may be refused.
 
-A launch counts against its owner (a key, a user, an address where nobody is asked), and with a
-ledger it counts for all dispatchers together. What is refused counts against the address that it
-came from, here alone, as a flood has to cost as little as can be; beyond its limit it is refused
-with 429 instead. Never the other way round: an address that is refused as often as you like still
-gets in with a good key, because a company's agents and whoever attacks it may come through one
-proxy. Guessing is made hopeless by the length of the keys, not by locking anybody out.
+A launch counts against its owner (a key, a user, an address where no authentication is required),
+and with a ledger it counts for all dispatchers together. What is refused counts against the
+address that it came from, here alone, as a flood has to cost as little as can be; beyond its
+limit it is refused with 429 instead. Never the other way round: an address that is refused as
+often as you like still gets in with a good key, because a company's agents and whoever attacks it
+may come through one proxy. Guessing is made hopeless by the length of the keys, not by locking
+anybody out.
 """
 
 import logging
@@ -53,7 +54,7 @@ class RateLimiter:
                 try:
                     await _hit(self._everywhere, self._launches, owner, "launches")
                 except (StorageError, TooMany, ValueError):
-                    if not await self._mended(owner):
+                    if not await self._repaired(owner):
                         raise
                     await _hit(self._everywhere, self._launches, owner, "launches")
                 return
@@ -61,7 +62,7 @@ class RateLimiter:
                 logger.debug("counting launches here, as Redis did not: %s", type(error).__name__)
         await _hit(self._here, self._launches, owner, "launches")
 
-    async def _mended(self, owner: str) -> bool:
+    async def _repaired(self, owner: str) -> bool:
         """Whether a count of this owner was none, and is forgotten now: nobody would let him in
         until somebody deletes it. Raises StorageError."""
         assert self._counts is not None

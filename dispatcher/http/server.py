@@ -18,7 +18,7 @@ from dispatcher.http.listener import HttpListener
 logger = logging.getLogger("avatar.dispatcher")
 
 CLOSE_S: Final = 5
-"""How long answers that were begun may take when the server is told to stop."""
+"""How long answers that were begun may take when the server stops."""
 
 
 class Server(uvicorn.Server):
@@ -43,7 +43,7 @@ def make_server(app: ASGIApp, proxies: Sequence[str] = ()) -> Server:
     """A server of `app`; only `proxies` may say for whom they ask (X-Forwarded-For).
 
     Of that header, the last address counts that is none of theirs: what stands further left
-    was written by whoever liked to.
+    may be written by any client.
     """
     return Server(
         uvicorn.Config(
@@ -52,7 +52,7 @@ def make_server(app: ASGIApp, proxies: Sequence[str] = ()) -> Server:
             ws="none",
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),
-            # It would warn of each request that is none, as often as somebody likes.
+            # It would warn of each request that is none, as often as a client likes.
             log_level="error",
             log_config=None,
             access_log=False,
@@ -63,7 +63,7 @@ def make_server(app: ASGIApp, proxies: Sequence[str] = ()) -> Server:
     )
 
 
-def settle() -> None:
+def freeze_gc() -> None:
     """Keep the garbage collector away from what is here now, as it stays.
 
     Else each full collection holds up all that goes on: 60 to 190 ms where all of FastAPI is here.

@@ -90,7 +90,7 @@ class Node:
         waiting = len(self._running) - acked
         if self._draining:
             return {"idle": 0, "claimed": waiting, "busy": 0, "draining": acked}
-        idle = len(self._supervisor.free_seats) if self._supervisor.ready else 0
+        idle = len(self._supervisor.idle_slots) if self._supervisor.ready else 0
         return {"idle": idle, "claimed": waiting, "busy": acked, "draining": 0}
 
     async def run(self) -> None:
@@ -166,7 +166,7 @@ class Node:
                 idle = (
                     []
                     if self._draining or not self._supervisor.ready
-                    else self._supervisor.free_seats
+                    else self._supervisor.idle_slots
                 )
                 await self._ledger.heartbeat(idle, self._supervisor.slots)
                 await self._renew()
@@ -249,10 +249,10 @@ class Node:
         """Raises Full."""
         if self._draining:
             raise Full("The node is about to stop.")
-        if not self._alone and not self._supervisor.can_hire:
+        if not self._alone and not self._supervisor.can_acquire:
             raise Full("No worker can be had on the node now.")
         _, _, number = (record.slot or "").rpartition("/")
-        return self._supervisor.take_seat(int(number))
+        return self._supervisor.take_slot(int(number))
 
     async def _serve(self, owned: OwnedSession, slot: int) -> None:
         logs.about(owned.record, owned.record.traceparent)

@@ -20,6 +20,8 @@ from typing import Final
 
 from avatar_runtime import logs
 from avatar_runtime.proxies import direct_loopback
+from avatar_runtime.settings.kinds import NODE
+from avatar_runtime.settings.pages import help_of
 from dispatcher import metrics
 from dispatcher.degraded import Degraded
 from dispatcher.errors import DispatcherError, SettingsError
@@ -28,12 +30,12 @@ from dispatcher.http.auth import may_listen
 from dispatcher.http.descriptors import shares_of_this_process
 from dispatcher.http.listener import HttpListener
 from dispatcher.http.middleware import hosts_of
-from dispatcher.http.server import listen, make_server, settle, url_of
+from dispatcher.http.server import freeze_gc, listen, make_server, url_of
 from dispatcher.ledger.encryption import Encryption
 from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.node.kubernetes import PodAnnotator
 from dispatcher.node.node import Node
-from dispatcher.settings import NODE_HELP, DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
 
@@ -67,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "avatar node",
         description="Serves sessions on this machine that dispatchers put into Redis.",
-        epilog=f"{NODE_HELP}\n{STATUSES}",
+        epilog=f"{help_of(NODE)}\n{STATUSES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -145,7 +147,7 @@ async def run(settings: DispatcherSettings, admin: HttpListener) -> None:
         keeping = [tasks.create_task(each, name=name) for name, each in running.items()]
         for number in SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, stop)
-        settle()
+        freeze_gc()
         logger.info("the admin's port is on %s", url_of(admin))
         logger.info("node %s has %d slots", ledger.node, settings.slots)
         await draining.wait()

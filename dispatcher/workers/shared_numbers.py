@@ -86,7 +86,7 @@ class SharedNumbers(Collector):
             yield metric
 
     def close(self) -> None:
-        """Let go of all blocks."""
+        """Close all blocks."""
         for descriptor in self._blocks.values():
             os.close(descriptor)
         self._blocks.clear()
@@ -115,7 +115,7 @@ def _at(place: int) -> int:
 def _samples(block: bytes) -> list[Sample]:
     """What the numbers of a block are.
 
-    None where no worker has said so yet, or where nobody can read what one has said.
+    None where no worker has written a layout yet, or where it cannot be read.
     """
     length = int.from_bytes(block[:NUMBERS_AT], "little")
     try:

@@ -28,9 +28,9 @@ logger = logging.getLogger("avatar.dispatcher.supervisor")
 class WorkerSupervisor:
     """`slots` slots for sessions, and `warm` workers that wait for the next of them.
 
-    A session takes a slot, hires one worker after the other while it needs one, and frees
+    A session takes a slot, acquires one worker after the other while it needs one, and frees
     the slot when the last is gone. `environment` is added to that of the workers, each of which
-    may have `memory_mb` of its own, or any amount where that is 0. Seats count from 1, and so do
+    may have `memory_mb` of its own, or any amount where that is 0. Slots count from 1, and so do
     workers, each of which has the smallest number that no process has. What they count is in
     `numbers`, what fails beside their faces in `degraded`.
     """
@@ -50,7 +50,7 @@ class WorkerSupervisor:
         self._environment = environment
         self.slots = slots
         self._warm = warm
-        self._seats: set[int] = set()
+        self._taken: set[int] = set()
         self._starting: set[WorkerProcess] = set()
         self._idle: deque[WorkerProcess] = deque()
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
@@ -65,34 +65,34 @@ class WorkerSupervisor:
         return self._zygote is not None and self._zygote.answers
 
     @property
-    def can_hire(self) -> bool:
+    def can_acquire(self) -> bool:
         """Whether a worker can be had now: one that waits, if none can be forked."""
         return self.ready or bool(self._idle)
 
     @property
-    def free_seats(self) -> list[int]:
-        """The slots that nobody has."""
-        return [slot for slot in range(1, self.slots + 1) if slot not in self._seats]
+    def idle_slots(self) -> list[int]:
+        """The slots that no session has."""
+        return [slot for slot in range(1, self.slots + 1) if slot not in self._taken]
 
-    def take_seat(self, slot: int | None = None) -> int:
+    def take_slot(self, slot: int | None = None) -> int:
         """Room for one session: that `slot`, or the first that is free. Raises Full."""
-        free = self.free_seats
+        free = self.idle_slots
         if not free:
             raise Full(f"All {self.slots} slots are taken; try again later.")
         if slot is not None and slot not in free:
             raise Full("That slot is taken; try again later.")
         slot = free[0] if slot is None else slot
-        self._seats.add(slot)
+        self._taken.add(slot)
         self._changed.set()
         return slot
 
     def free_slot(self, slot: int) -> None:
         """The session is over and its worker gone."""
-        self._seats.discard(slot)
+        self._taken.discard(slot)
         self._changed.set()
 
     async def acquire(self) -> WorkerProcess:
-        """A warm worker for somebody who has a slot; waits until there is one."""
+        """A warm worker for a session that has a slot; waits until there is one."""
         if self._idle:
             self._changed.set()
             return self._idle.popleft()
@@ -136,7 +136,7 @@ class WorkerSupervisor:
                 self._send_away([*self._idle, *self._starting])
 
     def _send_away(self, workers: list[WorkerProcess]) -> None:
-        """They leave. Whoever has a session already had it before; nobody gets one any more."""
+        """They leave: those with a session go on to its end, and no other session gets them."""
         for worker in workers:
             worker.leave()
         self._idle.clear()
@@ -168,7 +168,7 @@ class WorkerSupervisor:
                 idle=len(self._idle),
                 starting=len(self._starting),
                 waiting=len(self._waiting),
-                busy=len(self._seats),
+                busy=len(self._taken),
                 slots=self.slots,
                 warm=self._warm,
             )

@@ -7,8 +7,9 @@ import pytest
 import yaml
 from deployed import DEPLOY, ran, tool
 
+from avatar_runtime.settings.table import MAX_SLOTS, SECRETS
 from dispatcher.http.descriptors import MOST_ADMIN, MOST_PUBLIC, needed
-from dispatcher.settings import MAX_SLOTS, SECRETS, DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 
 COMPOSE = DEPLOY / "compose.yaml"
 FILE: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())

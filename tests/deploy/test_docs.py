@@ -9,10 +9,11 @@ from deployed import DEPLOY, ROOT
 from prometheus_client import Metric
 
 from avatar_cli import COMMANDS
+from avatar_runtime.settings.table import SECRETS
 from dispatcher import metrics as dispatcher_metrics
-from dispatcher.settings import SECRETS, DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 from worker.process.metrics import Metrics as WorkerMetrics
-from worker.settings import DispatcherSettings as WorkerSettings
+from worker.settings import Settings as WorkerSettings
 
 PAGE = ROOT / "docs" / "operations.md"
 TEXT = PAGE.read_text()

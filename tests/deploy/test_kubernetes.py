@@ -24,8 +24,9 @@ from deployed import (
     tool,
 )
 
+from avatar_runtime.settings.table import SECRETS
 from dispatcher.node.kubernetes import marks
-from dispatcher.settings import SECRETS, DispatcherSettings
+from dispatcher.settings import DispatcherSettings
 
 VERSIONS = ("1.30.0", "1.36.0")
 """The oldest Kubernetes that we promise, with the `sleep` of preStop, and a new one."""

@@ -31,7 +31,7 @@ class Idle(FakeSupervisor):
         return True  # or it would not be chosen: it was, when it was asked last
 
     @property
-    def can_hire(self) -> bool:
+    def can_acquire(self) -> bool:
         return not self._noticed
 
     async def acquire(self) -> WorkerProcess:

@@ -153,7 +153,7 @@ SAME_CLASSES = {
 def test_the_local_room_counts_as_the_dispatcher_does() -> None:
     """It imports nothing of ours, so it has the same code once more."""
     ours = classes(ROOT / "dispatcher/http/listener.py")
-    theirs = classes(ROOT / "localroom/listener.py")
+    theirs = classes(ROOT / "localroom/http/listener.py")
     for mine, its in SAME_CLASSES.items():
         same = ours[mine]
         for name, other in SAME_CLASSES.items():

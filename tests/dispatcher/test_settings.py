@@ -6,8 +6,11 @@ from typing import get_args
 import pytest
 from cryptography.fernet import Fernet
 
+from avatar_runtime.settings.kinds import NODE
+from avatar_runtime.settings.pages import help_of
+from avatar_runtime.settings.table import SECRETS, SERVE
 from dispatcher.errors import SettingsError
-from dispatcher.settings import HELP, MODES, SECRETS, DispatcherSettings, Mode, without_secrets
+from dispatcher.settings import MODES, DispatcherSettings, Mode, without_secrets
 
 SEAL = Fernet.generate_key().decode()
 CANARY = "canary" * 8
@@ -191,5 +194,5 @@ def test_no_secret_is_shown() -> None:
 
 def test_every_setting_has_its_line_of_help() -> None:
     for name in DispatcherSettings.__dataclass_fields__:
-        assert f"AVATAR_{name.upper()} " in HELP
+        assert f"AVATAR_{name.upper()} " in help_of(SERVE) + help_of(NODE)
     assert set(get_args(Mode)) == set(MODES)

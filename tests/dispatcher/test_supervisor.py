@@ -64,7 +64,7 @@ def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
-            house.take_seat()
+            house.take_slot()
             worker = await house.acquire()
             assert zygote.killed == [1]
             assert worker.number == 2
@@ -185,13 +185,13 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
 def test_seats_are_taken_and_freed() -> None:
     async def scene() -> None:
         house = WorkerSupervisor(slots=2, warm=0, environment={})
-        assert (house.take_seat(2), house.take_seat()) == (2, 1)
+        assert (house.take_slot(2), house.take_slot()) == (2, 1)
         with pytest.raises(Full, match="All 2 slots are taken"):
-            house.take_seat()
+            house.take_slot()
         house.free_slot(2)
-        assert house.free_seats == [2]
+        assert house.idle_slots == [2]
         with pytest.raises(Full):
-            house.take_seat(1)
+            house.take_slot(1)
 
     asyncio.run(scene())
 
@@ -238,10 +238,10 @@ def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
-            house.take_seat()
+            house.take_slot()
             serving = await house.acquire()
             first.dead.set()
-            house.take_seat()
+            house.take_slot()
             assert (await house.acquire()).number == 2
             assert second.forked == [2]
             assert serving.reports.empty(), "it has not left"
@@ -267,7 +267,7 @@ def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
         await house.start()
         async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
             keeping = tasks.create_task(house.run())
-            house.take_seat()
+            house.take_slot()
             house._be_idle(await house.acquire())
             first.dead.set()
             while start.await_count < 2 or not house.ready:

@@ -62,9 +62,9 @@ class OneWorker:
 
     slots = 1
     ready = True
-    free_seats = (1,)
+    idle_slots = (1,)
 
-    def take_seat(self, slot: int) -> int:
+    def take_slot(self, slot: int) -> int:
         return slot
 
     def free_slot(self, slot: int) -> None: ...

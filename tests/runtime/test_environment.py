@@ -20,9 +20,12 @@ from nodes import SEAL_KEY
 
 from avatar_cli import COMMANDS
 from avatar_runtime.proxies import direct_loopback
-from avatar_runtime.variables import KNOWN, doubts, own
-from dispatcher.settings import HELP, NODE_HELP, SECRETS, DispatcherSettings
-from worker.settings import DispatcherSettings as WorkerSettings
+from avatar_runtime.settings.kinds import NODE
+from avatar_runtime.settings.pages import help_of
+from avatar_runtime.settings.table import KNOWN, SECRETS
+from avatar_runtime.variables import doubts, own
+from dispatcher.settings import DispatcherSettings
+from worker.settings import Settings as WorkerSettings
 
 SUPPORT = ROOT / "tests" / "support"
 THEIRS = (
@@ -196,7 +199,7 @@ def test_every_setting_is_a_known_name() -> None:
     named = {
         name
         for path in files
-        if path.name != "variables.py" and "secrets" not in path.parts
+        if "secrets" not in path.parts
         for name in re.findall(r"\bAVATAR_[A-Z_]*[A-Z](?![A-Z_<{%])\b", path.read_text("utf-8"))
     }
     unknown = {name for name in read | named if name not in KNOWN and doubts({name: "1"})}
@@ -208,13 +211,11 @@ def test_every_setting_is_a_known_name() -> None:
 
 
 def test_the_help_of_a_node_has_what_a_node_reads_and_no_more() -> None:
-    text = (ROOT / "dispatcher" / "node.py").read_text("utf-8")
-    read = {f"AVATAR_{name.upper()}" for name in re.findall(r"\bsettings\.([a-z_]+)", text)}
-    listed = set(re.findall(r"^  (AVATAR_\w+)  ?", NODE_HELP, re.MULTILINE))
-    assert {name for name in listed if not name.endswith("_FILE,")} - {
-        "AVATAR_REDIS_URL_FILE"
-    } == read
-    assert all(name in HELP for name in read)
+    files = (ROOT / "dispatcher" / "node").glob("*.py")
+    names = re.findall(r"(?<![.\w])settings\.([a-z_]+)", "".join(map(Path.read_text, files)))
+    read = {f"AVATAR_{name.upper()}" for name in names}
+    listed = set(re.findall(r"^  (AVATAR_\w+)  ?", help_of(NODE), re.MULTILINE))
+    assert listed == read
 
 
 # Proxies ------------------------------------------------------------------------------------------

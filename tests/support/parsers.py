@@ -36,8 +36,8 @@ from dispatcher.ledger.redis import expiry_of
 from dispatcher.ledger.redis_node import RedisNodeLedger
 from dispatcher.ledger.replies import read_reply
 from dispatcher.settings import DispatcherSettings
-from localroom.control.http import Request
 from localroom.faults import Chaos, Faults
+from localroom.http.endpoint import Request
 from localroom.media.ice import IceLite
 from localroom.media.relay import Relay
 from localroom.media.rtp import Exchange, begins_key_frame
@@ -46,12 +46,12 @@ from localroom.media.sdp import read as read_offer
 from localroom.signalling.protoo import Channel
 from worker.__main__ import read_join
 from worker.characters.folder import Character
-from worker.errors import InputError, SettingsError
+from worker.errors import InputError, WorkerSettingsError
 from worker.process import control_channel as channel_module
 from worker.process.control_channel import ControlChannel
-from worker.recording.file import Reader, pack
+from worker.recording.file import RecordingReader, pack
 from worker.recording.timeline import timeline
-from worker.tools.replay import Stage
+from worker.tools.replay import Replay
 
 HOSTS: Final = ("api.videosdk.live",)
 SECRET: Final = "a-secret-of-thirty-two-characters"
@@ -153,7 +153,7 @@ def wire(data: bytes) -> None:
 
 def join(data: bytes) -> None:
     """The first line of a worker's stdin."""
-    with quiet(data, SettingsError):
+    with quiet(data, WorkerSettingsError):
         command = read_join(BytesIO(data))
         assert command.join.room_name
         assert command.assignment.epoch >= 0
@@ -187,10 +187,10 @@ def recording(data: bytes) -> None:
     """A file for ``avatar replay``, as it is and as the lines of one."""
     for content in (data, pack(data)):
         with a_file(content, ".avatar") as path, suppress(InputError):
-            for text in timeline(Reader(path)):
+            for text in timeline(RecordingReader(path)):
                 assert text.isprintable()
-            stage = Stage(CountingRenderer())
-            list(stage.shots(Reader(path).lines()))
+            stage = Replay(CountingRenderer())
+            list(stage.shots(RecordingReader(path).lines()))
             assert stage.flaw.isprintable()
 
 

@@ -11,7 +11,7 @@ from script import RUNS, Interrupt, Pause, Say, scripts
 from stage import stage, voice
 from stock_agent import StockAgent
 
-from worker.meetings.memory import Faults
+from worker.meeting_support.memory_network import NetworkFaults
 from worker.turns.version1 import GRACE_S
 
 SHORTEST = 2000
@@ -68,7 +68,7 @@ def check(turns, killed_to, result, acks):
 @settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=conversations, delay_s=st.sampled_from([0.0, 0.03, 0.5]))
 def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
-    faults = Faults(delay_s=(delay_s, delay_s), in_order=True)
+    faults = NetworkFaults(delay_s=(delay_s, delay_s), in_order=True)
     turns, killed_to, result, acks, _ = virtual_time.run(play(script, faults, 0))
     check(turns, killed_to, result, acks)
 
@@ -76,7 +76,7 @@ def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
 @settings(max_examples=RUNS // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=conversations, seed=st.integers(0, 2**16))
 def test_jitter_changes_nothing_while_turns_keep_their_distance(script, seed):
-    faults = Faults(delay_s=(0.0, 0.05), in_order=True)
+    faults = NetworkFaults(delay_s=(0.0, 0.05), in_order=True)
     rest_s = GRACE_S + 0.05 + 0.01
     turns, killed_to, result, acks, _ = virtual_time.run(play(script, faults, seed, rest_s))
     check(turns, killed_to, result, acks)

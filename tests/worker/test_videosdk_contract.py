@@ -13,7 +13,7 @@ from stage import QuickRenderer, voice
 from agent_side import AvatarAudioOut, AvatarCredentials
 from localroom.faults import DatagramFaults, Faults, MessageFaults, PeerFaults
 from localroom.launch import LocalRoom
-from worker.errors import Dismissed, JoinError, MeetingLost, Refused
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingLost
 from worker.media import SAMPLE_RATE
 from worker.meeting import Meeting
 from worker.meeting_support.reconnecting import Rejoining
@@ -109,7 +109,7 @@ def test_a_meeting_that_is_lost_is_noticed(
     asyncio.run(_play(partial(RoomStage, local, f"lost-{end.__name__}"), read))
 
 
-@pytest.mark.parametrize(("entry", "refusal"), [("401", Refused), ("500", JoinError)])
+@pytest.mark.parametrize(("entry", "refusal"), [("401", JoinRefused), ("500", JoinError)])
 def test_a_room_that_refuses_says_so(
     local: LocalRoom, entry: str, refusal: type[JoinError]
 ) -> None:

@@ -22,7 +22,7 @@ from agent_side.wire import (
 )
 from worker import clock
 from worker.media import TICK_S
-from worker.meeting import Meeting, MeetingEvent, Received, Timed
+from worker.meeting import Meeting, MeetingEvent, Received
 from worker.process.shared_numbers import Block
 from worker.turns.conversation import Conversation
 from worker.turns.playout import Ended
@@ -151,8 +151,8 @@ class Metrics:
         return metrics
 
 
-def untold(name: str, seconds: float) -> None:
-    """A `Span` where nobody wants to know."""
+def no_span(name: str, seconds: float) -> None:
+    """A `Span` that goes nowhere."""
 
 
 class Measures:
@@ -161,7 +161,7 @@ class Measures:
     `counts` are the session's own numbers, for whoever looks at it alone. Holds no clock.
     """
 
-    def __init__(self, metrics: Metrics, span: Span = untold) -> None:
+    def __init__(self, metrics: Metrics, span: Span = no_span) -> None:
         self.counts: Counts[str] = Counts()
         self._metrics = metrics
         self._span = span
@@ -264,7 +264,7 @@ class Measures:
         metrics = self._metrics
         if speech.living:
             metrics.queue.observe(speech.waiting_s)
-        if isinstance(meeting, Timed) and (offset_s := meeting.offset_s) is not None:
+        if (offset_s := meeting.offset_s) is not None:
             metrics.av_offset.observe(offset_s)
         metrics.segments_unacked.set(conversation.unacked)
         self._count(conversation)

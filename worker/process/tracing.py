@@ -14,26 +14,26 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from avatar_runtime import tracing
 from avatar_runtime.messages.commands import Assignment
-from worker.errors import SettingsError
+from worker.errors import WorkerSettingsError
 from worker.process.metrics import Span as ReportSpan
-from worker.process.metrics import untold
+from worker.process.metrics import no_span
 
 SERVICE: Final = "avatar-worker"
 
 
 def load() -> None:
-    """Import the SDK, before a fork if there is one. Raises SettingsError."""
+    """Import the SDK, before a fork if there is one. Raises WorkerSettingsError."""
     try:
         tracing.load()
     except tracing.TracingUnavailable as error:
-        raise SettingsError(str(error)) from None
+        raise WorkerSettingsError(str(error)) from None
 
 
 @contextmanager
 def traced(wanted: bool, assignment: Assignment, room_hash: str) -> Iterator[ReportSpan]:
     """What a session reports its steps to while it lasts; they go nowhere unless `wanted`."""
     if not wanted:
-        yield untold
+        yield no_span
         return
     trace = Trace(assignment, room_hash)
     try:
