@@ -13,7 +13,7 @@ class SettingError(ValueError):
     """A variable has a value that cannot be used; the text names it and says what it has to be."""
 
 
-class Kind(Protocol):
+class ValueKind(Protocol):
     """What a value has to be."""
 
     @property
@@ -53,7 +53,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class NumberRange:
     """A number; `above` the least where that itself is too small."""
 
     least: float
@@ -115,7 +115,7 @@ class Setting:
     default: str
     about: str
     readers: tuple[str, ...]
-    kind: Kind = TEXT
+    kind: ValueKind = TEXT
     shown: str = ""
     node_default: str = ""
     secret: bool = False

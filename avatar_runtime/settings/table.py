@@ -11,7 +11,7 @@ from avatar_runtime.settings.kinds import (
     NODE,
     PREFIX,
     Choice,
-    Number,
+    NumberRange,
     Setting,
     Switch,
     Whole,
@@ -22,8 +22,8 @@ LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 WEEK_S: Final = 7 * 24 * 3600
 MAX_SLOTS: Final = 256
 
-LIMIT_S: Final = Number(0, WEEK_S, "seconds", above=True)
-SHARE: Final = Number(0, 1, "a number")
+LIMIT_S: Final = NumberRange(0, WEEK_S, "seconds", above=True)
+SHARE: Final = NumberRange(0, 1, "a number")
 PORT: Final = Whole(0, 65_535)
 SWITCH: Final = Switch()
 
@@ -130,7 +130,7 @@ GROUPS: Final[Mapping[str, tuple[Setting, ...]]] = {
                 "how long a node may be silent until its sessions move",
                 DISPATCHERS,
             ),
-            Number(0.5, 300, "seconds"),
+            NumberRange(0.5, 300, "seconds"),
         ),
         Setting(
             "PROTECT", "off", "cost makes Kubernetes remove pods without sessions first",

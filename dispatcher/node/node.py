@@ -90,7 +90,7 @@ class Node:
         waiting = len(self._running) - acked
         if self._draining:
             return {"idle": 0, "claimed": waiting, "busy": 0, "draining": acked}
-        idle = len(self._supervisor.idle_slots) if self._supervisor.ready else 0
+        idle = len(self._supervisor.free_slots) if self._supervisor.ready else 0
         return {"idle": idle, "claimed": waiting, "busy": acked, "draining": 0}
 
     async def run(self) -> None:
@@ -166,7 +166,7 @@ class Node:
                 idle = (
                     []
                     if self._draining or not self._supervisor.ready
-                    else self._supervisor.idle_slots
+                    else self._supervisor.free_slots
                 )
                 await self._ledger.heartbeat(idle, self._supervisor.slots)
                 await self._renew()

@@ -65,7 +65,7 @@ class LocalPool:
         self, join: JoinInfo, timeout_s: float, owner: str = "", traceparent: str | None = None
     ) -> SessionRecord:
         with tracing.step("claim", backend=NAME), metrics.CLAIM[NAME].time():
-            await self._ledger.heartbeat(self._supervisor.idle_slots, self._supervisor.slots)
+            await self._ledger.heartbeat(self._supervisor.free_slots, self._supervisor.slots)
             claim = await self._ledger.claim(
                 join, owner=owner, traceparent=traceparent, policy=self._policy, cap=self._cap
             )
@@ -118,7 +118,7 @@ class LocalPool:
         waiting = len(living) - taken
         if self._draining:
             return {"idle": 0, "claimed": waiting, "busy": 0, "draining": taken}
-        idle = len(self._supervisor.idle_slots) if self._supervisor.ready else 0
+        idle = len(self._supervisor.free_slots) if self._supervisor.ready else 0
         return {"idle": idle, "claimed": waiting, "busy": taken, "draining": 0}
 
     def _record_of(self, claim: Claim) -> SessionRecord:

@@ -50,7 +50,7 @@ class WorkerSupervisor:
         self._environment = environment
         self.slots = slots
         self._warm = warm
-        self._taken: set[int] = set()
+        self._taken_slots: set[int] = set()
         self._starting: set[WorkerProcess] = set()
         self._idle: deque[WorkerProcess] = deque()
         self._waiting: deque[asyncio.Future[WorkerProcess]] = deque()
@@ -70,25 +70,25 @@ class WorkerSupervisor:
         return self.ready or bool(self._idle)
 
     @property
-    def idle_slots(self) -> list[int]:
+    def free_slots(self) -> list[int]:
         """The slots that no session has."""
-        return [slot for slot in range(1, self.slots + 1) if slot not in self._taken]
+        return [slot for slot in range(1, self.slots + 1) if slot not in self._taken_slots]
 
     def take_slot(self, slot: int | None = None) -> int:
         """Room for one session: that `slot`, or the first that is free. Raises Full."""
-        free = self.idle_slots
+        free = self.free_slots
         if not free:
             raise Full(f"All {self.slots} slots are taken; try again later.")
         if slot is not None and slot not in free:
             raise Full("That slot is taken; try again later.")
         slot = free[0] if slot is None else slot
-        self._taken.add(slot)
+        self._taken_slots.add(slot)
         self._changed.set()
         return slot
 
     def free_slot(self, slot: int) -> None:
         """The session is over and its worker gone."""
-        self._taken.discard(slot)
+        self._taken_slots.discard(slot)
         self._changed.set()
 
     async def acquire(self) -> WorkerProcess:
@@ -168,7 +168,7 @@ class WorkerSupervisor:
                 idle=len(self._idle),
                 starting=len(self._starting),
                 waiting=len(self._waiting),
-                busy=len(self._taken),
+                busy=len(self._taken_slots),
                 slots=self.slots,
                 warm=self._warm,
             )

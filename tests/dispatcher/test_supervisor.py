@@ -189,7 +189,7 @@ def test_seats_are_taken_and_freed() -> None:
         with pytest.raises(Full, match="All 2 slots are taken"):
             house.take_slot()
         house.free_slot(2)
-        assert house.idle_slots == [2]
+        assert house.free_slots == [2]
         with pytest.raises(Full):
             house.take_slot(1)
 

@@ -62,7 +62,7 @@ class OneWorker:
 
     slots = 1
     ready = True
-    idle_slots = (1,)
+    free_slots = (1,)
 
     def take_slot(self, slot: int) -> int:
         return slot

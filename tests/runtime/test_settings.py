@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from avatar_runtime.settings.kinds import NODE, Choice, Number, Setting, SettingError, Switch, Whole
+from avatar_runtime.settings.kinds import (
+    NODE,
+    Choice,
+    NumberRange,
+    Setting,
+    SettingError,
+    Switch,
+    Whole,
+)
 from avatar_runtime.settings.pages import help_of, page
 from avatar_runtime.settings.reading import read
 from avatar_runtime.settings.table import PROGRAMS, SERVE, SETTINGS, WORKER
@@ -49,15 +57,23 @@ def test_a_program_reads_its_own_settings_and_has_its_own_defaults() -> None:
     ("kind", "good", "bad", "rule"),
     [
         (Whole(1, 20), {"1": 1, "020": 20}, ("", "0", "21", "-1", "1.0", "\u0663", "9" * 13), "20"),
-        (Number(0.5, 300, "seconds"), {"0.5": 0.5, "3e2": 300}, ("", "nan", "0", "301"), "0.5"),
-        (Number(0, 9, "seconds", above=True), {"9": 9}, ("0", "inf", "soon"), "above 0"),
+        (
+            NumberRange(0.5, 300, "seconds"),
+            {"0.5": 0.5, "3e2": 300},
+            ("", "nan", "0", "301"),
+            "0.5",
+        ),
+        (NumberRange(0, 9, "seconds", above=True), {"9": 9}, ("0", "inf", "soon"), "above 0"),
         (Choice(("a", "b", "c")), {"b": "b"}, ("", "A", "d"), "a, b or c"),
         (Switch(), {"on": True, "off": False}, ("", "ON", "yes"), "on or off"),
     ],
     ids=str,
 )
 def test_a_kind_says_what_it_takes(
-    kind: Whole | Number | Choice | Switch, good: dict[str, object], bad: tuple[str, ...], rule: str
+    kind: Whole | NumberRange | Choice | Switch,
+    good: dict[str, object],
+    bad: tuple[str, ...],
+    rule: str,
 ) -> None:
     assert rule in kind.rule
     for text, value in good.items():
