@@ -1,4 +1,4 @@
-"""What an agent imports: the join request, the protocol, and the voice that leads to the face.
+"""What an agent imports: the join request, the protocol, and the audio output for the face.
 
 Names are loaded when they are first used, so that a program that only needs the messages or
 the join request does not load the rest.

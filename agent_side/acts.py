@@ -1,4 +1,4 @@
-"""Acts: what an agent's face is told to do beside speaking, without a socket or a clock."""
+"""Acts: the gestures, expressions and postures of the face, without a socket or a clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from agent_side.wire import (
     is_name,
 )
 
-GESTURE_PATIENCE_S: Final = 2.0
-"""A gesture is of the moment: one that has not begun by then never will."""
+GESTURE_TIMEOUT_S: Final = 2.0
+"""A gesture that has not begun by then is dropped: it belongs to its moment."""
 
 MAX_GESTURES: Final = 16
-"""Gestures that wait for their answer; the oldest is given up for the next."""
+"""Gestures that wait for their answer; with more, the oldest is dropped."""
 
 
 class UnknownActError(AvatarError, ValueError):
@@ -39,14 +39,14 @@ class UnknownActError(AvatarError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ActUnknown:
-    """The worker refuses what was asked of its face before it could be known."""
+    """The worker refuses an act that was requested before the face was known."""
 
     error: UnknownActError
 
 
 @dataclass(frozen=True, slots=True)
 class GestureDropped:
-    """Nobody has said in time that the gesture began."""
+    """No worker has confirmed the gesture in time."""
 
     name: str
 
@@ -54,15 +54,15 @@ class GestureDropped:
 class Acts:
     """The gestures, expressions and postures that an agent asks for.
 
-    The newest expression and the newest posture are kept and told to every worker that comes;
-    a gesture is told to the one that is there, or comes within `GESTURE_PATIENCE_S`. What is
-    told is repeated until it is answered. `tell` is called with what the agent should know.
+    The newest expression and the newest posture are kept and sent to every worker that comes;
+    a gesture is sent to the one that is there, or comes within `GESTURE_TIMEOUT_S`. An
+    act is repeated until it is answered. `report` is called with what the agent should know.
     """
 
-    def __init__(self, tell: Callable[[ActUnknown | GestureDropped], None]) -> None:
+    def __init__(self, report: Callable[[ActUnknown | GestureDropped], None]) -> None:
         self.face: Face | None = None
-        """What the face can do; None while nobody is there who has said so."""
-        self._tell = tell
+        """What the face can do; None while no worker is there that has announced it."""
+        self._report = report
         self._stream = ""
         self._number = 0
         self._expression: tuple[str, float] | None = None
@@ -75,20 +75,20 @@ class Acts:
     # The agent ------------------------------------------------------------------------------
 
     def gesture(self, name: str, now: float) -> bool:
-        """Begin it now. False while no face is there that could: it waits a moment for one.
+        """Make it now. Returns False while no face is there: it waits a moment for one.
 
         Raises `UnknownActError`.
         """
         self._check(GESTURE, name)
         if self.face is None:
             self._give_up_early()
-            self._early = (name, now + GESTURE_PATIENCE_S)
+            self._early = (name, now + GESTURE_TIMEOUT_S)
             return False
-        self._send_gesture(name, now, now + GESTURE_PATIENCE_S)
+        self._send_gesture(name, now, now + GESTURE_TIMEOUT_S)
         return True
 
     def express(self, name: str, intensity: float, now: float) -> None:
-        """Wear it from now on. Raises `UnknownActError`, and ValueError outside 0..1."""
+        """Show it from now on. Raises `UnknownActError`, and ValueError outside 0..1."""
         self._check(EXPRESSION, name)
         if not 0 <= intensity <= 1:
             raise ValueError(f"An intensity of {intensity} is out of range; choose 0 to 1.")
@@ -96,7 +96,7 @@ class Acts:
         self._send_expression(now)
 
     def pose(self, name: str, now: float) -> None:
-        """Wait like that from now on while nothing is said. Raises `UnknownActError`."""
+        """Take it from now on while nothing is said. Raises `UnknownActError`."""
         self._check(POSTURE, name)
         self._posture = name
         self._send_posture(now)
@@ -104,7 +104,7 @@ class Acts:
     # The worker -----------------------------------------------------------------------------
 
     def found(self, stream: str, face: Face | None, now: float) -> None:
-        """A worker listens to `stream`; without a `face` it knows nothing of acts."""
+        """A worker obeys `stream`; one without a `face` knows no acts."""
         self.lost()
         self._stream, self.face = stream, face
         self._send_expression(now)
@@ -114,13 +114,13 @@ class Acts:
             self._send_gesture(name, now, until)
 
     def lost(self) -> None:
-        """No worker is there. What it has not answered it may have begun: it is not told twice."""
+        """No worker is there. An act without an answer may have begun, so it is not sent again."""
         self.face = None
         for key in list(self._unanswered):
             self._give_up(key)
 
     def answered(self, answer: Ack | ActRefused) -> None:
-        """The worker has heard it; another answer to the same means nothing."""
+        """The worker has answered; a second answer to the same act is ignored."""
         match answer:
             case Ack(_, of, number):
                 self._forget((of, number))
@@ -130,7 +130,7 @@ class Acts:
                     self._refused(act, UnknownActError(of, act.name, names))
 
     def expire(self, now: float) -> None:
-        """Gestures whose moment is over are given up."""
+        """Drop the gestures that are too late."""
         if self._early is not None and now > self._early[1]:
             self._give_up_early()
         for number in [number for number, until in self._until.items() if now > until]:
@@ -187,7 +187,7 @@ class Acts:
         return self._number
 
     def _replace(self, kind: str) -> None:
-        """An older one of the kind need not arrive any more."""
+        """Older acts of the kind are not repeated any more."""
         for key in [key for key in self._unanswered if key[0] == kind]:
             self._forget(key)
 
@@ -200,18 +200,76 @@ class Acts:
     def _give_up(self, key: tuple[str, int]) -> None:
         act = self._forget(key)
         if isinstance(act, Gesture):
-            self._tell(GestureDropped(act.name))
+            self._report(GestureDropped(act.name))
 
     def _give_up_early(self) -> None:
         if self._early is not None:
-            self._tell(GestureDropped(self._early[0]))
+            self._report(GestureDropped(self._early[0]))
             self._early = None
 
     def _refused(self, act: Act, error: UnknownActError) -> None:
-        """No other worker is asked for it; whatever was asked for since stays."""
+        """No other worker is sent it; what was requested after it stays."""
         match act:
             case Expression(name=name) if self._expression and self._expression[0] == name:
                 self._expression = None
             case Posture(name=name) if self._posture == name:
                 self._posture = None
-        self._tell(ActUnknown(error))
+        self._report(ActUnknown(error))
+
+
+class FaceControls:
+    """The part of `AvatarAudioOut` that asks the face for acts."""
+
+    _acts: Acts
+
+    def _now(self) -> float:
+        """The time on the running event loop."""
+        raise NotImplementedError
+
+    def _send_acts(self) -> None:
+        """Send what `_acts` has."""
+        raise NotImplementedError
+
+    @property
+    def gestures(self) -> tuple[str, ...]:
+        """What `gesture` takes; empty until the face is known."""
+        return (self._acts.face or Face()).gestures
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """What `expression` takes; empty until the face is known."""
+        return (self._acts.face or Face()).expressions
+
+    @property
+    def postures(self) -> tuple[str, ...]:
+        """What `posture` takes; empty until the face is known."""
+        return (self._acts.face or Face()).postures
+
+    def gesture(self, name: str) -> bool:
+        """Make a gesture now, once, such as nod or wave_hello.
+
+        Returns whether a face is there that was asked for it. If not, it is made all the same
+        where one comes within 2 s, and never later. An interrupt does not end it. Raises
+        `UnknownActError` (a ValueError) with the names that there are.
+        """
+        asked = self._acts.gesture(name, self._now())
+        self._send_acts()
+        return asked
+
+    def expression(self, name: str, intensity: float = 1.0) -> None:
+        """Show an expression from now on, such as happy; `intensity` is 0 to 1.
+
+        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
+        ValueError) with the names that there are.
+        """
+        self._acts.express(name, intensity, self._now())
+        self._send_acts()
+
+    def posture(self, name: str) -> None:
+        """Take a posture while nothing is said: resting, listening, thinking.
+
+        Kept for the worker that comes, and for one that replaces it. Raises `UnknownActError` (a
+        ValueError) with the names that there are.
+        """
+        self._acts.pose(name, self._now())
+        self._send_acts()

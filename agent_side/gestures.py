@@ -1,11 +1,11 @@
-"""Gestures: keywords in what was said make the face wave, laugh or nod."""
+"""Gestures: keywords in a transcript make the face wave, laugh or nod."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 from unicodedata import category, normalize
 
 COOLDOWN_S: Final = 3.0
-"""A gesture that was made is not made again so soon."""
+"""A gesture is not repeated within this time."""
 
 DEFAULT_KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "wave_hello": ("hello", "hi", "hey", "goodbye", "bye", "wave"),
@@ -14,14 +14,14 @@ DEFAULT_KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "heart_gesture": ("love", "heart", "kiss"),
     "thumbs_up": ("thanks", "great", "awesome"),
 }
-"""By gesture, the first that fits wins. Those that a face does not have are never made."""
+"""Keywords of each gesture; the first match wins. A face skips gestures that it does not have."""
 
 OTHER_NAMES: Final[Mapping[str, str]] = {
     "mini_wave_hello": "wave_hello",
     "laugh_react": "laugh",
     "nod_agree": "nod",
 }
-"""What other avatar runtimes call gestures of ours, for keyword maps that were made for those."""
+"""Names of our gestures in other avatar runtimes, for keyword maps that were made for them."""
 
 
 class Gesturing(Protocol):
@@ -32,16 +32,16 @@ class Gesturing(Protocol):
         """What the face can do; empty until it is known."""
 
     def gesture(self, name: str) -> bool:
-        """Make the gesture now; returns whether a face was asked for it."""
+        """Make the gesture now; returns whether a face was there."""
 
 
 class Gestures:
-    """Listens to transcripts and makes the face answer with a gesture.
+    """Reads transcripts and makes gestures for their keywords.
 
     - `avatar`: the `AvatarAudioOut`.
     - `keywords`: the words that lead to each gesture, ours or one of `OTHER_NAMES`.
-    - `cooldown_s`: how long a gesture rests once the face was asked for it.
-    - `whole_words`: "hi" is not found in "this". False finds it there, as some others do.
+    - `cooldown_s`: a gesture is not repeated within this time.
+    - `whole_words`: "hi" is not found in "this"; False finds it there, as some runtimes do.
 
     Letters are compared without regard to case, in any script; where a script puts no space
     between words, use `whole_words=False`. Holds no clock: `hear` is given the time.
@@ -66,11 +66,11 @@ class Gestures:
 
     @property
     def keywords(self) -> dict[str, tuple[str, ...]]:
-        """The words that lead to each gesture, also to those that the face does not have."""
+        """The keywords of each gesture, also of those that the face does not have."""
         return {gesture: tuple(words) for gesture, words in self._keywords.items()}
 
     def add(self, gesture: str, keyword: str) -> None:
-        """`keyword`, a word or several, leads to `gesture` too. Raises ValueError without one."""
+        """`keyword`, one or more words, makes `gesture` too. Raises ValueError without a letter."""
         word = _plain(keyword)
         if not word:
             raise ValueError(f"The keyword {keyword!r} for {gesture} has no letters; give a word.")
@@ -79,7 +79,7 @@ class Gestures:
             words.append(word)
 
     def remove(self, keyword: str) -> None:
-        """`keyword` leads nowhere any more, if it ever did."""
+        """`keyword` makes no gesture any more."""
         word = _plain(keyword)
         left = {
             gesture: [other for other in words if other != word]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from agent_side.join import JoinInfo, redact
-from agent_side.reach import Proxy, certificates, is_loopback, proxy_for
+from agent_side.launching.reach import Proxy, certificates, is_loopback, proxy_for
 
 if TYPE_CHECKING:
     import httpx
@@ -45,7 +45,7 @@ class LaunchError(AvatarError):
 
 
 @dataclass(frozen=True, slots=True)
-class Launched:
+class LaunchAnswer:
     """What a dispatcher answered to a launch.
 
     - `session_id`: the session's id; None for a dispatcher that is not ours.
@@ -59,7 +59,7 @@ class Launched:
     not_applied: tuple[str, ...] = ()
 
     @classmethod
-    def from_json(cls, body: bytes) -> "Launched":
+    def from_json(cls, body: bytes) -> "LaunchAnswer":
         """What the answer says; nothing of it has to be there."""
         try:
             answer = json.loads(body)
@@ -85,7 +85,7 @@ class _Failure:
     status: int | None = None
 
 
-async def launch(url: str, join: JoinInfo) -> Launched:
+async def launch(url: str, join: JoinInfo) -> LaunchAnswer:
     """POST the join request; the URL's credentials go into a header and into no log.
 
     Asks a dispatcher on this machine directly and others as the environment says: through
@@ -102,12 +102,12 @@ async def launch(url: str, join: JoinInfo) -> Launched:
     async with _client(address, auth, proxy) as client:
         answer = await _ask(client, address, proxy, join)
         for pause_s in CONNECT_PAUSES_S:
-            if isinstance(answer, Launched) or not answer.again:
+            if isinstance(answer, LaunchAnswer) or not answer.again:
                 break
             logger.warning("the avatar dispatcher %s, trying again", answer.problem)
             await asyncio.sleep(max(pause_s, answer.pause_s))
             answer = await _ask(client, address, proxy, join)
-    if isinstance(answer, Launched):
+    if isinstance(answer, LaunchAnswer):
         logger.info("the dispatcher at %s has taken the session", address.host)
         return answer
     shown = address.copy_with(query=None)
@@ -167,7 +167,7 @@ def _client(
 
 async def _ask(
     client: "httpx.AsyncClient", address: "httpx.URL", proxy: Proxy | None, join: JoinInfo
-) -> Launched | _Failure:
+) -> LaunchAnswer | _Failure:
     """One try."""
     import httpx
 
@@ -177,7 +177,7 @@ async def _ask(
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return _unreached(error, address, proxy)
     if response.is_success:
-        return Launched.from_json(response.content)
+        return LaunchAnswer.from_json(response.content)
     return _refused(response, proxy)
 
 

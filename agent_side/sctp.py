@@ -1,28 +1,27 @@
-"""The data channel, made to survive lost datagrams within the sentence and not within minutes.
+"""A patch for the SDK's data channel: it recovers from lost datagrams in a fraction of a second.
 
-Both sides need it. Two faults of vsaiortc's SCTP, which the SDK stands on, keep speech,
-interrupts and acks back:
+Both sides need it. Two faults of vsaiortc's SCTP, which the SDK uses, delay speech, interrupts
+and acks:
 
-- It waits a second at least before it sends again what nobody acknowledged, with everything
-  behind it, and three before it knows the way. Where one datagram in five is lost, that is
-  seconds nearly always.
-- It counts as in flight what it has sent again although it had arrived. Once that is more than
-  its window while nothing is under way, nothing ever leaves again.
+- Its retransmission timeout is one second at least, and three before the first measurement; what
+  follows waits too. Where one datagram in five is lost, the delay is nearly always seconds.
+- It counts a chunk as in flight that was retransmitted although it had arrived. Once the count is
+  larger than the window while nothing is in flight, it never sends again.
 """
 
 import sys
 from typing import Any, Final
 
 RESEND_S: Final = 0.25
-"""More than the 0.2 s for which a receiver may keep its acknowledgement back (RFC 9260, section
-6.2), and about what browsers take for least."""
+"""More than the 0.2 s by which a receiver may delay its acknowledgement (RFC 9260, section 6.2),
+and about the minimum of browsers."""
 
 RESEND_FIRST_S: Final = 1.0
 """Before a round trip was measured: RFC 9260's own (section 16)."""
 
 
-def mend() -> None:
-    """Mend both, for all meetings of the process; nothing happens without vsaiortc, or twice."""
+def patch_sctp() -> None:
+    """Correct both, for all meetings of the process. Does nothing without vsaiortc, or twice."""
     sctp = sys.modules.get("vsaiortc.rtcsctptransport")
     if sctp is None:
         return
@@ -30,11 +29,11 @@ def mend() -> None:
         if getattr(sctp, name, 0) > seconds:
             setattr(sctp, name, seconds)
     transport: Any = getattr(sctp, "RTCSctpTransport", None)
-    if transport is not None and not hasattr(transport, "mended"):
-        _forget_what_is_not_under_way(transport)
+    if transport is not None and not hasattr(transport, "is_patched"):
+        _reset_flight_size(transport)
 
 
-def _forget_what_is_not_under_way(transport: Any) -> None:
+def _reset_flight_size(transport: Any) -> None:
     plain = transport._transmit
 
     async def transmit(self: Any) -> None:
@@ -43,4 +42,4 @@ def _forget_what_is_not_under_way(transport: Any) -> None:
         await plain(self)
 
     transport._transmit = transmit
-    transport.mended = True
+    transport.is_patched = True

@@ -1,4 +1,4 @@
-"""Being the stock AvatarAudioOut too, where the package that has it is loaded."""
+"""Makes a class a subclass of the stock AvatarAudioOut where videosdk-agents is loaded."""
 
 import importlib
 import sys

@@ -1,9 +1,9 @@
-"""The local room as a program: it prints what to export, and runs until it is told to end.
+"""The local room as a program: it prints what to export, and runs until a signal ends it.
 
 The first line is for a shell's ``eval``. A participant in that shell trusts the room's
 certificate, and joins with the `signaling_base_url` that the line has. The second is a comment
-to a shell; it tells people where to watch. Its ports and the path of the certificate are the same
-at each start, so that shells which have them need no new line.
+to a shell and says where to watch. The ports and the path of the certificate are the same at
+each start, so that a shell needs the line once.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     chosen = parser.parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # A peer that is gone before its WebSocket is open is no fault of the room.
+    # A peer that leaves before its WebSocket is open is no error of the room.
     logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     try:
         faults = Faults.parse(json.loads(chosen.faults))
@@ -66,19 +66,19 @@ async def _run(config: Config, env_file: Path | None, *, until_eof: bool) -> Non
     for number in SIGNALS:
         loop.add_signal_handler(number, ended.set)
     if until_eof:
-        loop.add_reader(sys.stdin.fileno(), _read_on, ended)
+        loop.add_reader(sys.stdin.fileno(), _end_at_eof, ended)
     with _folder() as folder:
         async with running(config, folder) as address:
             values = export.variables(address, os.environ)
             if env_file is not None:
                 export.write_file(env_file, values)
-            _say(f"{export.shell_line(values)}\n# Watch: {address.control_url}/watch\n")
+            _print_last(f"{export.shell_line(values)}\n# Watch: {address.control_url}/watch\n")
             await ended.wait()
 
 
 @contextmanager
 def _folder() -> Iterator[Path | None]:
-    """A temporary folder; None where there is none to be had."""
+    """A temporary folder; None where none can be created."""
     try:
         made = TemporaryDirectory(prefix="localroom-", ignore_cleanup_errors=True)
     except OSError:
@@ -88,8 +88,8 @@ def _folder() -> Iterator[Path | None]:
         yield Path(name)
 
 
-def _say(text: str) -> None:
-    """All that there is to say: whoever reads our output, such as a shell's ``eval``, has it."""
+def _print_last(text: str) -> None:
+    """Print `text` and close standard output, for which a shell's ``eval`` waits."""
     with suppress(BrokenPipeError):
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -98,7 +98,7 @@ def _say(text: str) -> None:
     os.close(nowhere)
 
 
-def _read_on(ended: asyncio.Event) -> None:
+def _end_at_eof(ended: asyncio.Event) -> None:
     if not os.read(sys.stdin.fileno(), 4096):
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
         ended.set()

@@ -1,8 +1,8 @@
 """The file with the room's certificate, which participants are told to trust.
 
-Where it stays the same from one start to the next, a shell that has its path does so, too. It has
-the authorities that the user trusts otherwise as well, so that a program in that shell still
-reaches other hosts. The key of our own is in no file and ends with the room.
+Its path is the same at each start where possible, so that a shell needs it once. The file has the
+authorities that the user trusts otherwise as well, so that a program in that shell still reaches
+other hosts. The room's own key is in no file and ends with the process.
 """
 
 import logging
@@ -18,7 +18,7 @@ logger = logging.getLogger("avatar.localroom.authority")
 NAME: Final = "ca.pem"
 
 OTHERS: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where the SDK's HTTP library is told whom else to trust."""
+"""Variables that name the file of authorities for the SDK's HTTP library."""
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def _others(path: Path, environ: Mapping[str, str]) -> str:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Whoever reads `path` finds what was there or all of `text`. Raises OSError."""
+    """Replace the file atomically: a reader finds the old text or the new one. Raises OSError."""
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

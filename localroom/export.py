@@ -12,8 +12,8 @@ LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def variables(address: Address, environ: Mapping[str, str]) -> dict[str, str]:
-    """Whom to trust, where the room is, and that it is asked directly, whatever proxies `environ`
-    names."""
+    """The certificate to trust, the room's addresses, and NO_PROXY, so that the room is reached
+    directly whatever proxies `environ` names."""
     host = address.signaling_base_url.partition(":")[0]
     return {
         "REQUESTS_CA_BUNDLE": str(address.ca),

@@ -1,7 +1,7 @@
-"""What may go wrong on purpose, and the dice that decide when.
+"""Faults that are injected on purpose, and the random decisions when.
 
-All of it is plain values: `Faults` says what is wanted, `Chaos` answers what happens to the
-next message or datagram. The same seed and the same traffic give the same faults.
+`Faults` are plain values that say which; `Chaos` decides what happens to the next message or
+datagram. The same seed and the same traffic give the same faults.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,13 +10,13 @@ from random import Random
 from typing import Any, Final, TypeVar
 
 Chance = float | tuple[bool, ...]
-"""How often something happens: a probability, or what is to happen to the first ones."""
+"""How often something happens: a probability, or one bool for each of the first events."""
 
 ENTRY: Final = ("ok", "401", "500", "silent")
 """How the request for a configuration is answered."""
 
 EVICTION: Final = ("told", "silent")
-"""How whoever joins under an id that is taken takes its place."""
+"""How a peer is evicted when another one joins under its id."""
 
 MAX_DELAY_S: Final = 60.0
 
@@ -25,7 +25,7 @@ MAX_DELAY_S: Final = 60.0
 class MessageFaults:
     """What happens to data messages on their way from one peer to each of the others.
 
-    They act after the sender's SCTP and before the receivers', so nothing repairs them.
+    They act after the sender's SCTP and before the receivers', so no retransmission repairs them.
     """
 
     drop: Chance = 0.0
@@ -34,7 +34,7 @@ class MessageFaults:
     """Which messages are held back for up to `jitter_s` while later ones pass."""
     jitter_s: float = 0.05
     delay_s: float = 0.0
-    """How long every message takes more than it has to."""
+    """Additional delay of every message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,15 @@ class PeerFaults:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Everything that goes wrong; `peers` has those for whom it is not as for all others."""
+    """All faults; `peers` has the faults of peers that differ from all others."""
 
     messages: MessageFaults = MessageFaults()
     datagrams: DatagramFaults = DatagramFaults()
     peers: Mapping[str, PeerFaults] = field(default_factory=dict)
     entry: str = "ok"
     eviction: str = "told"
-    """``silent``: whoever loses its place to a newcomer of the same id is gone for all others,
-    and goes on as if it were not."""
+    """``silent``: a peer whose id another one takes has left for all others, is not told so, and
+    goes on sending."""
     seed: int = 1
 
     @classmethod
@@ -95,21 +95,21 @@ class Faults:
 
 
 class Chaos:
-    """Rolls the dice of `faults`; each pair of peers has dice of its own."""
+    """Decides by `faults`; each pair of peers has a random generator of its own."""
 
     def __init__(self, faults: Faults | None = None) -> None:
         self._dice: dict[tuple[str, ...], Dice] = {}
         self.faults = faults or Faults()
 
     def set(self, faults: Faults) -> None:
-        """From now on `faults`, from their beginning."""
+        """Replace the faults; their lists and generators start anew."""
         self.faults = faults
         self._dice.clear()
 
     def message_delays(self, sender: str, receiver: str) -> list[float]:
         """When (s from now) each copy of the next message is to arrive; none for a lost one."""
         faults = self._of(sender).messages
-        if faults == UNTOUCHED:
+        if faults == NO_MESSAGE_FAULTS:
             return [0.0]
         dice = self._dice_of("message", sender, receiver)
         if dice.hit("drop", faults.drop):
@@ -124,7 +124,7 @@ class Chaos:
     def datagram_delay(self, peer: str, direction: str) -> float | None:
         """How late (s) the peer's next datagram is; None for a lost one."""
         faults = self._of(peer).datagrams
-        if faults == UNHURT:
+        if faults == NO_DATAGRAM_FAULTS:
             return 0.0
         lost = self._dice_of("datagram", peer, direction).hit("loss", faults.loss)
         return None if lost else faults.delay_s
@@ -155,8 +155,8 @@ class Dice:
         return self._random.uniform(0, most)
 
 
-UNTOUCHED: Final = MessageFaults()
-UNHURT: Final = DatagramFaults()
+NO_MESSAGE_FAULTS: Final = MessageFaults()
+NO_DATAGRAM_FAULTS: Final = DatagramFaults()
 
 Leaf = TypeVar("Leaf", MessageFaults, DatagramFaults)
 

@@ -1,4 +1,4 @@
-"""The local room as a process of its own, started and ended by the one who needs it.
+"""Starts the local room as a process of its own, and asks its control.
 
 The SDK's first request blocks the event loop it is made on, so the room cannot share it.
 """
@@ -41,30 +41,30 @@ class LocalRoom:
         return {"REQUESTS_CA_BUNDLE": str(self.ca), **direct(os.environ)}
 
     def state(self) -> dict[str, Any]:
-        """Who is in which room, and what flows; see `localroom.control.api`."""
-        state: dict[str, Any] = self._ask("GET", "/state")
+        """The rooms, their peers and what flows; see `localroom.control.api`."""
+        state: dict[str, Any] = self._request("GET", "/state")
         return state
 
     def set_faults(self, faults: Faults) -> None:
-        """From now on exactly these."""
-        self._ask("PUT", "/faults", faults.as_json())
+        """Replace all faults."""
+        self._request("PUT", "/faults", faults.as_json())
 
     def watch_url(self, room: str, participant: str) -> str:
         """A page that shows a participant, for a browser on this machine."""
         return f"{self.control_url}/watch/{quote(room, '')}/{quote(participant, '')}"
 
     def whep_url(self, room: str, participant: str) -> str:
-        """Where an SDP offer gets the answer with which to watch a participant."""
+        """The WHEP endpoint of a participant."""
         return f"{self.control_url}/whep/{quote(room, '')}/{quote(participant, '')}"
 
     def watchers(self) -> list[dict[str, Any]]:
         """Who watches by WHEP, and what flows to them."""
-        found: list[dict[str, Any]] = self._ask("GET", "/whep")
+        found: list[dict[str, Any]] = self._request("GET", "/whep")
         return found
 
     def act(self, room: str, peer: str, action: str) -> None:
         """Do something to a peer's signalling: drop, cut, freeze, thaw, dismiss."""
-        self._ask("POST", f"/rooms/{quote(room, '')}/peers/{quote(peer, '')}/{action}")
+        self._request("POST", f"/rooms/{quote(room, '')}/peers/{quote(peer, '')}/{action}")
 
     def wait_until_settled(self, room: str, timeout_s: float = 10.0) -> None:
         """Return when data flows between all in `room`. Raises TimeoutError. Blocks the caller."""
@@ -75,7 +75,7 @@ class LocalRoom:
             time.sleep(POLL_S)
         raise TimeoutError(f"Room {room} was not settled within {timeout_s:g} s.")
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
+    def _request(self, method: str, path: str, body: object = None) -> Any:
         connection = http.client.HTTPConnection(urlsplit(self.control_url).netloc, timeout=END_S)
         try:
             connection.request(method, path, json.dumps(body))

@@ -1,4 +1,4 @@
-"""All of it together: certificates, the entry, the signalling, the rooms, the control."""
+"""Starts all servers of the room: entry, signalling, relay, watching and control."""
 
 import asyncio
 import errno
@@ -21,7 +21,7 @@ from websockets.typing import Subprotocol
 from localroom import authority
 from localroom.control import api as control
 from localroom.control.api import Control
-from localroom.control.web import Web
+from localroom.control.web import WebRouter
 from localroom.faults import Chaos, Faults
 from localroom.http.endpoint import Answer, endpoint
 from localroom.http.listener import Listener, listen
@@ -29,7 +29,7 @@ from localroom.media.relay import needed, relay
 from localroom.signalling.events import Subscriber
 from localroom.signalling.init_config import InitConfig
 from localroom.signalling.peer import Peer, PeerContext
-from localroom.signalling.protoo import SUBPROTOCOL, Channel
+from localroom.signalling.protoo import SUBPROTOCOL, ProtooChannel
 from localroom.signalling.requests import PeerRequests
 from localroom.signalling.room import Room, empty
 from localroom.watching.audience import gathered
@@ -41,10 +41,10 @@ CONTROL_PORT: Final = 8093
 """The usual ports, beside those of the dispatcher and the node."""
 
 MAX_OPEN: Final = 128
-"""WebSockets at once; beyond it, one that has not said which peer it is is closed."""
+"""WebSockets at once; beyond it, the oldest one that has not sent its request yet is closed."""
 
 CLOSE_S: Final = 1.0
-"""How long a socket's closing waits for the other side's goodbye."""
+"""How long a closing WebSocket waits for the other side's close frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What participants need: the ``signaling_base_url``, and whom to trust."""
+    """What participants need: the ``signaling_base_url``, and the certificate to trust."""
 
     signaling_base_url: str
     ca: Path
@@ -82,7 +82,7 @@ async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]
     """
     address = ipaddress.IPv4Address(config.host)
     if address.is_unspecified:
-        raise ValueError("a room has one address, so that its peers know where to send; name it")
+        raise ValueError("a room has one address, to which its peers send; name it")
     host = str(address)
     ca = trustme.CA()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -97,13 +97,13 @@ async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]
     async with AsyncExitStack() as stack:
         audience = await stack.enter_async_context(gathered(rooms, context))
         listener = listen(host, 0, MAX_OPEN)
-        lobby = Lobby(rooms, context, (audience.on_event,), listener)
+        signalling = SignallingServer(rooms, context, (audience.on_event,), listener)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
-        web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
+        web = WebRouter(Control(chaos, rooms), audience, rooms, ice_servers)
         await stack.enter_async_context(
             serve(
-                lobby.serve,
+                signalling.serve,
                 sock=listener,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 ping_interval=None,
@@ -148,7 +148,7 @@ async def _open(
     return port
 
 
-class Lobby:
+class SignallingServer:
     """Makes a peer of a room out of each WebSocket."""
 
     def __init__(
@@ -173,7 +173,7 @@ class Lobby:
             return
         room_id = query["roomId"]
         room = self._rooms.setdefault(room_id, Room(room_id, self._subscribers))
-        channel = Channel(socket)
+        channel = ProtooChannel(socket)
         peer = Peer(query, channel, self._context)
         try:
             await room.admit(peer)

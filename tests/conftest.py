@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from agent_side import speaker
+from agent_side import handshake
 from avatar_runtime.__main__ import reordered
 
 KEPT = frozenset({"AVATAR_NO_BROWSER", "AVATAR_NO_REDIS", "AVATAR_PORTRAIT_MODELS"})
@@ -71,5 +71,5 @@ def pytest_configure(config: pytest.Config) -> None:
 def version_2_however_long_the_greeting_takes() -> Iterator[None]:
     """Where the network loses every third packet, the worker may seem to be a stock one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speaker, "HELLO_PATIENCE_S", 1e9)
+        patch.setattr(handshake, "HELLO_TIMEOUT_S", 1e9)
         yield

@@ -1,7 +1,7 @@
-"""What a test or a curious person may see and change while the room runs. Loopback only.
+"""State and faults of the room over HTTP, on loopback only.
 
-GET  /state                                 who is in which room, and what flows
-GET  /process                               how much the room's process holds open
+GET  /state                                 rooms, peers, and what flows
+GET  /process                               files, threads and tasks of the room's process
 GET  /faults, PUT /faults                   a `Faults` as JSON; PUT replaces all of it
 POST /rooms/{room}/peers/{peer}/{action}    drop, cut, freeze or thaw a peer's signalling
 """
@@ -20,7 +20,7 @@ HOST: Final = "127.0.0.1"
 
 
 class Control:
-    """Answers the requests above."""
+    """Handles the requests above."""
 
     def __init__(self, chaos: Chaos, rooms: dict[str, Room]) -> None:
         self._chaos = chaos

@@ -1,7 +1,7 @@
-"""What a browser on this machine may ask: to watch, and what the control answers.
+"""Routes on the control's port: watching, its pages, and the control.
 
-Every page on the web can make the browser that shows it send requests to 127.0.0.1. So those
-are answered that come from pages of this machine, and from programs that are no browsers.
+Any page on the web can make its browser send requests to 127.0.0.1. So only requests of pages
+that this machine serves, and of programs that are no browsers, are answered; others get 403.
 """
 
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from localroom.watching.audience import Audience
 HERE: Final = ("127.0.0.1", "localhost", "::1")
 
 
-class Web:
-    """Everything on the control's port."""
+class WebRouter:
+    """Routes requests on the control's port to what handles them."""
 
     def __init__(
         self,
@@ -34,8 +34,10 @@ class Web:
 
     async def answer(self, request: Request) -> Response:
         """Raises ValueError, which becomes a 400."""
-        if not _from_here(request):
-            return Response(403, {"error": "Only pages of this machine may ask that."})
+        if not _is_local(request):
+            return Response(
+                403, {"error": "Only pages that this machine serves may send that request."}
+            )
         parts = [unquote(part) for part in urlsplit(request.path).path.strip("/").split("/")]
         match parts:
             case ["whep", *rest]:
@@ -48,8 +50,8 @@ class Web:
         return await self._control.answer(request, parts)
 
 
-def _from_here(request: Request) -> bool:
-    """A page's address is in ``Origin``; ``Host`` is what a name was that leads here."""
+def _is_local(request: Request) -> bool:
+    """By ``Origin``, the page's address, and ``Host``, the name that resolved to this machine."""
     origin = request.headers.get("origin")
     host = request.headers.get("host", HERE[0])
     return _name(f"//{host}") in HERE and (origin is None or _name(origin) in HERE)

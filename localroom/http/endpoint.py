@@ -1,4 +1,4 @@
-"""As much of an HTTP server as two small endpoints need: one request per connection."""
+"""A small HTTP server for two endpoints: one request per connection, bodies up to 64 KiB."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ class Request:
     path: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-    """By their names in small letters."""
+    """By their names in lower case."""
 
     def json(self) -> Any:
         """Raises ValueError."""
@@ -61,7 +61,7 @@ class Response:
 
 
 Answer = Callable[[Request], Awaitable[Response | None]]
-"""None is no answer at all: the connection stays open until the client gives up."""
+"""None sends no response: the connection stays open until the client closes it."""
 
 
 @asynccontextmanager
@@ -76,7 +76,7 @@ async def endpoint(
         try:
             await _exchange(reader, writer, answer, listener)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            logger.debug("a request was broken off")
+            logger.debug("a connection was closed before its request was answered")
         finally:
             open_connections.discard(writer)
             writer.close()
@@ -103,7 +103,7 @@ async def _exchange(
     async with asyncio.timeout(HEAD_S):
         request = await _read(reader)
     listener.busy(writer.transport)
-    response = Response(400, {"error": "That is no request."})
+    response = Response(400, {"error": "The request cannot be read."})
     if request is not None:
         try:
             given = await answer(request)

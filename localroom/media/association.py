@@ -29,15 +29,15 @@ MAX_MESSAGE: Final = 262_144
 
 RECEIVE_WINDOW: Final = 128 * 1024
 WINDOW: Final = 32 * 1024
-"""Bytes in flight: more of them overflow the UDP buffers of this machine. Fewer there never are:
-what is lost here is lost on purpose or for want of a buffer, never because a link is full."""
+"""The congestion window (bytes): more in flight overflow the UDP buffers of this machine. It never
+shrinks: loss is injected here or comes from a full buffer, never from a congested link."""
 
 FIRST_WAIT_S: Final = 0.5
 WAIT_S: Final = (0.1, 2.0)
-"""How long what is not acknowledged waits to be sent again, before anything is known of the way
-and then at least and at most. It doubles from one time to the next, so that the five times of
-the SDK's RELIABLE reach over 5 s, and vsaiortc's own least, a second, is not what speech waits
-for. The SDK acknowledges at once."""
+"""The retransmission timeout: `FIRST_WAIT_S` before a round trip was measured, then at least and
+at most these. It doubles from one retransmission to the next, so that the five of the SDK's
+RELIABLE span over 5 s; vsaiortc's own minimum of a second would delay speech. The SDK
+acknowledges at once."""
 
 MAX_BUFFERED: Final = 4 * 1024 * 1024
 """Bytes that may wait for a receiver; then messages are lost, as on the platform."""
@@ -114,7 +114,7 @@ class Association(RTCSctpTransport):
         self._on_message(stream_id, pp_id, data)
 
     async def _send_chunk(self, chunk: Chunk) -> None:
-        with suppress(ConnectionError):  # the peer has gone; the signalling says so
+        with suppress(ConnectionError):  # the peer has left, which the signalling tells
             await super()._send_chunk(chunk)
 
     async def _transmit(self) -> None:
@@ -125,11 +125,11 @@ class Association(RTCSctpTransport):
 
     async def _receive_sack_chunk(self, chunk: SackChunk) -> None:
         if uint32_gt(chunk.cumulative_tsn, self._last_sacked_tsn):
-            self._rto = self._patience_s()
+            self._rto = self._retransmission_timeout_s()
         await super()._receive_sack_chunk(chunk)
         if not self._sent_queue:
             self._flight_size = 0
-        if self._owes_a_skip() and self._t3_handle is None:
+        if self._owes_forward_tsn() and self._t3_handle is None:
             self._t3_start()
 
     async def _transmit_reconfig(self) -> None:
@@ -137,11 +137,11 @@ class Association(RTCSctpTransport):
         await super()._transmit_reconfig()
         request = self._reconfig_request
         if request is not None and request is not before:
-            insisting = self._insist(request)
+            insisting = self._repeat_reset(request)
             self._keep(asyncio.get_running_loop().create_task(insisting, name="sctp-reset"))
 
-    async def _insist(self, request: StreamResetOutgoingParam) -> None:
-        """Until it is answered: vsaiortc asks once, and then never again for anything else."""
+    async def _repeat_reset(self, request: StreamResetOutgoingParam) -> None:
+        """Repeat a reset until it is answered; vsaiortc sends it once, and then no other."""
         while True:
             await asyncio.sleep(self._rto)
             if self._reconfig_request is not request or not self.established:
@@ -150,10 +150,10 @@ class Association(RTCSctpTransport):
 
     def _update_rto(self, R: float) -> None:  # noqa: N803 - vsaiortc's name of a round trip (s)
         super()._update_rto(R)
-        self._rto = self._patience_s()
+        self._rto = self._retransmission_timeout_s()
 
     def _t3_expired(self) -> None:
-        """Send again what is overdue, and only that: vsaiortc repeats what has arrived, too."""
+        """Retransmit what is overdue, and only that: vsaiortc repeats what has arrived, too."""
         self._t3_handle = None
         now_s = time.time()
         for chunk in list(self._sent_queue):
@@ -165,7 +165,7 @@ class Association(RTCSctpTransport):
             if not (chunk._acked or chunk._retransmit or chunk._abandoned)
         )
         self._update_advanced_peer_ack_point()
-        if self._forward_tsn_chunk is None and self._owes_a_skip():
+        if self._forward_tsn_chunk is None and self._owes_forward_tsn():
             self._forward_tsn_chunk = self._skipped
         self._fast_recovery_exit = None
         self._rto = min(2 * self._rto, WAIT_S[1])
@@ -173,13 +173,13 @@ class Association(RTCSctpTransport):
             self._t3_start()
         self._keep(asyncio.get_running_loop().create_task(self._transmit()))
 
-    def _patience_s(self) -> float:
+    def _retransmission_timeout_s(self) -> float:
         if self._srtt is None or self._rttvar is None:
             return FIRST_WAIT_S
         return max(WAIT_S[0], min(self._srtt + 4 * self._rttvar, WAIT_S[1]))
 
-    def _owes_a_skip(self) -> bool:
-        """Whether the receiver still waits for what has been given up; that is told only once."""
+    def _owes_forward_tsn(self) -> bool:
+        """Whether the receiver still waits for abandoned messages, as FORWARD-TSN was lost."""
         return uint32_gt(self._advanced_peer_ack_tsn, self._last_sacked_tsn)
 
     def _set_state(self, state: RTCSctpTransport.State) -> None:

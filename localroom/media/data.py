@@ -1,4 +1,4 @@
-"""Data messages from one producer to its consumers, and what the faults make of them."""
+"""Data messages from one producer to its consumers, with the faults applied."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ class DataProducer:
         self._chaos = chaos
 
     def forward(self, protocol: int, payload: bytes) -> None:
-        """To every consumer, when the faults say."""
+        """To every consumer, as often and as late as the faults say."""
         self.received += 1
         for consumer in self.consumers:
             for delay_s in self._chaos.message_delays(self.peer_id, consumer.peer_id):

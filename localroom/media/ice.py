@@ -1,7 +1,7 @@
-"""One UDP socket that speaks ICE-lite: it answers checks, and goes where it is told to.
+"""One UDP socket that speaks ICE-lite: it answers checks, and sends to the nominated address.
 
 The SDK never tells its own ICE credentials, so a server can only answer (RFC 8445, section
-2.5). What is no STUN is handed on to DTLS as vsaiortc expects it of its ICE transport.
+2.5). All else than STUN goes to DTLS, as vsaiortc expects of its ICE transport.
 """
 
 import asyncio
@@ -37,8 +37,8 @@ class IceLite(asyncio.DatagramProtocol):
         self.password = secrets.token_hex(16)
         self.nominated = asyncio.Event()
         self.closed = False
-        self.heard_at = 0.0
-        """When the other side last gave a sign of life; on the loop's clock (s)."""
+        self.received_at = 0.0
+        """When a packet of the other side was last received; on the loop's clock (s)."""
         self._sent = [0, 0]
         self._received = [0, 0]
         """Datagrams, and bytes in them."""
@@ -49,7 +49,7 @@ class IceLite(asyncio.DatagramProtocol):
         self._inbound: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     async def open(self, host: str) -> None:
-        """Bind to `host`; an address of its own, as answers have to come from where it is."""
+        """Bind to `host`, from which answers are sent."""
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         udp.bind((host, 0))
@@ -73,7 +73,7 @@ class IceLite(asyncio.DatagramProtocol):
         }
 
     def counts(self) -> dict[str, int]:
-        """What has gone each way; what the faults take is not among it."""
+        """Datagrams and bytes each way, without those that the faults drop."""
         return {
             "packetsSent": self._sent[0],
             "bytesSent": self._sent[1],
@@ -117,7 +117,7 @@ class IceLite(asyncio.DatagramProtocol):
             self._receive(data, addr)
 
     def error_received(self, exc: Exception) -> None:
-        """Nobody listens there any more: the peer has gone, which the signalling tells."""
+        """The peer has closed its socket; the signalling tells that it has left."""
 
     def _receive(self, data: bytes, addr: Address) -> None:
         if data[0] < 4:
@@ -129,7 +129,7 @@ class IceLite(asyncio.DatagramProtocol):
                 self._inbound.put_nowait(data)
 
     def _note(self, data: bytes) -> None:
-        self.heard_at = asyncio.get_running_loop().time()
+        self.received_at = asyncio.get_running_loop().time()
         self._received[0] += 1
         self._received[1] += len(data)
 

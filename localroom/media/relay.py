@@ -1,9 +1,9 @@
 """A TURN relay, for machines that have no network interface but ``lo``.
 
-aioice, which the SDK stands on, never offers 127.0.0.1 as an address of its own, so there it
-has no way to anywhere. What it does use is every TURN server that it is told of, and TURN
-works from 127.0.0.1. So the room tells of this one where it is needed, and the SDK stays as it
-is. Spoken is what aioice speaks: allocations and channels over UDP (RFC 8656), no indications.
+aioice, which the SDK uses, never offers 127.0.0.1 as an address of its own, so there it finds no
+path. It does use every TURN server that it is given, and TURN works from 127.0.0.1. So the room
+offers this one where it is needed. It implements what aioice uses: allocations and channels over
+UDP (RFC 8656), no indications.
 """
 
 import asyncio
@@ -192,7 +192,7 @@ class Allocation(asyncio.DatagramProtocol):
             self._relay.write(pack("!HH", channel, len(data)) + data, self._client)
 
     def error_received(self, exc: Exception) -> None:
-        """The room has closed that transport; the client will hear of it elsewhere."""
+        """The room has closed that transport; the signalling tells the client."""
 
     def expire_in(self, lifetime_s: float) -> None:
         if self._expiry is not None:

@@ -1,8 +1,8 @@
 """Sound and pictures from one producer to its consumers, packet by packet.
 
-A packet becomes what the consumer was told (`localroom.media.splice`), and a receiver's NACK names,
-back in the sender's own numbers, a packet that the sender can be asked for. What the sender
-repeats over RTX reaches everybody.
+A packet is rewritten to the SSRC and payload type that the consumer was told
+(`localroom.media.splice`). A receiver's NACK is translated back to the sender's own sequence
+numbers. What the sender repeats over RTX reaches all consumers.
 """
 
 import asyncio
@@ -29,20 +29,20 @@ from vsaiortc.rtp import (
 from localroom.media.capabilities import OPUS, RTX, VP8, consumer_codecs, consumer_extensions
 from localroom.media.splice import SSRC, RtpRewriter
 
-ASK_OFTEN_S: Final = (0.0, 1.0)
+REQUEST_OFTEN_S: Final = (0.0, 1.0)
 """When an SDK's new consumer of pictures asks for key frames. The SDK itself never asks before
 it has decoded one, and the first may be lost; but each one looks worse for some time."""
-ASK_ONCE_S: Final = (0.0,)
-"""For those who ask themselves; each key frame costs the sender more than ten other pictures."""
-ASK_AGAIN_S: Final = 1.0
-"""Either asks again after that long, until one has come."""
+REQUEST_ONCE_S: Final = (0.0,)
+"""For receivers that send PLIs; a key frame costs the sender more than ten other pictures."""
+REQUEST_AGAIN_S: Final = 1.0
+"""Either requests again after that long, until a key frame has come."""
 
 FEEDBACK_SSRC: Final = 1
-"""Whom the room's own requests for key frames come from."""
+"""The sender of the room's own requests for key frames."""
 
 
 class PacketSender(Protocol):
-    """What is needed of a transport."""
+    """The part of a transport that producers and consumers use."""
 
     @property
     def connected(self) -> bool: ...
@@ -75,13 +75,13 @@ class Producer:
         self.retransmissions = 0
         self.key_frames = 0
         self.nacks = 0
-        """How many packets it was asked for again; `plis`: how often for a key frame."""
+        """Packets that were requested again; `plis`: requests for a key frame."""
         self.plis = 0
         self._media_type = int(parameters["codecs"][0]["payloadType"])
         self._wire = wire
 
     def forward(self, packet: bytes, *, is_rtx: bool) -> None:
-        """To every consumer that has asked for it."""
+        """To every consumer that has resumed."""
         if not is_rtx and packet[1] & 0x7F != self._media_type:
             return
         begins = not is_rtx and self.kind == "video" and begins_key_frame(packet)
@@ -98,12 +98,12 @@ class Producer:
         for consumer in self.consumers:
             consumer.report(info)
 
-    def ask_for_key_frame(self) -> None:
+    def request_key_frame(self) -> None:
         self.plis += 1
         request = RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=FEEDBACK_SSRC, media_ssrc=self.ssrc)
         self._wire.send(bytes(request), rtcp=True)
 
-    def ask_again(self, lost: list[int]) -> None:
+    def request_retransmission(self, lost: list[int]) -> None:
         """Have the packets with these sequence numbers sent once more."""
         self.nacks += len(lost)
         request = RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=FEEDBACK_SSRC, media_ssrc=self.ssrc)
@@ -112,7 +112,7 @@ class Producer:
 
 
 class Consumer:
-    """One track on its way to one receiver. It begins when the receiver says so."""
+    """One track on its way to one receiver. It begins when the receiver resumes it."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Consumer:
         wire: PacketSender,
         mid: str,
         rewriter: RtpRewriter,
-        ask_s: Sequence[float],
+        request_at_s: Sequence[float],
     ) -> None:
         self.id = secrets.token_hex(8)
         self.producer = producer
@@ -135,8 +135,8 @@ class Consumer:
         self.retransmissions = 0
         self.nacks = 0
         self.plis = 0
-        self._ask_s = ask_s
-        self._asking: asyncio.TimerHandle | None = None
+        self._ask_s = request_at_s
+        self._next_request: asyncio.TimerHandle | None = None
 
     def resume(self) -> None:
         """The receiver is ready."""
@@ -144,12 +144,12 @@ class Consumer:
             return
         self.resumed = True
         if self.producer.kind == "video":
-            self._ask(0)
+            self._request_until_it_comes(0)
 
     def close(self) -> None:
         self.resumed = False
-        if self._asking is not None:
-            self._asking.cancel()
+        if self._next_request is not None:
+            self._next_request.cancel()
 
     def forward(self, packet: bytes, *, is_rtx: bool, begins_key_frame: bool) -> None:
         if not self.resumed or not self.wire.connected:
@@ -171,7 +171,7 @@ class Consumer:
                 self.report(self.producer.last_report)
 
     def report(self, info: RtcpSenderInfo) -> None:
-        """Nothing of a clock before there is something that it times."""
+        """Pass a sender report on, once packets flow."""
         if not self.flowing:
             return
         own = RtcpSenderInfo(
@@ -182,20 +182,20 @@ class Consumer:
         )
         self.wire.send(bytes(RtcpSrPacket(self.rewriter.ssrc, own)), rtcp=True)
 
-    def ask_again(self, lost: list[int]) -> None:
-        """What the receiver has missed."""
+    def request_retransmission(self, lost: list[int]) -> None:
+        """Have packets that the receiver has missed sent once more."""
         own = self.rewriter.original(lost)
         self.nacks += len(own)
         if own:
-            self.producer.ask_again(own)
+            self.producer.request_retransmission(own)
 
-    def ask_for_key_frame(self) -> None:
-        """What the receiver cannot go on without."""
+    def request_key_frame(self) -> None:
+        """Pass on a PLI of the receiver."""
         self.plis += 1
-        self.producer.ask_for_key_frame()
+        self.producer.request_key_frame()
 
     def parameters(self) -> dict[str, Any]:
-        """What the SDK is told. Without a cname it would not know the SSRC."""
+        """The consumer's parameters for the SDK, which needs the cname to know the SSRC."""
         kind = self.producer.kind
         encoding: dict[str, Any] = {"ssrc": self.rewriter.ssrc}
         if kind == "video":
@@ -208,30 +208,32 @@ class Consumer:
             "rtcp": {"cname": self.producer.cname, "reducedSize": True, "mux": True},
         }
 
-    def _ask(self, count: int) -> None:
-        self.producer.ask_for_key_frame()
+    def _request_until_it_comes(self, count: int) -> None:
+        self.producer.request_key_frame()
         if count + 1 < len(self._ask_s):
             pause_s = self._ask_s[count + 1] - self._ask_s[count]
         elif not self.flowing:
-            pause_s = ASK_AGAIN_S
+            pause_s = REQUEST_AGAIN_S
         else:
             return
-        self._asking = asyncio.get_running_loop().call_later(pause_s, self._ask, count + 1)
+        self._next_request = asyncio.get_running_loop().call_later(
+            pause_s, self._request_until_it_comes, count + 1
+        )
 
 
 def sdk_rewriter(kind: str) -> RtpRewriter:
-    """How every SDK knows a track of that kind."""
+    """The rewriter of a track of that kind for an SDK."""
     return RtpRewriter(VP8, RTX) if kind == "video" else RtpRewriter(OPUS, None)
 
 
 class Exchange:
-    """Whose packet it is: the producers and consumers of one transport, by their SSRC."""
+    """The producers and consumers of one transport, by their SSRC."""
 
     def __init__(self) -> None:
         self._producers: dict[int, Producer] = {}
         self._consumers: dict[int, Consumer] = {}
         self.estimate_bps: int | None = None
-        """What the peer believes that it could receive, the last time it said so."""
+        """The receiver's last estimate of its bandwidth (REMB)."""
 
     def add_producer(self, producer: Producer) -> None:
         for ssrc in (producer.ssrc, producer.rtx_ssrc):
@@ -259,7 +261,7 @@ class Exchange:
             producer.forward(packet, is_rtx=ssrc == producer.rtx_ssrc)
 
     def on_rtcp(self, data: bytes) -> None:
-        """Sender reports go down, NACK and PLI go up; what else there is ends here."""
+        """Sender reports go to consumers, NACK and PLI to producers; all else is dropped."""
         try:
             packets = RtcpPacket.parse(data)
         except ValueError:
@@ -269,9 +271,9 @@ class Exchange:
                 case RtcpSrPacket(ssrc=ssrc) if ssrc in self._producers:
                     self._producers[ssrc].report(packet.sender_info)
                 case RtcpRtpfbPacket(fmt=1, media_ssrc=ssrc) if ssrc in self._consumers:
-                    self._consumers[ssrc].ask_again(packet.lost)
+                    self._consumers[ssrc].request_retransmission(packet.lost)
                 case RtcpPsfbPacket(fmt=1, media_ssrc=ssrc) if ssrc in self._consumers:
-                    self._consumers[ssrc].ask_for_key_frame()
+                    self._consumers[ssrc].request_key_frame()
                 case RtcpPsfbPacket(fmt=fmt) if fmt == RTCP_PSFB_APP:
                     with suppress(ValueError, StructError):
                         self.estimate_bps = unpack_remb_fci(packet.fci)[0]

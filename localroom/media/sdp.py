@@ -1,4 +1,4 @@
-"""The offer of one who wants to watch, and the answer to it: SDP in, SDP out.
+"""The SDP offer of a watcher, and the answer to it.
 
 What is offered has numbers of its own for Opus, VP8 and its retransmission; the answer takes
 the first of each and keeps its number. What the room does not send is refused section by
@@ -39,7 +39,7 @@ UNREADABLE: Final = (
 """What vsaiortc's parser raises at what it does not expect."""
 
 ROLES: Final = {"auto": "client", "client": "client", "server": "server"}
-"""The DTLS role of the one who offers, of those that it offers to have; the room has the other."""
+"""The watcher's DTLS role, by what it offers; the room has the other."""
 
 
 class NothingInCommonError(Exception):
@@ -63,20 +63,20 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What someone wants to be sent. At most one section of each kind is taken."""
+    """What a watcher can receive. At most one section of each kind is taken."""
 
     media: tuple[tuple[str, str, tuple[object, ...]], ...]
     """(kind, mid, formats) of every section, the refused ones too."""
     sections: tuple[Section, ...]
     fingerprints: tuple[tuple[str, str], ...]
     role: str
-    """Of the one who offers, in DTLS."""
+    """The watcher's, in DTLS."""
     bundled: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SsrcPair:
-    """What the answer says of one section: who sends on it."""
+    """The SSRCs of one section of the answer: of its media, and of their retransmission."""
 
     ssrc: int
     rtx_ssrc: int | None
@@ -87,7 +87,7 @@ def read(text: str) -> Offer:
     try:
         session = SessionDescription.parse(text)
     except UNREADABLE as error:
-        raise ValueError("The body is no SDP that can be read.") from error
+        raise ValueError("The body cannot be read as SDP.") from error
     if not session.media:
         raise ValueError("The offer has no media section.")
     bundles = [group.items for group in session.group if group.semantic == "BUNDLE"]

@@ -1,8 +1,8 @@
-"""How a receiver knows a track: by SSRCs, payload types, and numbers that go on and on.
+"""Rewrites RTP packets to the SSRCs, payload types and sequence numbers that a receiver knows.
 
-An SDK is told of each producer anew, so for it a packet only changes its name. Who watches by
-WHEP keeps one track while the one who sends it may be replaced; for it the successor's numbers
-and times have to continue the predecessor's.
+An SDK gets a new consumer for each producer, so only SSRC and payload type change. A watcher by
+WHEP keeps one track while the producer may be replaced; for it the successor's numbers and times
+continue the predecessor's.
 """
 
 import secrets
@@ -20,7 +20,7 @@ MEMORY: Final = 0x2000
 
 
 class RtpRewriter:
-    """A track as one receiver was told of it."""
+    """One track with the SSRCs and payload types of one receiver."""
 
     def __init__(self, media_type: int, rtx_type: int | None) -> None:
         self.ssrc = secrets.randbelow(2**32 - 1) + 1
@@ -29,7 +29,7 @@ class RtpRewriter:
         self._rtx_type = rtx_type
 
     def rewrite(self, packet: bytes, now_s: float, *, is_rtx: bool) -> bytes | None:
-        """A producer's packet as the receiver is sent it; None for one that it is not."""
+        """A producer's packet as it is sent to the receiver; None where it is not sent."""
         return self._named(bytearray(packet), is_rtx=is_rtx)
 
     def original(self, numbers: list[int]) -> list[int]:
@@ -90,7 +90,7 @@ class Splice(RtpRewriter):
         return self._named(own, is_rtx=False)
 
     def original(self, numbers: list[int]) -> list[int]:
-        """Without those that were a predecessor's, whom nobody can ask any more."""
+        """Without those of a predecessor, which can no longer be requested."""
         own = [(number - self._number_shift) & 0xFFFF for number in numbers]
         return [number for number in own if not self._precedes(number)]
 

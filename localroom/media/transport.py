@@ -31,7 +31,7 @@ logger = logging.getLogger("avatar.localroom.transport")
 
 
 class Transport:
-    """Between `open` and `close`; the SDK says with `connect` that it is ready."""
+    """Lives from `open` to `close`; the SDK is ready when it calls for `connect`."""
 
     def __init__(self, owner: str, certificate: RTCCertificate, chaos: Chaos) -> None:
         self.id = secrets.token_hex(8)
@@ -103,12 +103,12 @@ class Transport:
         return self._dtls.state
 
     @property
-    def heard_at(self) -> float:
-        """When the other side last gave a sign of life; on the loop's clock (s)."""
-        return self._ice.heard_at
+    def received_at(self) -> float:
+        """When a packet of the other side was last received; on the loop's clock (s)."""
+        return self._ice.received_at
 
     def statistics(self) -> dict[str, Any]:
-        """Of all datagrams of the way, STUN too; the round trip (ms) is the data channels'."""
+        """Counts of all datagrams, STUN included; the round trip (ms) is the data channels'."""
         found = {
             "dtlsState": self.state,
             **self._ice.counts(),

@@ -1,4 +1,4 @@
-"""The request with which every SDK begins: which servers is the meeting on?"""
+"""The first request of every SDK: which servers the meeting is on."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ class InitConfig:
             case "ok":
                 return Response(200, {"data": self._configuration()})
             case status:
-                return Response(int(status), {"error": "This was asked for."})
+                return Response(int(status), {"error": "The faults ask for this status."})
 
     def _configuration(self) -> dict[str, Any]:
         return {
@@ -43,7 +43,7 @@ class InitConfig:
 
 
 def _encrypt(value: object) -> str:
-    """As the SDK decrypts it, with the key that it carries. It cannot join without."""
+    """Encrypts with the SDK's own key; the SDK cannot join without."""
     cipher = AES.new(KEY, AES.MODE_CBC, IV)
     return base64.b64encode(
         cipher.encrypt(pad(json.dumps(value).encode(), AES.block_size))

@@ -14,9 +14,9 @@ from vsaiortc.rtcdtlstransport import RTCCertificate
 
 from localroom.faults import Chaos
 from localroom.media.data import DataConsumer, DataProducer
-from localroom.media.rtp import ASK_OFTEN_S, Consumer, Producer, sdk_rewriter
+from localroom.media.rtp import REQUEST_OFTEN_S, Consumer, Producer, sdk_rewriter
 from localroom.media.transport import Transport
-from localroom.signalling.protoo import Channel, RefusalError
+from localroom.signalling.protoo import ProtooChannel, RefusalError
 
 CLOSE_S: Final = 1.0
 """How long a peer that is told to leave may take; then its socket is closed."""
@@ -34,7 +34,7 @@ class PeerContext:
 class Peer:
     """Between its WebSocket's opening and closing. `query` is what the SDK put into the URL."""
 
-    def __init__(self, query: dict[str, str], channel: Channel, context: PeerContext) -> None:
+    def __init__(self, query: dict[str, str], channel: ProtooChannel, context: PeerContext) -> None:
         self.id = query["peerId"]
         self.kind = query.get("peerType", "normal")
         self.mode = query.get("mode", "SEND_AND_RECV")
@@ -52,7 +52,7 @@ class Peer:
         self._introduced: set[Peer] = set()
         self._context = context
         self._device: Any = {}
-        self._introduceda_data: Any = None
+        self._meta_data: Any = None
         self._takes_media = True
 
     def statistics(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Peer:
             "displayName": self.name,
             "device": self._device,
             "mode": self.mode,
-            "metaData": self._introduceda_data,
+            "metaData": self._meta_data,
             "peerType": self.kind,
         }
 
@@ -108,7 +108,7 @@ class Peer:
         if any(each.producer is producer for each in self.consumers.values()):
             return
         rewriter, mid = sdk_rewriter(producer.kind), self.receiving.next_mid()
-        consumer = Consumer(producer, self.receiving, mid, rewriter, ASK_OFTEN_S)
+        consumer = Consumer(producer, self.receiving, mid, rewriter, REQUEST_OFTEN_S)
         self.consumers[consumer.id] = consumer
         producer.consumers.append(consumer)
         self.receiving.exchange.add_consumer(consumer)

@@ -28,8 +28,8 @@ class RefusalError(Exception):
         self.reason = reason
 
 
-class Channel:
-    """One peer's signalling. What is sent keeps its order; nothing waits for the network."""
+class ProtooChannel:
+    """One peer's signalling. Messages keep their order; no caller waits for the network."""
 
     def __init__(self, socket: ServerConnection) -> None:
         self._socket = socket
@@ -41,7 +41,7 @@ class Channel:
         self._answers: dict[int, asyncio.Future[bool]] = {}
 
     async def run(self, handle: Handler) -> None:
-        """Serve the peer until its socket has closed, or says what is no JSON."""
+        """Serve the peer until its socket has closed, or sends something other than JSON."""
         async with asyncio.TaskGroup() as group:
             writing = group.create_task(self._write(), name="protoo-write")
             try:
@@ -55,7 +55,7 @@ class Channel:
         self._outbox.put_nowait({"notification": True, "method": method, "data": data})
 
     def request(self, method: str, data: dict[str, Any]) -> "asyncio.Future[bool]":
-        """Ask the SDK; what comes is whether it has agreed, or a cancellation."""
+        """Send a request; the result is whether the SDK has accepted, or a cancellation."""
         serial = next(self._serials)
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._answers[serial] = answer
@@ -63,16 +63,16 @@ class Channel:
         return answer
 
     def close(self) -> None:
-        """Cleanly, as a server does that has dropped the peer; nobody waits for its goodbye."""
+        """Close cleanly, as a server that drops the peer; does not wait for the close frame."""
         self.thaw()
         self._closing = asyncio.get_running_loop().create_task(self._socket.close())
 
     def abort(self) -> None:
-        """As a network does that has broken."""
+        """Reset the connection, as a broken network does."""
         self._socket.transport.abort()
 
     def freeze(self) -> None:
-        """The connection stands, and nothing goes either way."""
+        """Keep the connection, and let nothing through in either direction."""
         self._flowing.clear()
         self._socket.transport.pause_reading()
 

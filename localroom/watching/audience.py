@@ -1,4 +1,4 @@
-"""All who watch by WHEP, whatever room they watch: rooms come and go, and watchers wait.
+"""All watchers by WHEP, of all rooms: a room may end and return while its watchers wait.
 
 The audience subscribes to each room's events; a room knows nothing of it.
 """
@@ -42,9 +42,11 @@ class Audience:
     async def admit(self, room_id: str, participant: str, offer: Offer) -> tuple[Watcher, str]:
         """A new watcher, and the answer to its offer. Raises AbsentError, FullError."""
         if self._peer(room_id, participant) is None:
-            raise AbsentError(f"Nobody called {participant} is in a room called {room_id}.")
+            raise AbsentError(f"No participant {participant} is in a room {room_id}.")
         if len(self.watchers) >= MAX_WATCHERS:
-            raise FullError(f"{MAX_WATCHERS} are watching already, and no more can.")
+            raise FullError(
+                f"{MAX_WATCHERS} watchers are connected, which is the limit; try again later."
+            )
         watcher = Watcher(room_id, participant, offer, self._context)
         self.watchers[watcher.id] = watcher
         try:

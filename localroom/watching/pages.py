@@ -1,4 +1,4 @@
-"""The pages for people: one lists who is there, one shows a participant."""
+"""The pages for a browser: one lists the participants, one shows one of them."""
 
 from collections.abc import Mapping
 from html import escape
@@ -17,18 +17,18 @@ POLICY: Final = {
 
 
 def watch() -> Response:
-    """One participant; the page takes from its own address which."""
+    """The page of one participant, which it takes from its own address."""
     return _page("watch.html", "")
 
 
 def index(rooms: Mapping[str, Room]) -> Response:
-    """Who is there, with links."""
+    """The participants of all rooms, with links."""
     items = [
         _item(room.id, peer.id, peer.name, [each.kind for each in peer.producers.values()])
         for room in rooms.values()
         for peer in room.members()
     ]
-    empty = "<p>Nobody is in a room. This page looks again every two seconds.</p>"
+    empty = "<p>No participant is in a room. This page reloads every two seconds.</p>"
     return _page("index.html", f"<ul>{''.join(items)}</ul>" if items else empty)
 
 

@@ -1,9 +1,8 @@
-"""One who watches a participant by WHEP: a consumer without signalling.
+"""A watcher of one participant by WHEP: a consumer without signalling.
 
-It is there before, between and after what the participant publishes: a track begins when the
-participant begins, and goes on with the next producer when a worker has been replaced. It ends
-when it is told to, when nothing has been heard of it for `SILENCE_S`, or when the participant
-has been away for `ABSENCE_S`.
+It exists whether or not the participant publishes: a track begins when the participant begins,
+and goes on with the next producer when a worker has been replaced. It ends on request, when
+nothing was received from it for `SILENCE_S`, or when the participant is absent for `ABSENCE_S`.
 """
 
 import asyncio
@@ -14,14 +13,14 @@ from typing import Any, Final
 from vsaiortc.rtp import RtcpByePacket
 
 from localroom.media import sdp
-from localroom.media.rtp import ASK_ONCE_S, Consumer, Producer
+from localroom.media.rtp import REQUEST_ONCE_S, Consumer, Producer
 from localroom.media.sdp import Offer, Section, SsrcPair
 from localroom.media.splice import Splice
 from localroom.media.transport import Transport
 from localroom.signalling.peer import PeerContext
 
 SILENCE_S: Final = 30.0
-"""As long as a browser goes on without an answer (RFC 7675), so that both give up together."""
+"""As long as a browser goes on without an answer (RFC 7675), so that both end together."""
 
 ABSENCE_S: Final = 30.0
 """How long a watcher waits for a participant to come back."""
@@ -30,7 +29,7 @@ GONE: Final = ("closed", "failed")
 
 
 class Watcher:
-    """Between `open` and `close`. To the faults it is the peer ``watcher:PARTICIPANT``."""
+    """Lives from `open` to `close`. To the faults it is the peer ``watcher:PARTICIPANT``."""
 
     def __init__(self, room_id: str, participant: str, offer: Offer, context: PeerContext) -> None:
         self.id = secrets.token_hex(8)
@@ -41,10 +40,10 @@ class Watcher:
         self._transport = Transport(f"watcher:{participant}", context.certificate, context.chaos)
         self._tracks = {each.kind: WatchedTrack(each, self._transport) for each in offer.sections}
         self._since = asyncio.get_running_loop().time()
-        self._seen_at = self._since
+        self._present_at = self._since
 
     async def open(self) -> str:
-        """Returns the answer; from now on packets flow as soon as there is a way."""
+        """Returns the answer; packets flow once the transport is connected."""
         await self._transport.open(self._context.host)
         fingerprints = [
             {"algorithm": algorithm, "value": value} for algorithm, value in self.offer.fingerprints
@@ -74,17 +73,17 @@ class Watcher:
     def end_reason(self, now_s: float, *, present: bool) -> str | None:
         """Why it is to end, if it is; `present` says whether the participant is there."""
         if present:
-            self._seen_at = now_s
+            self._present_at = now_s
         if self._transport.state in GONE:
-            return "the watcher has gone"
-        if now_s - max(self._transport.heard_at, self._since) >= SILENCE_S:
-            return "nothing is heard of the watcher"
-        if now_s - self._seen_at >= ABSENCE_S:
+            return "the watcher has closed its connection"
+        if now_s - max(self._transport.received_at, self._since) >= SILENCE_S:
+            return "nothing is received from the watcher"
+        if now_s - self._present_at >= ABSENCE_S:
             return "the participant has not come back"
         return None
 
     async def close(self) -> None:
-        """Say goodbye, and free everything."""
+        """Send RTCP BYE, and close the transport."""
         for track in self._tracks.values():
             track.leave()
         ssrcs = [track.ssrc_pair.ssrc for track in self._tracks.values()]
@@ -107,7 +106,7 @@ class Watcher:
 
 
 class WatchedTrack:
-    """One section of the answer, and whoever fills it at the moment."""
+    """One section of the answer, and the consumer that fills it at the moment."""
 
     def __init__(self, section: Section, transport: Transport) -> None:
         self.consumer: Consumer | None = None
@@ -123,7 +122,7 @@ class WatchedTrack:
 
     def follow(self, producer: Producer) -> None:
         mid = self._section.mid
-        self.consumer = Consumer(producer, self._transport, mid, self._splice, ASK_ONCE_S)
+        self.consumer = Consumer(producer, self._transport, mid, self._splice, REQUEST_ONCE_S)
         self._splice.begin()
         self._transport.exchange.add_consumer(self.consumer)
         producer.consumers.append(self.consumer)
@@ -131,7 +130,7 @@ class WatchedTrack:
             self.consumer.resume()
 
     def begin(self) -> None:
-        """There is a way to the watcher."""
+        """The transport is connected."""
         if self.consumer is not None:
             self.consumer.resume()
 

@@ -1,13 +1,13 @@
-"""WHEP (draft-ietf-wish-whep): an SDP offer by POST, and whoever sent it watches a participant.
+"""WHEP (draft-ietf-wish-whep): watching a participant by an SDP offer in a POST.
 
-OPTIONS /whep/{room}/{participant}         what a browser asks before it sends the others
+OPTIONS /whep/{room}/{participant}         a browser's preflight
 POST    /whep/{room}/{participant}         the offer; 201 with the answer and a Location
 PATCH   /whep/{room}/{participant}/{id}    candidates of the watcher, which are not needed: 204
-DELETE  /whep/{room}/{participant}/{id}    the end
-GET     /whep                              who watches, and what flows; not part of WHEP
+DELETE  /whep/{room}/{participant}/{id}    ends watching
+GET     /whep                              the watchers, and what flows; not part of WHEP
 
-One may watch who is in the room and publishes nothing yet: pictures and sound come when there
-are some. They go on when the participant leaves and returns within half a minute.
+A participant may be watched before it publishes; pictures and sound begin when it does. They go
+on when it leaves and returns within half a minute.
 """
 
 from collections.abc import Mapping
@@ -38,19 +38,19 @@ async def answer(
         case "PATCH" | "DELETE", [room_id, participant, watcher_id]:
             watcher = audience.watchers.get(watcher_id)
             if watcher is None or (watcher.room_id, watcher.participant) != (room_id, participant):
-                return Response(404, {"error": "Nobody watches here any more."})
+                return Response(404, {"error": "There is no such watcher any more."})
             if request.method == "PATCH":
                 return _trickle(request)
             await audience.dismiss(watcher)
             return Response(200)
         case _, [_, _] | [_, _, _]:
-            error = {"error": f"{request.method} is not known here."}
+            error = {"error": f"{request.method} is not supported here."}
             return Response(405, error, headers={"Allow": METHODS})
     return Response(404, {"error": "The path is /whep/ROOM/PARTICIPANT."})
 
 
 def relays(ice_servers: list[dict[str, Any]]) -> dict[str, str]:
-    """The header that tells of them: one who has nothing but ``lo`` may have no other way."""
+    """The header that names the relays, which a watcher with nothing but ``lo`` needs."""
     each = [
         f'<{server["urls"]}>; rel="ice-server"; username="{server["username"]}"; '
         f'credential="{server["credential"]}"; credential-type="password"'
@@ -60,7 +60,7 @@ def relays(ice_servers: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def shared(response: Response, origin: str | None) -> Response:
-    """With what a page needs that was not served from here; `origin` may ask."""
+    """The response with CORS headers for a page of `origin`, which is allowed."""
     if origin is None:
         return response
     more = {
@@ -97,7 +97,7 @@ async def _begin(
 
 
 def _trickle(request: Request) -> Response:
-    """Whoever asks for an ICE restart, as RFC 9725 has it, names no resource's version but any."""
+    """Candidates are not needed. ``If-Match: *`` asks for an ICE restart (RFC 9725)."""
     if request.headers.get("if-match") == "*":
         return Response(422, {"error": "ICE is not restarted here; begin anew with a POST."})
     return Response(204)

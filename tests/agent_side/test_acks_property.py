@@ -12,7 +12,8 @@ from ack_line import GRAIN, RATE, Line, Network
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent_side import speaker
+from agent_side import handshake, speaker
+from agent_side.senders.accounts import STRAY_S
 from worker.turns.version1 import IDLE_S
 
 RUNS = 1600
@@ -20,7 +21,7 @@ TAIL_S = 12.0
 """How long after the script the last turns may take; those that take longer are not told of."""
 
 MAX_LATE_S = 1.0
-assert 2 * MAX_LATE_S + IDLE_S < speaker.STRAY_S
+assert 2 * MAX_LATE_S + IDLE_S < STRAY_S
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ def conversations(versions: tuple[int, ...]) -> st.SearchStrategy[Conversation]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def little_patience() -> Iterator[None]:
+def short_timeouts() -> Iterator[None]:
     """So that all of it ends within a short conversation."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speaker, "HELLO_PATIENCE_S", 3.0)
-        patch.setattr(speaker, "WORKER_PATIENCE_S", 6.0)
+        patch.setattr(handshake, "HELLO_TIMEOUT_S", 3.0)
+        patch.setattr(speaker, "WORKER_TIMEOUT_S", 6.0)
         yield
 
 

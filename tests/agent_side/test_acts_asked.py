@@ -6,7 +6,7 @@ import pytest
 
 from agent_side import AvatarError
 from agent_side.acts import (
-    GESTURE_PATIENCE_S,
+    GESTURE_TIMEOUT_S,
     MAX_GESTURES,
     Acts,
     ActUnknown,
@@ -77,7 +77,7 @@ def test_an_expression_takes_the_place_of_the_one_before_it() -> None:
 def test_a_gesture_is_given_up_when_its_moment_is_over() -> None:
     asked = Asked()
     asked.acts.gesture("nod", asked.now)
-    assert asked.sends(GESTURE_PATIENCE_S)
+    assert asked.sends(GESTURE_TIMEOUT_S)
     assert asked.sends(10.0) == []
     assert asked.told == [GestureDropped("nod")]
 
@@ -195,7 +195,7 @@ def test_a_worker_that_replaces_another_is_told_the_newest_again() -> None:
 def test_a_gesture_waits_a_moment_for_a_worker() -> None:
     asked = Asked(found=False)
     assert not asked.acts.gesture("nod", asked.now)
-    assert asked.sends(GESTURE_PATIENCE_S - 0.1) == []
+    assert asked.sends(GESTURE_TIMEOUT_S - 0.1) == []
     asked.found()
     assert asked.sends() == [Gesture(STREAM, 1, "nod")]
     assert asked.sends(0.3)[:-1] == []
@@ -205,7 +205,7 @@ def test_a_gesture_waits_a_moment_for_a_worker() -> None:
 def test_a_gesture_does_not_wait_for_longer() -> None:
     asked = Asked(found=False)
     asked.acts.gesture("nod", asked.now)
-    assert asked.sends(GESTURE_PATIENCE_S + 0.1) == []
+    assert asked.sends(GESTURE_TIMEOUT_S + 0.1) == []
     assert asked.told == [GestureDropped("nod")]
     asked.found()
     assert asked.sends(5.0) == []

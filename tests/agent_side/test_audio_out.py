@@ -33,22 +33,16 @@ from agent_side import (
     JoinInfo,
     TurnOver,
     UnknownActError,
-    audio_out,
     launch,
 )
-from agent_side.audio_out import (
-    ASK_FIRST_S,
-    ASK_SLOWEST_S,
-    FACE_DUE_S,
-    FAILING_S,
-    MAX_BACKLOG,
-    MAX_PARKED,
-    SEND_TIMEOUT_S,
-    STUMBLES_S,
-    AvatarError,
-)
-from agent_side.launch import Launched, LaunchError
-from agent_side.speaker import HELLO_PATIENCE_S, STOCK_PATIENCE_S, WORKER_PATIENCE_S
+from agent_side.audio_out import MAX_BACKLOG
+from agent_side.channel import FAILING_S, SETTLING_S
+from agent_side.handshake import HELLO_TIMEOUT_S, STOCK_TIMEOUT_S
+from agent_side.launch import AvatarError, LaunchAnswer, LaunchError
+from agent_side.launching import face_request
+from agent_side.launching.face_request import ASK_FIRST_S, ASK_SLOWEST_S, FACE_DUE_S
+from agent_side.pending_sends import MAX_PENDING, SEND_TIMEOUT_S
+from agent_side.speaker import WORKER_TIMEOUT_S
 from agent_side.wire import (
     Interrupt,
     Message,
@@ -342,7 +336,7 @@ def test_a_stock_worker_that_was_there_first_is_noticed() -> None:
         listed = [{"id": "somebody"}, {"id": "avatar", "displayName": "Face"}]
         for listener in list(peer._listeners):
             listener.handle_event("meeting-joined", {"participants": listed})
-        await asyncio.wait_for(out.wait_until_ready(), 2 * HELLO_PATIENCE_S)
+        await asyncio.wait_for(out.wait_until_ready(), 2 * HELLO_TIMEOUT_S)
         data = await say(out, 2400)
         await out.wait_for_playout()
         assert worker.pcm == data
@@ -454,7 +448,7 @@ class ParkingPeer:
     """
 
     peer: MemoryPeer
-    parked: list[asyncio.Future[None]] = field(default_factory=list)
+    pending: list[asyncio.Future[None]] = field(default_factory=list)
     full: bool = False
     sent: list[tuple[float, bytes | str]] = field(default_factory=list)
 
@@ -464,16 +458,16 @@ class ParkingPeer:
     async def send(self, payload: str | bytes, options: Mapping[str, str] | None = None) -> bool:
         if self.full and options == {"reliability": "UNRELIABLE"}:
             drained = asyncio.get_running_loop().create_future()
-            self.parked.append(drained)
+            self.pending.append(drained)
             await drained
         self.sent.append((asyncio.get_running_loop().time(), payload))
         return await self.peer.send(payload, options)
 
     def drain(self) -> None:
         self.full = False
-        for drained in self.parked:
+        for drained in self.pending:
             drained.set_result(None)
-        self.parked.clear()
+        self.pending.clear()
 
 
 def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
@@ -488,7 +482,7 @@ def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
         await asyncio.sleep(0.1)
         meeting.full = True
         await asyncio.sleep(0.1)
-        assert len(meeting.parked) == 1
+        assert len(meeting.pending) == 1
         now = asyncio.get_running_loop().time()
         await out.interrupt()
         await asyncio.sleep(0.001)
@@ -518,7 +512,7 @@ def test_a_send_that_waits_in_the_sdk_is_never_cancelled() -> None:
         await out.handle_audio_input(bytes(RATE * 10))
         await asyncio.sleep(1)
         await out.aclose()
-        assert len(meeting.parked) >= 3
+        assert len(meeting.pending) >= 3
         meeting.drain()
         await asyncio.sleep(0.1)
 
@@ -566,11 +560,11 @@ def test_not_too_many_sends_wait_in_the_sdk() -> None:
         out._set_meeting(meeting)
         await out.wait_until_ready()
         meeting.full = True
-        for _ in range(2 * MAX_PARKED):
+        for _ in range(2 * MAX_PENDING):
             await out.handle_audio_input(bytes(PIECE))
             await asyncio.sleep(0.01)
             await out.interrupt()
-        assert len(meeting.parked) == MAX_PARKED
+        assert len(meeting.pending) == MAX_PENDING
         meeting.drain()
         await out.handle_audio_input(bytes(PIECE))
         await out.send_segment_end()
@@ -593,7 +587,7 @@ def test_a_new_meeting_does_not_wait_for_a_send_in_the_old_one() -> None:
         await asyncio.sleep(0.1)
         worker = StockWorker(another)
         out._set_meeting(another.peer("agent"))
-        await asyncio.sleep(HELLO_PATIENCE_S + SEND_TIMEOUT_S / 2)
+        await asyncio.sleep(HELLO_TIMEOUT_S + SEND_TIMEOUT_S / 2)
         assert worker.pcm == data
         await out.wait_for_playout()
         await out.aclose()
@@ -764,7 +758,7 @@ def test_a_gesture_does_not_wait_behind_a_full_channel() -> None:
             meeting.full = True
             data = await say(out, RATE)
             await asyncio.sleep(0.01)
-            assert len(meeting.parked) == 1
+            assert len(meeting.pending) == 1
             out.gesture("nod")
             await asyncio.sleep(0.05)
             assert face.made == ["nod"]
@@ -789,7 +783,7 @@ def test_a_gesture_does_not_disturb_speech_that_waits_for_a_stock_worker() -> No
         await asyncio.sleep(0.01)
         out.gesture("nod")
         await asyncio.sleep(0.01)
-        assert len(meeting.parked) == 1
+        assert len(meeting.pending) == 1
         meeting.drain()
         await out.wait_for_playout()
         assert worker.pcm == data
@@ -813,7 +807,7 @@ def test_gestures_leave_room_for_interrupts_in_a_full_channel() -> None:
                 out.gesture("nod")
                 await asyncio.sleep(0.01)
             given_up_anyway = int(15 / SEND_TIMEOUT_S)
-            assert len(meeting.parked) <= MAX_PARKED // 2 + given_up_anyway
+            assert len(meeting.pending) <= MAX_PENDING // 2 + given_up_anyway
             meeting.drain()
             await out.aclose()
 
@@ -914,7 +908,7 @@ def test_only_failures_that_last_are_in_the_log(caplog: pytest.LogCaptureFixture
         async with stage() as set_:
             await set_.agent.wait_until_ready()
             await say(set_.agent, RATE * 9)
-            for seconds, lines in ((STUMBLES_S / 2, 0), (3 * STUMBLES_S, 1)):
+            for seconds, lines in ((SETTLING_S / 2, 0), (3 * SETTLING_S, 1)):
                 set_.peer.cut_off()
                 await asyncio.sleep(seconds)
                 set_.peer.rejoin()
@@ -1181,7 +1175,7 @@ def test_a_callback_may_close_it() -> None:
         out._set_meeting(room.peer("agent"))
         for _ in range(3):
             await say(out, 2400)
-        await asyncio.wait_for(closed.wait(), 2 * HELLO_PATIENCE_S)
+        await asyncio.wait_for(closed.wait(), 2 * HELLO_TIMEOUT_S)
         await asyncio.sleep(1)
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -1318,7 +1312,7 @@ def test_speech_that_waits_for_a_first_face_is_bounded_by_waiting() -> None:
         await out.handle_audio_input(bytes(MAX_BACKLOG + 2))
         waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
         ending = asyncio.create_task(out.send_segment_end())
-        await asyncio.sleep(WORKER_PATIENCE_S - 1)
+        await asyncio.sleep(WORKER_TIMEOUT_S - 1)
         assert not waiting.done()
         assert ended == []
         await asyncio.sleep(3)
@@ -1337,10 +1331,10 @@ def test_speech_that_waits_for_a_first_face_is_bounded_by_waiting() -> None:
 class Asked:
     """Stands for the dispatcher: what it was asked for, and when."""
 
-    launched: list[Launched | AvatarError] = field(default_factory=list)
+    launched: list[LaunchAnswer | AvatarError] = field(default_factory=list)
     joins: list[tuple[float, JoinInfo]] = field(default_factory=list)
 
-    async def __call__(self, url: str, join: JoinInfo) -> Launched:
+    async def __call__(self, url: str, join: JoinInfo) -> LaunchAnswer:
         self.joins.append((asyncio.get_running_loop().time(), join))
         answer = self.launched.pop(0) if len(self.launched) > 1 else self.launched[0]
         if isinstance(answer, AvatarError):
@@ -1352,14 +1346,14 @@ class Asked:
         return [join.agent_participant_id for _, join in self.joins]
 
 
-OURS = Launched("session", 2)
-STOCK = Launched(None, 1)
+OURS = LaunchAnswer("session", 2)
+STOCK = LaunchAnswer(None, 1)
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     dispatcher = Asked([OURS])
-    monkeypatch.setattr(audio_out, "launch", dispatcher)
+    monkeypatch.setattr(face_request, "launch", dispatcher)
     return dispatcher
 
 
@@ -1449,7 +1443,7 @@ def test_what_a_stock_dispatcher_launched_is_soon_spoken_to_in_version_1(asked: 
         await out.connect()
         out.attach(room.peer("agent"))
         data = await say(out, 2400)
-        await asyncio.sleep(STOCK_PATIENCE_S + 0.5)
+        await asyncio.sleep(STOCK_TIMEOUT_S + 0.5)
         assert worker.pcm == data
         await out.aclose()
 
@@ -1550,7 +1544,7 @@ def test_an_agent_that_is_not_obeyed_is_told_so_once(named: bool) -> None:
         peer = room.peer("agent")
         out = speaker_out(on_error=errors.append)
         out.attach(peer)
-        data = NotObeyed(out._speaker._stream, named)
+        data = NotObeyed(out._speaker.stream, named)
         for _ in range(3):
             await face.send(encode(data).payload)
             await asyncio.sleep(1)

@@ -20,7 +20,7 @@ import trustme
 from agent_side import launch
 from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError, LaunchError
-from agent_side.reach import is_loopback, proxy_for
+from agent_side.launching.reach import is_loopback, proxy_for
 
 TOKEN = "eyJ.canary.sig"
 JOIN = JoinInfo("room", TOKEN, "avatar")

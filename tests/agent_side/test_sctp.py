@@ -1,4 +1,4 @@
-"""The SDK's SCTP is mended where it is there, and only then."""
+"""The SDK's SCTP is patched where it is loaded, and only then."""
 
 import asyncio
 import subprocess
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent_side.sctp import RESEND_S, mend
+from agent_side.sctp import RESEND_S, patch_sctp
 
 NAME = "vsaiortc.rtcsctptransport"
 
@@ -21,23 +21,23 @@ def test_only_a_slow_one_is_hastened(
     sctp = ModuleType(NAME)
     sctp.SCTP_RTO_MIN = before  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, NAME, sctp)
-    mend()
+    patch_sctp()
     assert after == sctp.SCTP_RTO_MIN  # type: ignore[attr-defined]
 
 
 def test_another_version_or_none_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     other = ModuleType(NAME)
     monkeypatch.setitem(sys.modules, NAME, other)
-    mend()
+    patch_sctp()
     assert not hasattr(other, "SCTP_RTO_MIN")
     monkeypatch.delitem(sys.modules, NAME)
-    mend()
+    patch_sctp()
 
 
 def test_the_installed_sdk_takes_its_patience_from_there() -> None:
     from vsaiortc import rtcsctptransport
 
-    mend()
+    patch_sctp()
     assert rtcsctptransport.SCTP_RTO_MIN <= RESEND_S
     assert "SCTP_RTO_MIN" in rtcsctptransport.RTCSctpTransport._update_rto.__code__.co_names
 
@@ -73,13 +73,13 @@ def sent_when_all_counts_as_in_flight() -> int:
 
 
 def test_what_is_not_under_way_keeps_nothing_back() -> None:
-    mend()
-    mend()
+    patch_sctp()
+    patch_sctp()
     assert sent_when_all_counts_as_in_flight() == 1
 
 
 def test_the_sdk_alone_would_be_silent_for_ever() -> None:
-    """Or its fault has been mended, and ours can go."""
+    """Or its fault has been corrected, and our patch can go."""
     program = "import test_sctp; print(test_sctp.sent_when_all_counts_as_in_flight())"
     alone = subprocess.run(
         [sys.executable, "-c", program],

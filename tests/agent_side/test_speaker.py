@@ -12,24 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_side.acts import ActUnknown
-from agent_side.speaker import (
-    ACK_PATIENCE_S,
-    CHUNK_S,
-    DEAF_S,
+from agent_side.handshake import HELLO_SLOWEST_S, HELLO_TIMEOUT_S, STOCK_TIMEOUT_S
+from agent_side.senders.accounts import STRAY_S
+from agent_side.senders.port import CHUNK_S, WINDOW_S
+from agent_side.senders.version1 import ACK_TIMEOUT_S, DEAF_S, NEXT_TURN_S
+from agent_side.senders.version2 import (
     EXTRAPOLATE_S,
     HANDED_S,
-    HELLO_PATIENCE_S,
-    HELLO_SLOWEST_S,
     MAX_LAG_S,
-    NEXT_TURN_S,
     RESEND_GAP_S,
     RESEND_MAX_S,
     RESEND_S,
-    REST_S,
-    STOCK_PATIENCE_S,
-    STRAY_S,
-    WINDOW_S,
-    WORKER_PATIENCE_S,
+)
+from agent_side.speaker import (
+    WORKER_TIMEOUT_S,
     Disobeyed,
     Speaker,
     TurnOver,
@@ -37,6 +33,7 @@ from agent_side.speaker import (
     WorkerLost,
     WorkerReady,
 )
+from agent_side.turn_buffer import REST_S
 from agent_side.wire import (
     MAX_TURN_WORDS,
     MAX_WORD,
@@ -181,7 +178,7 @@ def line1() -> Line:
     line.speaker.launched(1)
     line.speaker.attached(line.now)
     line.speaker.present(line.now)
-    line.wait(STOCK_PATIENCE_S + 0.1)
+    line.wait(STOCK_TIMEOUT_S + 0.1)
     assert line.speaker.version == 1
     return line
 
@@ -244,6 +241,18 @@ def test_hello_is_said_ever_more_slowly_until_it_is_answered() -> None:
     assert line.events == [WorkerReady(2)]
 
 
+def test_a_hello_that_could_not_be_sent_is_sent_as_soon_as_it_can_be() -> None:
+    """The SDK refuses what is sent in the first moments after it has joined."""
+    line = Line()
+    line.speaker.attached(line.now)
+    line.speaker.present(line.now)
+    assert line.speaker.next_packet(line.now) is not None, "which the SDK refuses"
+    line.now += 0.02
+    assert len(of_kind(AgentHello, line.send())) == 1
+    line.now += 0.02
+    assert of_kind(AgentHello, line.send()) == []
+
+
 @pytest.mark.parametrize("hellos_lost", [0, 1, 3])
 @pytest.mark.parametrize("answers_lost", [0, 1, 2])
 def test_version_2_is_agreed_whatever_is_lost(hellos_lost: int, answers_lost: int) -> None:
@@ -282,7 +291,7 @@ def test_a_worker_that_does_not_answer_speaks_version_1() -> None:
     line.wait(20.0)
     assert line.speaker.version == 0, "nobody is there"
     line.speaker.present(line.now)
-    line.wait(HELLO_PATIENCE_S - 0.05)
+    line.wait(HELLO_TIMEOUT_S - 0.05)
     assert line.speaker.version == 0
     line.wait(0.1)
     assert line.speaker.version == 1
@@ -297,7 +306,7 @@ def test_any_worker_may_take_its_time_to_answer(before: str) -> None:
     line.wait(0.1)
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
-    messages = line.wait(HELLO_PATIENCE_S - 0.2)
+    messages = line.wait(HELLO_TIMEOUT_S - 0.2)
     assert pcm(messages) == b""
     hello = of_kind(AgentHello, messages)[0]
     assert isinstance(hello, AgentHello)
@@ -309,7 +318,7 @@ def test_a_stock_worker_may_follow_one_of_version_2() -> None:
     line = line2()
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
-    line.wait(HELLO_PATIENCE_S + 0.1)
+    line.wait(HELLO_TIMEOUT_S + 0.1)
     assert line.speaker.version == 1
 
 
@@ -318,7 +327,7 @@ def test_what_follows_a_worker_that_acked_in_version_1_is_taken_for_another() ->
     line.speaker.launched(None)
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
-    line.wait(STOCK_PATIENCE_S + 0.1)
+    line.wait(STOCK_TIMEOUT_S + 0.1)
     assert line.speaker.version == 1
 
 
@@ -328,7 +337,7 @@ def test_a_guess_is_no_evidence_of_a_stock_worker() -> None:
     line.speaker.launched(None)
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
-    line.wait(HELLO_PATIENCE_S - 0.2)
+    line.wait(HELLO_TIMEOUT_S - 0.2)
     assert line.speaker.version == 0
 
 
@@ -342,7 +351,7 @@ def test_a_worker_of_version_2_is_never_spoken_to_in_version_1(evidence: str) ->
     if evidence != "launched by ours":
         line.hear(AvatarReady("worker", None if evidence == "announced" else "f" * 16))
     line.say(3 * CHUNK)
-    assert of_kind((Pcm, SegmentEnd), line.wait(WORKER_PATIENCE_S - 1)) == []
+    assert of_kind((Pcm, SegmentEnd), line.wait(WORKER_TIMEOUT_S - 1)) == []
     assert line.over == []
     messages = line.hear(AvatarReady("worker", STREAM))
     assert spoken(messages + line.wait(0.1)) == voice(3 * CHUNK)
@@ -357,7 +366,7 @@ def test_patience_begins_when_the_first_greeting_has_left() -> None:
         assert line.speaker.next_packet(line.now) is not None
         line.now += HELLO_SLOWEST_S
     assert line.speaker.version == 0
-    line.wait(HELLO_PATIENCE_S - 0.2)
+    line.wait(HELLO_TIMEOUT_S - 0.2)
     assert line.speaker.version == 0
 
 
@@ -383,7 +392,7 @@ def test_the_sender_is_woken_when_patience_ends() -> None:
     while line.speaker.version == 0:
         line.now = line.speaker.next_due(line.now) + 1e-6
         line.send()
-    assert line.now < 100.0 + HELLO_PATIENCE_S + 0.05
+    assert line.now < 100.0 + HELLO_TIMEOUT_S + 0.05
 
 
 def test_a_stock_worker_never_hears_of_version_2_again() -> None:
@@ -431,7 +440,7 @@ def test_a_greeting_that_stays_unanswered_does_not_hold_turns_for_ever() -> None
     line = line1()
     line.hear(AvatarReady("worker", None))
     line.say(3 * CHUNK)
-    assert pcm(line.wait(WORKER_PATIENCE_S + 1)) == b""
+    assert pcm(line.wait(WORKER_TIMEOUT_S + 1)) == b""
     assert line.outcomes == [(1, 0.0, "interrupted")]
 
 
@@ -464,7 +473,7 @@ def test_a_worker_that_comes_after_turns_were_given_up_is_told_so() -> None:
     line.speaker.attached(line.now)
     line.say(CHUNK)
     assert of_kind(AgentHello, line.send()) == [AgentHello(STREAM, 1, 0, 24_000)]
-    line.wait(WORKER_PATIENCE_S + 1)
+    line.wait(WORKER_TIMEOUT_S + 1)
     assert line.over == [(1, 0.0, True)]
     assert TurnInterrupt(STREAM, 1) in line.hear(AvatarReady("worker", STREAM))
     line.say(CHUNK)
@@ -1089,7 +1098,7 @@ def test_speech_is_kept_whole_however_much_it_is(there_before: bool) -> None:
         line.say(10 * RATE, end=False)
     line.wait(1.0)
     line.speaker.absent(line.now)
-    line.wait(WORKER_PATIENCE_S - 2)
+    line.wait(WORKER_TIMEOUT_S - 2)
     assert line.over == []
     assert line.speaker.backlog == 2 * 300 * RATE
     line.speaker.end(line.now)
@@ -1104,7 +1113,7 @@ def test_the_rest_of_a_turn_that_was_given_up_is_no_new_turn(closed_by: str) -> 
     line = Line()
     line.speaker.attached(line.now)
     line.say(RATE, end=False)
-    line.wait(WORKER_PATIENCE_S + 1)
+    line.wait(WORKER_TIMEOUT_S + 1)
     assert line.outcomes == [(1, 0.0, "interrupted")]
     for _ in range(3):
         line.speaker.write(voice(RATE), line.now)
@@ -1123,7 +1132,7 @@ def test_a_turn_that_was_given_up_and_never_ended_does_not_take_the_next_with_it
     line = Line()
     line.speaker.attached(line.now)
     line.say(RATE, end=False)
-    line.wait(WORKER_PATIENCE_S + 1 + REST_S)
+    line.wait(WORKER_TIMEOUT_S + 1 + REST_S)
     line.say(RATE)
     assert line.speaker.current_turn == 2
 
@@ -1143,7 +1152,7 @@ def test_turns_end_when_no_worker_comes() -> None:
     line = Line()
     line.speaker.attached(line.now)
     line.say(CHUNK)
-    line.wait(WORKER_PATIENCE_S - 1)
+    line.wait(WORKER_TIMEOUT_S - 1)
     assert line.over == []
     line.wait(2)
     assert line.over == [(1, 0.0, True)]
@@ -1152,9 +1161,9 @@ def test_turns_end_when_no_worker_comes() -> None:
 def test_patience_with_workers_begins_anew_with_each_loss() -> None:
     line = line2()
     line.say(RATE)
-    line.wait(WORKER_PATIENCE_S)
+    line.wait(WORKER_TIMEOUT_S)
     line.speaker.absent(line.now)
-    line.wait(WORKER_PATIENCE_S - 1)
+    line.wait(WORKER_TIMEOUT_S - 1)
     assert line.over == []
     line.wait(2)
     assert len(line.over) == 1
@@ -1351,7 +1360,7 @@ def test_an_ack_that_may_be_another_turns_confirms_nothing() -> None:
         line.say(CHUNK)
     line.wait(3 * NEXT_TURN_S)
     line.hear(StreamEnded(CHUNK_S, False))
-    line.wait(ACK_PATIENCE_S + 0.3)
+    line.wait(ACK_TIMEOUT_S + 0.3)
     assert line.outcomes == [(turn, 0.0, "unconfirmed") for turn in (1, 2, 3)]
 
 
@@ -1387,7 +1396,7 @@ def test_speech_that_is_long_past_is_taken_off_nothing() -> None:
 def test_a_missing_ack_ends_the_turn_unconfirmed_after_it_must_have_been_heard() -> None:
     line = line1()
     line.say(RATE)
-    line.wait(1.0 + ACK_PATIENCE_S - 0.1)
+    line.wait(1.0 + ACK_TIMEOUT_S - 0.1)
     assert line.over == []
     line.wait(0.3)
     assert line.outcomes == [(1, 0.0, "unconfirmed")]
@@ -1411,7 +1420,7 @@ def test_an_interrupt_without_an_ack_ends_unconfirmed() -> None:
     line.say(RATE)
     line.wait(0.5)
     line.interrupt()
-    line.wait(ACK_PATIENCE_S + 0.2)
+    line.wait(ACK_TIMEOUT_S + 0.2)
     assert line.outcomes == [(1, 0.0, "unconfirmed")]
 
 

@@ -2,12 +2,13 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_side.protocol import codec
 from agent_side.wire import (
     ACKNOWLEDGED,
     ACTS,
@@ -37,6 +38,7 @@ from agent_side.wire import (
     PlaybackStarted,
     Posture,
     Progress,
+    Repeated,
     Repeater,
     SegmentEnd,
     StreamEnded,
@@ -531,3 +533,13 @@ def test_with_a_bound_the_oldest_is_given_up() -> None:
     repeater.add(3, TurnInterrupt(STREAM, 4), 0.1)
     assert repeater.messages == (TurnInterrupt(STREAM, 2), TurnInterrupt(STREAM, 4))
     assert repeater.given_up == 1
+
+
+# Declarations --------------------------------------------------------------------------------
+
+
+def test_every_declared_message_is_in_the_union_and_none_else() -> None:
+    assert set(codec.messages()) == set(get_args(Message))
+    assert {kind for kind in codec.messages() if codec.declared(kind).ack_field} == set(
+        get_args(Repeated)
+    )

@@ -190,7 +190,7 @@ def test_a_turn_of_version_2_is_heard_whole_whatever_somebody_else_sends(
                 viewer = await stage.enter("viewer")
                 intruder = await stage.enter("intruder", is_agent=is_agent)
                 seen = await stage.watch(viewer, FACE)
-                async with pestered(intruder, agent.out._speaker._stream, STRANGE):
+                async with pestered(intruder, agent.out._speaker.stream, STRANGE):
                     await agent.say(scale(SECONDS))
                     await agent.out.wait_for_playout()
                     await agent.say(scale(0.5))

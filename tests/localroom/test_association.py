@@ -15,7 +15,7 @@ from vsaiortc.rtcsctptransport import (
 
 from localroom.media.association import MAX_MESSAGE, PORT, Association
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 class Wire:
@@ -66,7 +66,7 @@ def play(scene: Scene) -> None:
         ours.other, theirs.other = theirs, ours
         room: Association = Association(ours, lambda *_: None)  # type: ignore[arg-type]
         client = Client(theirs)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await room.listen()
             await client.start(RTCSctpCapabilities(maxMessageSize=MAX_MESSAGE), PORT)
             while not room.established:

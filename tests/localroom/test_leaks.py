@@ -10,7 +10,7 @@ from watching import watching
 from localroom.launch import LocalRoom
 
 PEERS, WATCHERS = 16, 8
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 async def held(local: LocalRoom) -> dict[str, int]:
@@ -42,7 +42,7 @@ def test_peers_and_watchers_leave_no_file_no_thread_and_no_task_behind() -> None
             await come_and_go(stage, 1, 2)
             before = await held(local)
             await come_and_go(stage, PEERS, WATCHERS)
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 while any(count > before[kind] for kind, count in (await held(local)).items()):
                     await asyncio.sleep(0.05)
 

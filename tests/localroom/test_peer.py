@@ -10,12 +10,12 @@ from websockets.asyncio.server import ServerConnection
 
 from localroom.faults import Chaos
 from localroom.signalling.peer import Peer, PeerContext
-from localroom.signalling.protoo import Channel
+from localroom.signalling.protoo import ProtooChannel
 from localroom.signalling.requests import PeerRequests
 from localroom.signalling.room import Room
 
 JOIN: dict[str, Any] = {"displayName": "somebody"}
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 DATA: dict[str, Any] = {"sctpStreamParameters": {"streamId": 0}, "label": "reliable"}
 
 
@@ -23,7 +23,7 @@ def on_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
     @functools.wraps(test)
     def run() -> None:
         async def within() -> None:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 await test()
 
         asyncio.run(within())
@@ -81,6 +81,19 @@ async def test_somebody_who_comes_back_is_introduced_again() -> None:
     await close(room)
 
 
+@on_loop
+async def test_others_are_told_what_a_peer_has_said_of_itself() -> None:
+    room, (first, second) = await two_peers()
+    await ask(room, first, "join", {"displayName": "Ada", "metaData": {"mood": "calm"}})
+    await ask(room, second, "join", JOIN)
+    await asyncio.sleep(0)
+    message = second.channel._outbox.get_nowait()
+    assert message["method"] == "newPeer"
+    assert message["data"]["displayName"] == "Ada"
+    assert message["data"]["metaData"] == {"mood": "calm"}
+    await close(room)
+
+
 async def two_peers() -> tuple[Room, tuple[Peer, Peer]]:
     room = Room("room")
     return room, (await enter(room, "first"), await enter(room, "second"))
@@ -92,7 +105,7 @@ def context() -> PeerContext:
 
 async def enter(room: Room, peer_id: str) -> Peer:
     """One that can be sent to; what it is told stays in its channel."""
-    channel = Channel(cast("ServerConnection", None))
+    channel = ProtooChannel(cast("ServerConnection", None))
     peer = Peer({"peerId": peer_id}, channel, context())
     await room.admit(peer)
     await ask(room, peer, "createWebRtcTransport", {"producing": False})

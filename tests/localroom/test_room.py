@@ -457,10 +457,10 @@ def test_the_control_says_what_it_does_not_take(local: LocalRoom) -> None:
     with pytest.raises(RoomError, match="no such peer"):
         local.act("nowhere", "nobody", "cut")
     with pytest.raises(RoomError, match="known here"):
-        local._ask("PUT", "/faults", {"weather": "bad"})
+        local._request("PUT", "/faults", {"weather": "bad"})
     with pytest.raises(RoomError, match=r"api\.py"):
-        local._ask("GET", "/secrets")
-    assert local._ask("GET", "/faults") == json.loads(json.dumps(Faults().as_json()))
+        local._request("GET", "/secrets")
+    assert local._request("GET", "/faults") == json.loads(json.dumps(Faults().as_json()))
     connection = http.client.HTTPConnection(urlsplit(local.control_url).netloc)
     connection.request("PUT", "/faults", "x" * 100_000)
     assert connection.getresponse().status == 400

@@ -9,7 +9,7 @@ MEDIA, RTX = 111, 112
 CLOCK_HZ = 90_000
 
 
-class Seen(NamedTuple):
+class RtpFields(NamedTuple):
     """What a receiver sees of a packet."""
 
     payload_type: int
@@ -26,13 +26,13 @@ def packet(number: int, time: int = 0, payload: bytes = b"x", extension: bytes =
     return head + payload
 
 
-def seen(sent: bytes | None) -> Seen | None:
+def seen(sent: bytes | None) -> RtpFields | None:
     if sent is None:
         return None
     first, second, number, time, ssrc = unpack_from("!BBHLL", sent)
     assert first == 0x80
     assert second & 0x80
-    return Seen(second & 0x7F, number, time, ssrc, sent[12:])
+    return RtpFields(second & 0x7F, number, time, ssrc, sent[12:])
 
 
 def splice() -> Splice:
@@ -59,7 +59,7 @@ def test_the_first_producers_numbers_stay_and_its_extension_goes() -> None:
     track = splice()
     sent = packet(5, 6, b"payload", b"\x30\x01\x02\x03\x00\x00\x00\x00")
     came = seen(track.rewrite(sent, 0.0, is_rtx=False))
-    assert came == Seen(MEDIA, 5, 6, track.ssrc, b"payload")
+    assert came == RtpFields(MEDIA, 5, 6, track.ssrc, b"payload")
 
 
 def test_the_next_producer_goes_on_where_the_last_one_was_as_much_later_as_it_is() -> None:
@@ -113,6 +113,6 @@ def test_what_is_repeated_names_the_number_that_the_receiver_knows() -> None:
     through(track, 100, 0, 1.0)
     for count in range(2):
         came = seen(track.rewrite(early, 1.0, is_rtx=True))
-        assert came == Seen(RTX, count, 90_005, track.rtx_ssrc, pack("!H", 11) + b"again")
+        assert came == RtpFields(RTX, count, 90_005, track.rtx_ssrc, pack("!H", 11) + b"again")
     assert track.rewrite(packet(1, 5, pack("!H", 99)), 1.0, is_rtx=True) is None
     assert track.rewrite(packet(1, 5, b""), 1.0, is_rtx=True) is None

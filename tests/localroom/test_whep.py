@@ -162,19 +162,20 @@ async def test_one_who_just_goes_is_not_kept(stage: RoomStage) -> None:
 
 def test_one_of_whom_nothing_is_heard_is_not_kept_nor_one_whose_participant_stays_away() -> None:
     async def scene() -> None:
-        ground = PeerContext("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
-        watcher = Watcher("room", "ada", sdp.read(OFFER), ground)
+        context = PeerContext("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
+        watcher = Watcher("room", "ada", sdp.read(OFFER), context)
         await watcher.open()
         now_s = asyncio.get_running_loop().time()
-        assert watcher.over(now_s + SILENCE_S - 1, present=True) is None
+        assert watcher.end_reason(now_s + SILENCE_S - 1, present=True) is None
         assert (
-            watcher.over(now_s + SILENCE_S + 1, present=True) == "nothing is heard of the watcher"
+            watcher.end_reason(now_s + SILENCE_S + 1, present=True)
+            == "nothing is received from the watcher"
         )
-        watcher._transport._ice.heard_at = now_s + 100
-        assert watcher.over(now_s + 100, present=True) is None
-        assert watcher.over(now_s + 99 + ABSENCE_S, present=False) is None
-        watcher._transport._ice.heard_at = now_s + 200
-        reason = watcher.over(now_s + 101 + ABSENCE_S, present=False)
+        watcher._transport._ice.received_at = now_s + 100
+        assert watcher.end_reason(now_s + 100, present=True) is None
+        assert watcher.end_reason(now_s + 99 + ABSENCE_S, present=False) is None
+        watcher._transport._ice.received_at = now_s + 200
+        reason = watcher.end_reason(now_s + 101 + ABSENCE_S, present=False)
         assert reason == "the participant has not come back"
         await watcher.close()
 
@@ -213,9 +214,9 @@ async def test_what_cannot_be_watched_is_said_in_one_sentence(stage: RoomStage) 
         return str(response.json()["error"])
 
     nobody = stage.local.whep_url(stage.room_id, "nobody")
-    assert "Nobody called nobody" in await said(404, "POST", nobody, OFFER, **SDP)
+    assert "No participant nobody" in await said(404, "POST", nobody, OFFER, **SDP)
     nowhere = stage.local.whep_url("nowhere", "ada")
-    assert "room called nowhere" in await said(404, "POST", nowhere, OFFER, **SDP)
+    assert "a room nowhere" in await said(404, "POST", nowhere, OFFER, **SDP)
     as_json = {"Content-Type": "application/json"}
     assert "application/sdp" in await said(415, "POST", here, OFFER, **as_json)
     for text in ("", "nonsense", "v=0\r\n", "m=audio nine\r\n", "\xff", OFFER + "a=setup:what\n"):

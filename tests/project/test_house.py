@@ -14,7 +14,14 @@ OURS = {*PACKAGES, "avatar_cli", "benchmarks", "deploy", "tests"}
 MAY_IMPORT = {
     "agent_side": {"agent_side"},
     "avatar_runtime": {"avatar_runtime", "agent_side.join"},
-    "worker": {"worker", "avatar_runtime", "agent_side.wire", "agent_side.join", "agent_side.sctp"},
+    "worker": {
+        "worker",
+        "avatar_runtime",
+        "agent_side.wire",
+        "agent_side.join",
+        "agent_side.sctp",
+        "agent_side.pending_sends",
+    },
     "dispatcher": {"dispatcher", "avatar_runtime", "agent_side.join"},
     "localroom": {"localroom"},
 }

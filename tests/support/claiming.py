@@ -44,7 +44,7 @@ async def stranger(running: Cluster, talks: Sequence[Talk]) -> list[str]:
 async def _want(talk: Talk) -> None:
     peer = await talk.stage.enter("stranger", is_agent=True)
     until_s = asyncio.get_running_loop().time() + WANT_S
-    wishes = [encode(each) for each in _wishes(talk.agent.out._speaker._stream)]
+    wishes = [encode(each) for each in _wishes(talk.agent.out._speaker.stream)]
     while asyncio.get_running_loop().time() < until_s:
         for packet in wishes:
             kind = "RELIABLE" if packet.reliable else "UNRELIABLE"

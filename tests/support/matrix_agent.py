@@ -61,11 +61,11 @@ def _agent(kind: str, face: str, room: str, dispatcher_url: str | None) -> Any:
             credentials=credentials, avatar_dispatcher_url=dispatcher_url, room_id=room
         )
     import agent_side
-    from agent_side import speaker
+    from agent_side import handshake
 
     if dispatcher_url is not None:
         # It is our worker, however long a busy machine and a bad network keep its greeting.
-        speaker.HELLO_PATIENCE_S = 60.0  # type: ignore[misc]
+        handshake.HELLO_TIMEOUT_S = 60.0  # type: ignore[misc]
     return agent_side.AvatarAudioOut(
         credentials=agent_side.AvatarCredentials(face, "worker-token"),
         avatar_dispatcher_url=dispatcher_url,

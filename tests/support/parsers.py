@@ -43,7 +43,7 @@ from localroom.media.relay import Relay
 from localroom.media.rtp import Exchange, begins_key_frame
 from localroom.media.sdp import NothingInCommonError
 from localroom.media.sdp import read as read_offer
-from localroom.signalling.protoo import Channel
+from localroom.signalling.protoo import ProtooChannel
 from worker.__main__ import read_join
 from worker.characters.folder import Character
 from worker.errors import InputError, WorkerSettingsError
@@ -330,7 +330,7 @@ async def _signalled(data: bytes) -> None:
     async def handle(method: str, asked: dict[str, object]) -> dict[str, object]:
         return {}
 
-    await Channel(Socket())._read(handle)  # type: ignore[arg-type]
+    await ProtooChannel(Socket())._read(handle)  # type: ignore[arg-type]
 
 
 def datagrams(data: bytes) -> None:

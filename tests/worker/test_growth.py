@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import virtual_time
 
+from agent_side.pending_sends import MAX_PENDING, PendingSends
 from agent_side.wire import (
     MAX_CHUNK_PCM,
     MAX_PCM,
@@ -47,7 +48,6 @@ from agent_side.wire import (
 )
 from worker.errors import MeetingError
 from worker.media import AvatarFrame, Picture
-from worker.meeting_support.pending_sends import MAX_PENDING, PendingSends
 from worker.renderer import Renderer
 from worker.settings import Settings
 from worker.turns.attendance import Attendance
@@ -796,7 +796,7 @@ def test_sends_that_wait_in_the_sdk_are_bounded() -> None:
         await asyncio.get_running_loop().create_future()
 
     async def run() -> list[BaseException | None]:
-        pending_sends = PendingSends()
+        pending_sends = PendingSends(MeetingError)
         sends = [pending_sends.wait(never_sent()) for _ in range(5 * MAX_PENDING)]
         raised = await asyncio.gather(*sends, return_exceptions=True)
         pending_sends.close()

@@ -27,6 +27,7 @@ from vsaiortc import RTCPeerConnection
 from vsaiortc.codecs.opus import OpusEncoder
 from vsaiortc.mediastreams import MediaStreamError
 
+from agent_side import pending_sends
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
 from avatar_runtime import logs
@@ -34,7 +35,6 @@ from avatar_runtime.logs import hash_of
 from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.meeting_support import pending_sends as parking
 from worker.meeting_support import sdk_internals as sdk
 from worker.meeting_support.tracks import Tracks
 from worker.meetings import videosdk as adapter
@@ -631,7 +631,7 @@ async def test_messages_go_to_the_channel_that_they_belong_to(certificate: Certi
 async def test_a_send_that_the_sdk_never_finishes_is_given_up(
     certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parking, "SEND_S", 0.05)
+    monkeypatch.setattr(pending_sends, "SEND_TIMEOUT_S", 0.05)
     async with joined(certificate) as (_, meeting):
         for _ in range(5):
             await meeting.send(Pcm(bytes(15_000)))

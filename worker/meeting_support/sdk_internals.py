@@ -30,7 +30,7 @@ from videosdk.utils import get_server_config
 from vsaiortc.codecs import vpx
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from agent_side.sctp import mend
+from agent_side.sctp import patch_sctp
 from avatar_runtime.cpus import cpus as usable_cpus
 from worker.errors import JoinError, JoinRefused
 
@@ -64,7 +64,7 @@ DEAD: Final = frozenset({"closing", "closed", "failed"})
 
 T = TypeVar("T")
 
-mend()
+patch_sctp()
 
 _sdk_threads = vpx.number_of_threads
 

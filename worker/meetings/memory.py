@@ -22,13 +22,13 @@ from typing import Any, Final, Literal, Protocol
 
 import av
 
+from agent_side.pending_sends import PendingSends
 from agent_side.wire import MAX_PAYLOAD, Message, decode, encode
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support.memory_network import Counts, Datagram, FaultRule, NetworkFaults, Uplink
-from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.tracks import Tracks, TracksClosed
 from worker.meeting_support.viewed_tracks import Published, Shown, Sound, TrackCut, TrackRecording
 
@@ -317,7 +317,7 @@ class MemoryMeeting:
         self._ended = False
         self._loss: MeetingLost | None = None
         self._senders: list[asyncio.Task[None]] = []
-        self._pending_sends = PendingSends()
+        self._pending_sends = PendingSends(MeetingError)
 
     async def join(self) -> None:
         try:

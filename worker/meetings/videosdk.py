@@ -12,13 +12,13 @@ from videosdk.videosdk import SIGNALLING_BASE_URL
 from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
+from agent_side.pending_sends import PendingSends
 from agent_side.wire import Message, decode, encode
 from avatar_runtime.logs import hash_of
 from worker import clock
 from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
 from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame
 from worker.meeting import Joined, Left, MeetingEvent, Received
-from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.sdk_internals import SdkInternals, fetch_config
 from worker.meeting_support.tracks import Tracks, TracksClosed
 from worker.settings import Settings
@@ -188,7 +188,7 @@ class VideoSDKMeeting:
         self._sdk: Any = None
         self._internals: SdkInternals | None = None
         self._inbox: Inbox | None = None
-        self._pending_sends = PendingSends()
+        self._pending_sends = PendingSends(MeetingError)
         self._stage = ""
         self._suspected = False
         self._leaving = asyncio.Lock()

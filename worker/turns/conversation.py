@@ -153,6 +153,7 @@ class Conversation:
         worker is back, and sends that again. A version-1 agent sends nothing twice: what is here
         of its speech waits.
         """
+        self._announced_at = float("-inf")
         if self.version == 2:
             self._start_anew()
             self._speech.cut()

@@ -1,6 +1,6 @@
 """How a dispatcher is reached: directly or through a proxy, and whose certificates are trusted.
 
-The rules are ours instead of the HTTP library's, which asks loopback through a proxy and raises
+These rules replace those of httpx, which sends requests for loopback to a proxy and raises
 errors of its own for what it cannot read in the environment.
 """
 

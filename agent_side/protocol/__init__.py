@@ -1,0 +1,1 @@
+"""What the messages of `agent_side.wire` are declared with."""

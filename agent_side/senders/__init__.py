@@ -1,0 +1,1 @@
+"""One sender for each version of the protocol."""
