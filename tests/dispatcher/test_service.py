@@ -119,7 +119,7 @@ def test_a_zygote_that_is_stopped_is_killed_and_replaced(tmp_path: Path) -> None
         running.reach(running.launched("room-2"), "active")
         session = running.session(session_id)
         assert (session["state"], session["attempts"]) == ("active", 1)
-        assert "the process that forks workers does not answer any more" in running.log()
+        assert "the process that forks workers does not answer" in running.log()
 
 
 # Ends ----------------------------------------------------------------------------------------
