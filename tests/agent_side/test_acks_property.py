@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 import pytest
 from ack_line import GRAIN, RATE, Line, Network
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from thorough import thorough
 
 from agent_side import speaker
 from worker.turns.version1 import IDLE_S
 
-RUNS = 1600
+RUNS = 2000
 TAIL_S = 12.0
 """How long after the script the last turns may take; those that take longer are not told of."""
 
@@ -144,7 +145,7 @@ def play(conversation: Conversation) -> Line:
     return line
 
 
-@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS)
 @given(conversations(versions=(1, 2)))
 def test_no_position_is_beyond_what_was_heard(conversation: Conversation) -> None:
     line = play(conversation)
@@ -154,7 +155,7 @@ def test_no_position_is_beyond_what_was_heard(conversation: Conversation) -> Non
     assert turns == sorted(set(turns))
 
 
-@settings(max_examples=RUNS // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS // 4)
 @given(conversations(versions=(2,)))
 def test_what_version_2_confirms_is_exact(conversation: Conversation) -> None:
     line = play(conversation)

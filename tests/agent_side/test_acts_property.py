@@ -8,16 +8,17 @@ import pytest
 import virtual_time
 from conversing import EVERY_S, PIECES, arrivals, check, networks, play
 from expressive_renderer import EXPRESSIONS, POSTURES, ExpressiveRenderer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from script import EXPLORES, Act, Interrupt, Pause, Say, Tell
+from script import Act, Interrupt, Pause, Say, Tell
 from stage import stage
+from thorough import thorough
 
 from agent_side.wire import Gesture
 
 pytestmark = pytest.mark.usefixtures("version_2_however_long_the_greeting_takes")
 
-RUNS = 200 if EXPLORES else 80
+RUNS = 200
 SETTLED_S = 30.0
 """By then everything that is repeated has arrived, whatever is lost."""
 
@@ -58,7 +59,7 @@ def asked(script, kind):
     return [act for act in script if isinstance(act, Act) and act.kind == kind]
 
 
-@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS)
 @given(
     script=conversations, faults=networks, seed=st.integers(0, 2**16), begins_ready=st.booleans()
 )
@@ -97,7 +98,7 @@ def check_face(face, script, arrived, *, lossless):
         assert len({word.start_s for word in words}) == len(words)
 
 
-@settings(max_examples=RUNS // 3, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS // 2)
 @given(script=conversations)
 def test_what_is_heard_is_to_the_sample_what_it_is_without_acts(script):
     async def conversation(script):

@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from random import Random
 
+import pytest
 import virtual_time
 from stage import QuickRenderer, voice
 from stock_agent import StockAgent
@@ -108,6 +109,7 @@ def traced():
     return tracemalloc.get_traced_memory()[0]
 
 
+@pytest.mark.soak
 def test_half_an_hour_of_conversation_leaves_nothing_behind():
     async def half_an_hour():
         room, random = MemoryRoom(1, raw=True), Random(1)

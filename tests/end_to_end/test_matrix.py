@@ -21,6 +21,7 @@ HEARD_S = 1.0
 """How much is heard of the turn that is interrupted."""
 
 
+@pytest.mark.matrix
 def test_our_agent_loses_nothing_whatever_goes_wrong(tmp_path: Path) -> None:
     """And hears of each turn's end once, to the sample; see `matrix_bounds`."""
     cells = [Cell("ours", "ours", fault) for fault in FAULTS]

@@ -1,15 +1,11 @@
 """Random conversations: what an agent does, as data that hypothesis can shrink."""
 
-import os
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-EXPLORES = os.environ.get("HYPOTHESIS_PROFILE") == "explore"
-"""Otherwise the examples are the same each time, and more of them find nothing new."""
-
-RUNS = 2000 if EXPLORES else 600
-"""How many random conversations a property about interrupts has to survive."""
+RUNS = 2000
+"""How many random conversations a property about interrupts has to survive; see `thorough`."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import virtual_time
 from conversing import EVERY_S, PIECES, networks, play
 from dispatching import dispatcher
 from expressive_renderer import EXPRESSIONS, POSTURES
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from processes import until
 from recorded import (
@@ -31,6 +31,7 @@ from recorded import (
     worker,
 )
 from script import Act, Interrupt, Pause, Say, Tell
+from thorough import thorough
 
 from agent_side.join import JoinInfo
 from worker.errors import InputError, RendererError
@@ -125,7 +126,7 @@ acts = st.one_of(
 others = st.one_of(st.builds(Pause, st.floats(0, 1.5)), st.builds(Interrupt, st.integers(1, 2)))
 
 
-@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@thorough(100)
 @given(
     script=st.lists(st.one_of(says, says, others, acts), min_size=1, max_size=10),
     faults=networks,
