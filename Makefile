@@ -8,8 +8,8 @@ BIN := .venv/bin
 BENCH := PYTHONPATH=tests/support:benchmarks:. $(BIN)/python
 INTEROP := .venv-interop
 AUDIT := .venv-audit
-# One more than there are CPUs for us: many tests wait.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)' 2>/dev/null || echo auto)
+# Two for each CPU that is for us: most tests of programs wait.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
 .PHONY: demo test properties lint bench bench-lipsync bench-claims interop matrix chaos soak sizing fuzz audit
@@ -21,7 +21,7 @@ demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/de
 test: lint  ## all tests, a sample of each property's examples; SCRATCH=folder for what tests write
 	$(if $(SCRATCH),mkdir -p $(SCRATCH))
 	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
-		-m "not soak and not matrix" $(if $(SCRATCH),--basetemp=$(SCRATCH)/tests)
+		-m "not soak" $(if $(SCRATCH),--basetemp=$(SCRATCH)/tests)
 
 properties: .venv/installed  ## every property with all of its examples; ten minutes and more
 	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m hypothesis

@@ -4,11 +4,14 @@ The shell's proxies, modules in PYTHONPATH and settings of ours are removed; the
 about those set them themselves. Programs under test may cache their bytecode, as they do once
 installed: compiling all that they import would cost each start several seconds.
 
-`HYPOTHESIS_PROFILE` chooses how many examples a property has to survive; see `thorough`. With
-``--basetemp`` what the tests themselves write is in or beside that folder; TMPDIR is left to the
-programs under test.
+A test that is an `async def` runs in an event loop of its own, and with the marker `virtual_time`
+on the virtual clock. `HYPOTHESIS_PROFILE` chooses how many examples a property has to survive; see
+`thorough`. With ``--basetemp`` what the tests themselves write is in or beside that folder; TMPDIR
+is left to the programs under test.
 """
 
+import asyncio
+import inspect
 import os
 import signal
 import sys
@@ -17,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import virtual_time
 from hypothesis import settings
 from thorough import PROFILES, profile
 
@@ -67,6 +71,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp:
         tempfile.tempdir = str(Path(config.option.basetemp).absolute().parent)
     config.addinivalue_line("filterwarnings", SDK_IMPORTS_OLD_NAMES)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test in an event loop of its own: on the virtual clock if so marked."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    coroutine = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    run = virtual_time.run if pyfuncitem.get_closest_marker("virtual_time") else asyncio.run
+    run(coroutine)
+    return True
 
 
 @pytest.fixture(scope="module")
