@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from ack_line import GRAIN, RATE, Line, Network
+from ack_line import GRAIN, RATE, LossyLink, Network
 from hypothesis import given
 from hypothesis import strategies as st
 from thorough import thorough
@@ -99,13 +99,13 @@ def little_patience() -> Iterator[None]:
         yield
 
 
-def play(conversation: Conversation) -> Line:
+def play(conversation: Conversation) -> LossyLink:
     network, launched = conversation.network, conversation.launched
     if 1 in conversation.versions:
         # The platform's transport loses and delays, and doubles nothing: version 1 counts on it.
         network = replace(network, doubled=0.0)
         launched = None if launched == 2 else launched
-    line = Line(network, conversation.seed, launched)
+    line = LossyLink(network, conversation.seed, launched)
     version = conversation.version
     if not conversation.worker_after_s:
         line.start_worker(version)
@@ -170,7 +170,7 @@ def test_what_version_2_confirms_is_exact(conversation: Conversation) -> None:
 @pytest.mark.parametrize("pieces", [0, 1, 2])
 def test_what_a_worker_takes_with_it_when_it_dies_is_said_again(ticks: int, pieces: int) -> None:
     """It reports what it has handed to its track, of which the last 40 ms may never leave it."""
-    line = Line(Network(), seed=0, launched=None)
+    line = LossyLink(Network(), seed=0, launched=None)
     line.start_worker(2)
     line.say(2 * RATE)
     line.end()

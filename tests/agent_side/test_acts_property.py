@@ -10,7 +10,7 @@ from conversing import EVERY_S, PIECES, arrivals, check, networks, play
 from expressive_renderer import EXPRESSIONS, POSTURES, ExpressiveRenderer
 from hypothesis import given
 from hypothesis import strategies as st
-from script import Act, Interrupt, Pause, Say, Tell
+from script import Interrupts, Pause, Perform, Say, Tell
 from stage import stage
 from thorough import thorough
 
@@ -28,11 +28,11 @@ says = st.builds(
     piece=st.sampled_from(PIECES),
     every_s=st.sampled_from(EVERY_S),
 )
-others = st.one_of(st.builds(Pause, st.floats(0, 1.5)), st.builds(Interrupt, st.integers(1, 2)))
+others = st.one_of(st.builds(Pause, st.floats(0, 1.5)), st.builds(Interrupts, st.integers(1, 2)))
 acts = st.one_of(
-    st.just(Act("gesture", "any")),
-    st.builds(Act, st.just("expression"), st.sampled_from(EXPRESSIONS), st.floats(0, 1)),
-    st.builds(Act, st.just("posture"), st.sampled_from(POSTURES)),
+    st.just(Perform("gesture", "any")),
+    st.builds(Perform, st.just("expression"), st.sampled_from(EXPRESSIONS), st.floats(0, 1)),
+    st.builds(Perform, st.just("posture"), st.sampled_from(POSTURES)),
     st.builds(Tell, st.integers(1, 40)),
 )
 
@@ -41,7 +41,9 @@ def numbered(script):
     """Every gesture has a name of its own."""
     numbers = count()
     return [
-        Act("gesture", f"gesture{next(numbers)}") if action == Act("gesture", "any") else action
+        Perform("gesture", f"gesture{next(numbers)}")
+        if action == Perform("gesture", "any")
+        else action
         for action in script
     ]
 
@@ -56,7 +58,7 @@ class AnyGesture(ExpressiveRenderer):
 
 
 def asked(script, kind):
-    return [act for act in script if isinstance(act, Act) and act.kind == kind]
+    return [act for act in script if isinstance(act, Perform) and act.kind == kind]
 
 
 @thorough(RUNS)
@@ -110,7 +112,7 @@ def test_what_is_heard_is_to_the_sample_what_it_is_without_acts(script):
             return scene.heard_of(), scene.acks
 
     sound, acks = virtual_time.run(conversation(script))
-    speech = [action for action in script if not isinstance(action, Act | Tell)]
+    speech = [action for action in script if not isinstance(action, Perform | Tell)]
     plain_sound, plain_acks = virtual_time.run(conversation(speech))
     assert acks == plain_acks
     assert np.array_equal(sound, plain_sound)

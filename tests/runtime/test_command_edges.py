@@ -82,7 +82,7 @@ EDGES: dict[str, Callable[[list[str]], tuple[int, bytes]]] = {
 
 
 @pytest.mark.parametrize(
-    ("command", "edge"), zip(["", *COMMANDS], itertools.cycle(EDGES), strict=False)
+    ("command", "edge"), [*zip(["", *COMMANDS], itertools.cycle(EDGES), strict=False)]
 )
 def test_every_command_prints_its_help_on_an_edge(command: str, edge: str) -> None:
     """One for each: the console in which all of them run is the same."""

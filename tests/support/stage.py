@@ -48,7 +48,7 @@ class QuickRenderer:
 
 
 @dataclass(slots=True)
-class Stage:
+class SessionFixture:
     """Everything that a test of the whole line looks at."""
 
     room: MemoryRoom
@@ -80,7 +80,7 @@ async def stage(
     raw: bool = True,
     measures: Measures | None = None,
     record: Recorder | None = None,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[SessionFixture]:
     """An agent, a worker and a viewer in one room, until the block ends."""
     room = MemoryRoom(seed, faults, raw=raw)
     viewer = room.peer("viewer", "normal")
@@ -97,7 +97,7 @@ async def stage(
     agent = AvatarAudioOut(
         credentials=AvatarCredentials("avatar", "token"), room_id=room.id, sample_rate=rate
     )
-    scene = Stage(room, meeting, session, peer, agent, viewer.watch())
+    scene = SessionFixture(room, meeting, session, peer, agent, viewer.watch())
     agent.on_stream_ended = lambda position, interrupted, turn: scene.acks.append(
         (turn, position, interrupted)
     )

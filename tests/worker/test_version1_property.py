@@ -7,7 +7,7 @@ import virtual_time
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import heard
-from script import RUNS, Interrupt, Pause, Say, scripts
+from script import RUNS, Interrupts, Pause, Say, scripts
 from stage import stage, voice
 from stock_agent import StockAgent
 from thorough import thorough
@@ -40,7 +40,7 @@ async def play(script, faults, seed, rest_s=0.0):
                     turns[len(turns) + 1] = voice(samples, seed=len(turns) + 1)
                     await agent.say(turns[len(turns)], piece, every_s)
                     await agent.end()
-                case Interrupt(times):
+                case Interrupts(times):
                     killed_to.append(len(turns))
                     for _ in range(times):
                         await agent.interrupt()

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import pytest
-from meeting_contract import MeetingContract, Stage
+from meeting_contract import MeetingContract, RoomFixture
 from room_stage import RoomStage, room_process
 from stage import QuickRenderer, voice
 
@@ -44,7 +44,7 @@ class TestVideoSDKMeeting(MeetingContract):
         self.local = local
         self.room_id = request.node.name
 
-    def stage(self) -> AbstractAsyncContextManager[Stage]:
+    def stage(self) -> AbstractAsyncContextManager[RoomFixture]:
         return RoomStage(self.local, self.room_id, self.faults).open()
 
 
