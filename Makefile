@@ -5,7 +5,7 @@ unexport PYTHONPATH
 
 PYTHON ?= python3
 BIN := .venv/bin
-BENCH := PYTHONPATH=tests/support:benchmarks:. $(BIN)/python
+BENCH := PYTHONPATH=tests/support:benchmarks/support:. $(BIN)/python
 INTEROP := .venv-interop
 AUDIT := .venv-audit
 # Two for each CPU that is for us: most tests of programs wait.

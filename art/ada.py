@@ -25,7 +25,7 @@ from art.ada_body import draw_clothes
 from art.ada_eyes import draw_brow, draw_eye
 from art.ada_hair import draw_hair_behind, draw_hair_left, draw_hair_right
 from art.ada_hand import RISE, SWING, draw_wave, wave_frames
-from art.ada_look import REST, Face
+from art.ada_look import REST, AdaFace
 from art.ada_mouth import draw_mouth
 from art.ada_skin import draw_ear, draw_face, draw_neck, draw_nose
 from art.brush import Brush, glow, render, slope
@@ -75,7 +75,7 @@ ONE_BROW: Final = tuple({"raised": r, "skew": s} for r in (0.0, 0.5) for s in (0
 Axes = Mapping[str, Sequence[object]]
 
 
-def draw_figure(brush: Brush, face: Face) -> None:
+def draw_figure(brush: Brush, face: AdaFace) -> None:
     for layer in (draw_hair_behind, draw_neck, draw_clothes, draw_ear):
         brush.still(layer)
     draw_face(brush, face)
@@ -101,21 +101,21 @@ def draw_wall(brush: Brush) -> None:
     brush.fill(whole, glow((400, 360), 860, *fall))
 
 
-def product_of(axes: Axes, always: Mapping[str, float]) -> list[Face]:
+def product_of(axes: Axes, always: Mapping[str, float]) -> list[AdaFace]:
     """Every combination of the axes' values, the last axis fastest."""
     return [
-        Face(**dict(zip(axes, values, strict=True)), **always)  # type: ignore[arg-type]
+        AdaFace(**dict(zip(axes, values, strict=True)), **always)  # type: ignore[arg-type]
         for values in product(*axes.values())
     ]
 
 
-class Folder:
+class SheetFolder:
     """Collects sheets and what the manifest says of them."""
 
     def __init__(self) -> None:
         self.images: dict[str, Image.Image] = {}
 
-    def _draw(self, file: str, box: Box, faces: Iterable[Face]) -> None:
+    def _draw(self, file: str, box: Box, faces: Iterable[AdaFace]) -> None:
         draws = [partial(draw_figure, face=face) for face in faces]
         self.images[file] = sheet(draws, box, partial(draw_figure, face=REST))
 
@@ -127,7 +127,7 @@ class Folder:
     def states(
         self, file: str, box: Box, states: Sequence[Mapping[str, float]]
     ) -> dict[str, object]:
-        self._draw(file, box, (Face(**state) for state in states))  # type: ignore[arg-type]
+        self._draw(file, box, (AdaFace(**state) for state in states))  # type: ignore[arg-type]
         return {"file": file, "states": [dict(state) for state in states]}
 
 
@@ -137,7 +137,7 @@ def _plain(value: object) -> object:
 
 def write(folder: Path) -> None:
     """Every file of the character, and the manifest that says what they are."""
-    made = Folder()
+    made = SheetFolder()
     few = {"opening": FEW_OPENINGS, "width": FEW_WIDTHS}
     mouth = [
         made.axes("mouths.webp", MOUTH_BOX, {"opening": OPENINGS, "width": WIDTHS}),

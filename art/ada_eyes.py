@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from art.ada_look import EYE_X, EYE_Y, HAIR, LINE, SKIN_DEEP, SKIN_LIGHT, Face
+from art.ada_look import EYE_X, EYE_Y, HAIR, LINE, SKIN_DEEP, SKIN_LIGHT, AdaFace
 from art.brush import Brush, Point, curve, glow, mix, oval, shape, slope, taper
 
 IRIS_RADIUS: Final = 30.0
@@ -26,10 +26,10 @@ CREASE: Final = ((-46, -1), (-31, -22), (-5, -37), (20, -36), (42, -25), (55, -1
 CREASE_SHUT: Final = ((-45, 2), (-30, -11), (-4, -21), (20, -20), (41, -13), (54, -6))
 
 
-class Eye:
+class AdaEye:
     """The lines of one eye in one state; `at` counts x from its middle towards the temple."""
 
-    def __init__(self, side: int, face: Face) -> None:
+    def __init__(self, side: int, face: AdaFace) -> None:
         self.side, self.face = side, face
         shut = max(face.lid, 0.0)
         wide = max(-face.lid, 0.0) / 0.3
@@ -65,8 +65,8 @@ class Eye:
         return self.side * (EYE_X + SIZE * point[0]), EYE_Y + SIZE * point[1]
 
 
-def draw_eye(brush: Brush, side: int, face: Face) -> None:
-    eye = Eye(side, face)
+def draw_eye(brush: Brush, side: int, face: AdaFace) -> None:
+    eye = AdaEye(side, face)
     draw_lid(brush, eye)
     if face.lid < 1:
         draw_eyeball(brush, eye)
@@ -74,7 +74,7 @@ def draw_eye(brush: Brush, side: int, face: Face) -> None:
     draw_lashes(brush, eye)
 
 
-def draw_lid(brush: Brush, eye: Eye) -> None:
+def draw_lid(brush: Brush, eye: AdaEye) -> None:
     lid = shape([*eye.crease, *reversed(eye.upper)])
     middle = eye.at((2, -26 + 24 * eye.shut))
     brush.fill(
@@ -97,7 +97,7 @@ def draw_lid(brush: Brush, eye: Eye) -> None:
     brush.fill(taper(eye.crease, widths), mix(SKIN_DEEP, LINE, 0.25), 0.75, 0.7)
 
 
-def draw_eyeball(brush: Brush, eye: Eye) -> None:
+def draw_eyeball(brush: Brush, eye: AdaEye) -> None:
     x0, y0 = eye.at((0, 0))
     side, face = eye.side, eye.face
     brush.fill(
@@ -148,7 +148,7 @@ def draw_iris(brush: Brush, x: float, y: float) -> None:
         brush.fill(oval(x + 2, y + 20, 15, 7), "#E2F4CF", 0.38, 4.0)
 
 
-def draw_lower_lid(brush: Brush, eye: Eye) -> None:
+def draw_lower_lid(brush: Brush, eye: AdaEye) -> None:
     rim = [eye.upper[-1], *eye.lower, eye.upper[0]]
     visible = 1 - eye.shut
     inside = [(x, y - 1.4) for x, y in rim[1:-1]]
@@ -161,7 +161,7 @@ def draw_lower_lid(brush: Brush, eye: Eye) -> None:
     brush.line(curve(bag), "#B9674F", 4.5, 0.10 + 0.24 * eye.face.squint, 3.0)
 
 
-def draw_lashes(brush: Brush, eye: Eye) -> None:
+def draw_lashes(brush: Brush, eye: AdaEye) -> None:
     """One strong line that thickens towards the temple, and lashes that leave it in curves."""
     line = eye.upper
     brush.line(curve(line), LINE, 4, 0.30, 2.4)
@@ -183,7 +183,7 @@ def draw_lashes(brush: Brush, eye: Eye) -> None:
         brush.fill(taper(hair, [4.5, 2.8, 0.3]), LINE, 0.95)
 
 
-def draw_brow(brush: Brush, side: int, face: Face) -> None:
+def draw_brow(brush: Brush, side: int, face: AdaFace) -> None:
     skew = face.skew * (1.0 if side > 0 else -0.25)
 
     def at(x: float, y: float) -> Point:

@@ -5,7 +5,7 @@ from typing import Final
 
 from art.brush import Fibre
 from art.relief import Skin
-from art.sheets import State
+from art.sheets import DrawnState
 
 SKIN: Final = Skin(
     ramp=(
@@ -46,7 +46,7 @@ BLAZER_LIGHT: Final = "#4E8E90"
 
 
 @dataclass(frozen=True, slots=True)
-class Face(State):
+class AdaFace(DrawnState):
     """What her face does."""
 
     @property
@@ -55,6 +55,6 @@ class Face(State):
         return 36.0 * self.opening * (1.0 - 0.18 * self.width) + 2.0 * self.teeth
 
 
-REST: Final = Face()
+REST: Final = AdaFace()
 EYE_X: Final = 84.0
 EYE_Y: Final = 446.0

@@ -16,7 +16,7 @@ from art.ada_look import (
     SKIN_MID,
     TEETH,
     TONGUE,
-    Face,
+    AdaFace,
 )
 from art.brush import Brush, Point, curve, glow, mix, oval, shape, slope
 
@@ -51,7 +51,7 @@ def lip_line(
 
 
 @dataclass(frozen=True, slots=True)
-class Lips:
+class AdaLips:
     """The lines of a mouth, left to right, and the numbers that the rest is drawn from."""
 
     above: list[Point]
@@ -68,7 +68,7 @@ class Lips:
     gap: float
 
 
-def lips(face: Face) -> Lips:
+def lips(face: AdaFace) -> AdaLips:
     opening, width = face.opening, face.width
     spread, round_ = max(width, 0.0), max(-width, 0.0)
     # At rest she is friendly: half of a smile.
@@ -100,17 +100,17 @@ def lips(face: Face) -> Lips:
         corner, ends, top - upper - ends, 0.10 + 0.6 * ease, 0.34 * upper * (1 - 0.45 * round_)
     )
     outer_bottom = lip_line(corner, ends, bottom + lower - ends, 0.55 + 0.35 * ease)
-    return Lips(
+    return AdaLips(
         above, below, outer_top, outer_bottom, corner, inner, top, bottom, ends, upper, lower, gap
     )
 
 
-def draw_mouth(brush: Brush, face: Face) -> None:
+def draw_mouth(brush: Brush, face: AdaFace) -> None:
     with brush.sized(SIZE, 0, LIPS_Y):
         draw_lips(brush, face, lips(face))
 
 
-def draw_lips(brush: Brush, face: Face, m: Lips) -> None:
+def draw_lips(brush: Brush, face: AdaFace, m: AdaLips) -> None:
     round_ = max(-face.width, 0.0)
     hole = shape([*m.above, *reversed(m.below[1:-1])])
     upper_lip = shape([*m.outer_top, *reversed(m.above)])
@@ -192,7 +192,7 @@ def draw_lips(brush: Brush, face: Face, m: Lips) -> None:
         brush.fill(oval(side * (m.corner - 2), m.ends, 3.6, 2.2), "#84403E", 0.55, 1.6)
 
 
-def draw_inside(brush: Brush, hole: skia.Path, face: Face, m: Lips) -> None:
+def draw_inside(brush: Brush, hole: skia.Path, face: AdaFace, m: AdaLips) -> None:
     round_ = max(-face.width, 0.0)
     spread, smile = max(face.width, 0.0), max(face.smile, 0.0)
     brush.fill(
@@ -232,7 +232,7 @@ def draw_inside(brush: Brush, hole: skia.Path, face: Face, m: Lips) -> None:
     brush.line(curve(m.above), "#1E040A", 3 + 3 * thin, 0.35 + 0.25 * thin, 1.2 + 1.2 * thin)
 
 
-def _low_teeth(face: Face, m: Lips, edge: float) -> float:
+def _low_teeth(face: AdaFace, m: AdaLips, edge: float) -> float:
     """How much of the lower row shows. Nearly shut, the rows meet; wide open, lips cover them."""
     round_ = max(-face.width, 0.0)
     if face.teeth:
@@ -242,7 +242,7 @@ def _low_teeth(face: Face, m: Lips, edge: float) -> float:
     return min(9.0, 3.0 + m.gap * 0.09) * (1 - round_) * (0.75 + 0.25 * max(face.width, 0.0))
 
 
-def _row(m: Lips, edge: float, share: float, curl: float) -> list[Point]:
+def _row(m: AdaLips, edge: float, share: float, curl: float) -> list[Point]:
     """The edge of a row of teeth: level in the middle, curving up (or down) at the sides."""
     reach = m.inner * share
     return [
@@ -250,13 +250,13 @@ def _row(m: Lips, edge: float, share: float, curl: float) -> list[Point]:
     ]
 
 
-def draw_upper_teeth(brush: Brush, m: Lips, edge: float) -> None:
+def draw_upper_teeth(brush: Brush, m: AdaLips, edge: float) -> None:
     line = _row(m, edge, 0.90, -1.0)
     teeth = shape([(-m.inner, m.top - 30), *line, (m.inner, m.top - 30)])
     _draw_teeth(brush, teeth, m, m.top, edge, TOOTH_WIDTHS, 1)
 
 
-def draw_low_teeth(brush: Brush, m: Lips, edge: float, low: float) -> None:
+def draw_low_teeth(brush: Brush, m: AdaLips, edge: float, low: float) -> None:
     line = _row(m, edge, 0.78, 1.0)
     teeth = shape([(-m.inner * 0.9, m.bottom + 30), *line, (m.inner * 0.9, m.bottom + 30)])
     brush.line(curve(line), "#1E040A", 2.5, 0.6, 1.2)
@@ -266,7 +266,7 @@ def draw_low_teeth(brush: Brush, m: Lips, edge: float, low: float) -> None:
 def _draw_teeth(
     brush: Brush,
     teeth: skia.Path,
-    m: Lips,
+    m: AdaLips,
     root: float,
     edge: float,
     widths: Sequence[float],
@@ -301,7 +301,7 @@ def _draw_teeth(
         brush.fill(skia.Path.Rect(skia.Rect.MakeLTRB(-reach, high, reach, low)), shade)
 
 
-def draw_tongue(brush: Brush, m: Lips, face: Face) -> None:
+def draw_tongue(brush: Brush, m: AdaLips, face: AdaFace) -> None:
     """At rest behind the lower teeth: a low mound with a groove."""
     round_ = max(-face.width, 0.0)
     tall = min(m.gap * 0.40, 21) * (1 - 0.2 * round_)
@@ -323,7 +323,7 @@ def draw_tongue(brush: Brush, m: Lips, face: Face) -> None:
         brush.line(curve([(0, top), (0, m.bottom + 8)]), MOUTH, 4, 0.34, 2.4)
 
 
-def draw_tongue_up(brush: Brush, m: Lips, edge: float) -> None:
+def draw_tongue_up(brush: Brush, m: AdaLips, edge: float) -> None:
     """For l, n, d: the tip stands behind the upper teeth, its underside is seen."""
     wide = m.inner * 0.60
     tip = edge - 4
@@ -344,7 +344,7 @@ def draw_tongue_up(brush: Brush, m: Lips, edge: float) -> None:
         brush.line(curve([(0, tip + 9), (0, m.bottom + 8)]), MOUTH, 4, 0.30, 2.2)
 
 
-def draw_tongue_between(brush: Brush, m: Lips) -> None:
+def draw_tongue_between(brush: Brush, m: AdaLips) -> None:
     """For th: the tip lies between the teeth, on the lower lip's edge."""
     wide, top = m.inner * 0.50, m.top + m.gap * 0.44
     tongue = shape(

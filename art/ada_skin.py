@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import skia  # type: ignore[import-not-found]  # it has no type information
 
-from art.ada_look import EYE_X, EYE_Y, REST, SKIN, SKIN_DEEP, SKIN_LIGHT, Face
+from art.ada_look import EYE_X, EYE_Y, REST, SKIN, SKIN_DEEP, SKIN_LIGHT, AdaFace
 from art.brush import Brush, Point, curve, dots, glow, mirrored, oval, shape, slope
 from art.relief import Floats, grid, hill, lit, picture, step_between
 
@@ -30,16 +30,16 @@ OUTLINE: Final[tuple[tuple[float, float, float], ...]] = (
 """Half of the face: x, y, and how much of the jaw's drop reaches there."""
 
 
-def outline(face: Face) -> list[Point]:
+def outline(face: AdaFace) -> list[Point]:
     return mirrored([(x, y + share * face.drop) for x, y, share in OUTLINE])
 
 
-def sinks(y: Floats, face: Face) -> Floats:
+def sinks(y: Floats, face: AdaFace) -> Floats:
     """How far what is at rest at height y goes down with the jaw."""
     return np.asarray(face.drop * step_between(590, 664, y))
 
 
-def height(x: Floats, y: Floats, face: Face) -> Floats:
+def height(x: Floats, y: Floats, face: AdaFace) -> Floats:
     drop = face.drop
     # Where the jaw's parts were before they went down.
     rest_y = y - drop * step_between(596 + 0.2 * drop, 664 + drop, y)
@@ -83,7 +83,7 @@ def height(x: Floats, y: Floats, face: Face) -> Floats:
 
 
 @lru_cache(maxsize=4)
-def skin_picture(face: Face) -> skia.Image:
+def skin_picture(face: AdaFace) -> skia.Image:
     colours = _colours(face)
     if face != REST:
         # Cheeks push up under the eyes, but a mouth's sprite ends there: it goes over softly.
@@ -93,7 +93,7 @@ def skin_picture(face: Face) -> skia.Image:
 
 
 @lru_cache(maxsize=4)
-def _colours(face: Face) -> Floats:
+def _colours(face: AdaFace) -> Floats:
     x, y = grid(FACE_BOX)
     drop = face.drop
     shade = np.zeros_like(x)
@@ -125,8 +125,8 @@ def _colours(face: Face) -> Floats:
     )
 
 
-def draw_face(brush: Brush, face: Face) -> None:
-    state = Face(opening=face.opening, width=face.width, teeth=face.teeth, smile=face.smile)
+def draw_face(brush: Brush, face: AdaFace) -> None:
+    state = AdaFace(opening=face.opening, width=face.width, teeth=face.teeth, smile=face.smile)
     with brush.inside(shape(outline(face))):
         brush.relief(skin_picture(state), FACE_BOX[0], FACE_BOX[1])
 

@@ -21,7 +21,7 @@ from art.leo_body import draw_clothes
 from art.leo_eyes import draw_brow, draw_eye, draw_glasses
 from art.leo_hair import draw_beard, draw_hair, draw_sides
 from art.leo_hand import WAVE_BOX, WAVE_FRAMES, WAVE_SECONDS, draw_wave, wave_order
-from art.leo_look import Face
+from art.leo_look import LeoFace
 from art.leo_mouth import draw_mouth
 from art.leo_skin import draw_ears, draw_neck, draw_nose, draw_rim, draw_skin
 from art.sheets import FRAME, HEIGHT, LEFT, WIDTH, on_figure, save, sheet
@@ -85,7 +85,7 @@ NECK_Y: Final = 740
 SHOULDER_Y: Final = 870
 
 
-def draw_figure(brush: Brush, face: Face) -> None:
+def draw_figure(brush: Brush, face: LeoFace) -> None:
     draw_ears(brush)
     draw_neck(brush)
     draw_clothes(brush)
@@ -116,11 +116,11 @@ def draw_wall(brush: Brush) -> None:
     brush.fill(whole, glow((600, 470), 760, *stops))
 
 
-def states() -> dict[str, tuple[tuple[int, int, int, int], list[Face]]]:
+def states() -> dict[str, tuple[tuple[int, int, int, int], list[LeoFace]]]:
     """The faces of every sheet, in its order, and the box that it shows."""
 
-    def mouths(openings: Sequence[float], widths: Sequence[float], smile: float) -> list[Face]:
-        return [Face(opening=o, width=w, smile=smile) for o in openings for w in widths]
+    def mouths(openings: Sequence[float], widths: Sequence[float], smile: float) -> list[LeoFace]:
+        return [LeoFace(opening=o, width=w, smile=smile) for o in openings for w in widths]
 
     return {
         "mouths.webp": (MOUTH_BOX, mouths(OPENINGS, WIDTHS, 0)),
@@ -128,15 +128,15 @@ def states() -> dict[str, tuple[tuple[int, int, int, int], list[Face]]]:
         "mouths_sad.webp": (MOUTH_BOX, mouths(MOOD_OPENINGS, MOOD_WIDTHS, -1)),
         "mouths_contact.webp": (
             MOUTH_BOX,
-            [Face(opening=o, width=w, teeth=t, tongue=g) for o, w, t, g in CONTACTS],
+            [LeoFace(opening=o, width=w, teeth=t, tongue=g) for o, w, t, g in CONTACTS],
         ),
-        "eyes.webp": (EYES_BOX, [Face(lid=lid, gaze=gaze) for lid in LIDS for gaze in GAZES]),
+        "eyes.webp": (EYES_BOX, [LeoFace(lid=lid, gaze=gaze) for lid in LIDS for gaze in GAZES]),
         "eyes_squint.webp": (
             EYES_BOX,
-            [Face(lid=lid, gaze=g, squint=1) for lid in SQUINT_LIDS for g in SQUINT_GAZES],
+            [LeoFace(lid=lid, gaze=g, squint=1) for lid in SQUINT_LIDS for g in SQUINT_GAZES],
         ),
-        "brows.webp": (BROWS_BOX, [Face(raised=r, slant=s) for r in RAISED for s in SLANTS]),
-        "brows_skew.webp": (BROWS_BOX, [Face(raised=r, skew=1) for r in SKEW_RAISED]),
+        "brows.webp": (BROWS_BOX, [LeoFace(raised=r, slant=s) for r in RAISED for s in SLANTS]),
+        "brows_skew.webp": (BROWS_BOX, [LeoFace(raised=r, skew=1) for r in SKEW_RAISED]),
     }
 
 
@@ -232,7 +232,7 @@ def manifest() -> dict[str, object]:
 
 def write(folder: Path) -> None:
     """Every file of the character, and the manifest that says what they are."""
-    rest = partial(draw_figure, face=Face())
+    rest = partial(draw_figure, face=LeoFace())
     images = {
         "figure.webp": render(rest, (-LEFT, 0, WIDTH - LEFT, HEIGHT)),
         "wall.webp": render(draw_wall, (0, 0, FRAME, FRAME)).convert("RGB").resize((256, 256)),

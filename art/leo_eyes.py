@@ -20,12 +20,12 @@ from art.leo_look import (
     SKIN_DEEP,
     SKIN_LIGHT,
     SKIN_MID,
-    Face,
+    LeoFace,
     face_points,
 )
 
 
-def draw_eye(brush: Brush, side: int, face: Face) -> None:
+def draw_eye(brush: Brush, side: int, face: LeoFace) -> None:
     x0, y0 = side * EYE[0], EYE[1]
     lid, squint = face.lid, face.squint
 
@@ -92,7 +92,7 @@ def draw_eye(brush: Brush, side: int, face: Face) -> None:
     )
 
 
-def draw_eyeball(brush: Brush, opening: skia.Path, side: int, face: Face, centre: Point) -> None:
+def draw_eyeball(brush: Brush, opening: skia.Path, side: int, face: LeoFace, centre: Point) -> None:
     x0, y0 = centre
     brush.fill(
         opening,
@@ -137,7 +137,7 @@ BROW: Final = ((-50, 5), (-30, 0), (2, -5), (32, -4), (57, 8))
 """A brow's middle line, from its inner end to the temple."""
 
 
-def draw_brow(brush: Brush, side: int, face: Face) -> None:
+def draw_brow(brush: Brush, side: int, face: LeoFace) -> None:
     up = face.raised + (0.85 * face.skew if side > 0 else -0.25 * face.skew)
 
     def at(x: float, y: float) -> Point:

@@ -16,12 +16,12 @@ from art.leo_look import (
     HAIR_CREST,
     HAIR_LIGHT,
     SKIN_DEEP,
-    Face,
+    LeoFace,
     face_points,
     jaw_drop,
     sunk,
 )
-from art.sculpt import Finish, Ground, blurred, lit
+from art.sculpt import Finish, PixelGrid, blurred, lit
 
 
 def hair_outline() -> skia.Path:
@@ -101,15 +101,15 @@ def _paint_hair(brush: Brush) -> None:
     with brush.inside(shape(face_points(0))):
         brush.fill(mass, SKIN_DEEP, 0.55, 8)
     box = (-220.0, 60.0, 220.0, 340.0)
-    ground = Ground.over(box)
-    dome = blurred(70 * ground.pillow(whole, 24) + 80 * ground.pillow(whole, 50), 4)
-    dome = dome + 14 * ground.bump(0, 165, 150, 40)
+    raster = PixelGrid.over(box)
+    dome = blurred(70 * raster.pillow(whole, 24) + 80 * raster.pillow(whole, 50), 4)
+    dome = dome + 14 * raster.bump(0, 165, 150, 40)
     slope_y, slope_x = np.gradient(dome)
     facing = (0.50 * slope_x + 0.56 * slope_y + 0.66) / np.sqrt(slope_x**2 + slope_y**2 + 1)
-    inside = blurred(ground.mask(mass), 2.5)
+    inside = blurred(raster.mask(mass), 2.5)
     brush.fill(mass, HAIR, 1.0, 1.2)
     with brush.inside(mass):
-        brush.relief(lit(ground, dome, HAIR_FINISH), box[0], box[1])
+        brush.relief(lit(raster, dome, HAIR_FINISH), box[0], box[1])
     spots = []
     step = 6.0
     for row in range(46):
@@ -141,7 +141,7 @@ BEARD_RIGHT: Final = (
 BEARD_UNDER: Final = "170,424 178,520 172,600 150,660 110,708 60,734 0,742"
 
 
-def beard_outline(face: Face) -> skia.Path:
+def beard_outline(face: LeoFace) -> skia.Path:
     """Sideburn, jaw and moustache, without the lips and the bare skin around them."""
     drop = jaw_drop(face)
     edge = [(x, y) for x, y in dots(BEARD_RIGHT)]
@@ -156,7 +156,7 @@ def beard_outline(face: Face) -> skia.Path:
     return shape([*whole, *below])
 
 
-def _beard_place(x: float, y: float, face: Face, drop: float) -> Point:
+def _beard_place(x: float, y: float, face: LeoFace, drop: float) -> Point:
     """Where the root of a beard's hair goes with the jaw and the corners of the mouth."""
     near = math.exp(-(((abs(x) - 76) / 34) ** 2) - ((y - 598) / 30) ** 2)
     pull = (9 * face.spread - 16 * face.rounded + 9 * face.smile) * near
@@ -169,7 +169,7 @@ def _beard_place(x: float, y: float, face: Face, drop: float) -> Point:
 def beard_roots() -> tuple[tuple[float, float, float, float], ...]:
     """Place, length and darkness of every hair, right half and left half alike."""
     dice = random.Random(21)
-    outline = beard_outline(Face())
+    outline = beard_outline(LeoFace())
     roots: list[tuple[float, float, float, float]] = []
     while len(roots) < 2100:
         x, y = dice.uniform(-176, 176), dice.uniform(420, 742)
@@ -178,7 +178,7 @@ def beard_roots() -> tuple[tuple[float, float, float, float], ...]:
     return tuple(roots)
 
 
-def draw_beard(brush: Brush, face: Face) -> None:
+def draw_beard(brush: Brush, face: LeoFace) -> None:
     drop = jaw_drop(face)
     outline = beard_outline(face)
     with brush.inside(shape(face_points(drop))):

@@ -11,7 +11,7 @@ import skia  # type: ignore[import-not-found]  # it has no type information
 from art.brush import Brush, Point, curve, dots, shape, slope
 from art.leo_look import PALM, WOOL
 from art.relief import picture
-from art.sculpt import Field, Ground, blurred, lit, smooth
+from art.sculpt import Field, PixelGrid, blurred, lit, smooth
 
 RISING: Final = 7
 SWINGING: Final = 9
@@ -40,13 +40,13 @@ HAND_SCALE: Final = 2.0
 def hand_image() -> tuple[skia.Image, Point]:
     """The hand, upright, its palm to the viewer."""
     box = (150.0, 450.0, 450.0, 920.0)
-    ground = Ground.over(box, HAND_SCALE)
-    heights, cover = _hand(ground)
+    raster = PixelGrid.over(box, HAND_SCALE)
+    heights, cover = _hand(raster)
     skin = _pixels(
-        lit(ground, heights, PALM, shade=_hand_shade(ground, cover), blush=_palm(ground))
+        lit(raster, heights, PALM, shade=_hand_shade(raster, cover), blush=_palm(raster))
     )
     # The cuff's shadow on the wrist.
-    dark = 1 - 0.5 * np.exp(-(((ground.y - 852) / 22) ** 2))[..., None]
+    dark = 1 - 0.5 * np.exp(-(((raster.y - 852) / 22) ** 2))[..., None]
     return picture(skin * dark, cover), (box[0], box[1])
 
 
@@ -54,10 +54,10 @@ def hand_image() -> tuple[skia.Image, Point]:
 def sleeve_image() -> tuple[skia.Image, Point]:
     """The forearm in its sleeve, from the cuff to the elbow."""
     box = (250.0, 810.0, 540.0, 1400.0)
-    ground = Ground.over(box, HAND_SCALE)
-    heights, cover = _sleeve(ground)
-    shade = 0.15 + 0.22 * ground.bump(470, 1080, 70, 280) + 0.30 * smooth((ground.y - 900) / 420)
-    return picture(_pixels(lit(ground, heights, WOOL, shade=shade)), cover), (box[0], box[1])
+    raster = PixelGrid.over(box, HAND_SCALE)
+    heights, cover = _sleeve(raster)
+    shade = 0.15 + 0.22 * raster.bump(470, 1080, 70, 280) + 0.30 * smooth((raster.y - 900) / 420)
+    return picture(_pixels(lit(raster, heights, WOOL, shade=shade)), cover), (box[0], box[1])
 
 
 def _pixels(image: skia.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -65,19 +65,19 @@ def _pixels(image: skia.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float6
 
 
 def _capsule(
-    ground: Ground, points: Sequence[Point], radii: Sequence[float]
+    raster: PixelGrid, points: Sequence[Point], radii: Sequence[float]
 ) -> tuple[Field, Field]:
     """Height and cover of a limb along `points` with a radius at each."""
-    height = np.zeros(ground.x.shape, np.float64)
-    outside = np.full(ground.x.shape, np.inf, np.float64)
+    height = np.zeros(raster.x.shape, np.float64)
+    outside = np.full(raster.x.shape, np.inf, np.float64)
     for (ax, ay), (bx, by), ra, rb in zip(points, points[1:], radii, radii[1:], strict=False):
         run = (bx - ax) ** 2 + (by - ay) ** 2
-        share = np.clip(((ground.x - ax) * (bx - ax) + (ground.y - ay) * (by - ay)) / run, 0, 1)
-        far = np.hypot(ground.x - ax - share * (bx - ax), ground.y - ay - share * (by - ay))
+        share = np.clip(((raster.x - ax) * (bx - ax) + (raster.y - ay) * (by - ay)) / run, 0, 1)
+        far = np.hypot(raster.x - ax - share * (bx - ax), raster.y - ay - share * (by - ay))
         radius = ra + (rb - ra) * share
         height = np.maximum(height, np.sqrt(np.clip(radius**2 - far**2, 0, None)))
         outside = np.minimum(outside, far - radius)
-    cover = np.clip(0.5 - outside * ground.scale, 0, 1)
+    cover = np.clip(0.5 - outside * raster.scale, 0, 1)
     return height, cover
 
 
@@ -90,21 +90,21 @@ def _palm_outline() -> skia.Path:
     )
 
 
-def _hand(ground: Ground) -> tuple[Field, Field]:
+def _hand(raster: PixelGrid) -> tuple[Field, Field]:
     palm = _palm_outline()
-    heights, cover = 26 * ground.pillow(palm, 13), ground.mask(palm)
+    heights, cover = 26 * raster.pillow(palm, 13), raster.mask(palm)
     for index, (root, middle, tip, radii) in enumerate(FINGERS):
-        limb, seen = _capsule(ground, (root, middle, tip), radii)
+        limb, seen = _capsule(raster, (root, middle, tip), radii)
         heights = np.maximum(heights, limb * (0.92 if index < 4 else 0.85))
         cover = np.maximum(cover, seen)
-    heights = blurred(heights, 3.0 * ground.scale)
-    heights = heights + 10 * ground.bump(286, 752, 36, 46, -0.5)
-    heights = heights + 7 * ground.bump(380, 744, 20, 52)
+    heights = blurred(heights, 3.0 * raster.scale)
+    heights = heights + 10 * raster.bump(286, 752, 36, 46, -0.5)
+    heights = heights + 7 * raster.bump(380, 744, 20, 52)
     for x, y in ((286, 652), (318, 642), (352, 646), (382, 666)):
-        heights = heights + 4.0 * ground.bump(x, y, 16, 14)
-    heights = heights - 7 * ground.bump(338, 718, 26, 34)
+        heights = heights + 4.0 * raster.bump(x, y, 16, 14)
+    heights = heights - 7 * raster.bump(338, 718, 26, 34)
     for text, wide, deep in CREASES:
-        heights = heights - deep * ground.ridge(bent(dots(text)), wide)
+        heights = heights - deep * raster.ridge(bent(dots(text)), wide)
     return heights, cover
 
 
@@ -124,10 +124,10 @@ def bent(points: Sequence[Point]) -> list[Point]:
     return [(place.x(), place.y()) for place in places]
 
 
-def _palm(ground: Ground) -> tuple[tuple[str, Field], ...]:
-    creases = np.zeros(ground.x.shape, np.float64)
+def _palm(raster: PixelGrid) -> tuple[tuple[str, Field], ...]:
+    creases = np.zeros(raster.x.shape, np.float64)
     for text, wide, _ in CREASES:
-        creases = np.maximum(creases, ground.ridge(bent(dots(text)), wide * 0.6))
+        creases = np.maximum(creases, raster.ridge(bent(dots(text)), wide * 0.6))
     for root, middle, tip, radii in FINGERS:
         for a, b, share, strength in ((root, middle, 0.55, 0.6), (middle, tip, 0.1, 0.75)):
             x, y = a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
@@ -139,20 +139,20 @@ def _palm(ground: Ground) -> tuple[tuple[str, Field], ...]:
                 (x + dx / size * 1.5, y + dy / size * 1.5),
                 (x + dy / size * half, y - dx / size * half),
             ]
-            creases = np.maximum(creases, strength * ground.ridge(bent(line), 1.6))
-    warm = np.zeros(ground.x.shape, np.float64)
+            creases = np.maximum(creases, strength * raster.ridge(bent(line), 1.6))
+    warm = np.zeros(raster.x.shape, np.float64)
     for _, _, tip, radii in FINGERS:
-        warm = np.maximum(warm, ground.bump(tip[0], tip[1], radii[2], radii[2] * 1.3))
-    warm = np.maximum(warm, 0.8 * ground.bump(288, 752, 32, 38))
-    warm = np.maximum(warm, 0.7 * ground.bump(336, 654, 60, 14))
+        warm = np.maximum(warm, raster.bump(tip[0], tip[1], radii[2], radii[2] * 1.3))
+    warm = np.maximum(warm, 0.8 * raster.bump(288, 752, 32, 38))
+    warm = np.maximum(warm, 0.7 * raster.bump(336, 654, 60, 14))
     return (("#D9705A", 0.24 * warm), ("#7A3A28", 0.42 * creases))
 
 
-def _hand_shade(ground: Ground, cover: Field) -> Field:
+def _hand_shade(raster: PixelGrid, cover: Field) -> Field:
     """The back's darker skin shows at the edges; the wrist lies in a little shade."""
-    inward = blurred(cover, 4.0 * ground.scale)
+    inward = blurred(cover, 4.0 * raster.scale)
     edge = np.clip(1 - (inward - 0.5) / 0.36, 0, 1)
-    shade = 0.06 + 0.50 * edge + 0.26 * smooth((ground.y - 790) / 70)
+    shade = 0.06 + 0.50 * edge + 0.26 * smooth((raster.y - 790) / 70)
     return np.clip(shade, 0, 0.8)
 
 
@@ -160,27 +160,27 @@ def _cuff() -> skia.Path:
     return shape(dots("294,846 340,838 386,846 392,866 390,914 341,922 292,914 290,866"))
 
 
-def _sleeve(ground: Ground) -> tuple[Field, Field]:
+def _sleeve(raster: PixelGrid) -> tuple[Field, Field]:
     outline = shape(
         dots(
             "294,896 341,902 390,896 406,960 432,1060 458,1180 474,1290 474,1420 320,1420 318,1290"
             " 306,1180 296,1060 290,960"
         )
     )
-    heights = 66 * ground.pillow(outline, 26) + 16 * ground.pillow(outline, 8)
+    heights = 66 * raster.pillow(outline, 26) + 16 * raster.pillow(outline, 8)
     cuff = _cuff()
-    heights = np.maximum(heights, 30 * ground.pillow(cuff, 10) + 34 * ground.pillow(cuff, 22))
+    heights = np.maximum(heights, 30 * raster.pillow(cuff, 10) + 34 * raster.pillow(cuff, 22))
     for text, high in (
         ("424,1060 384,1092 340,1096", 6),
         ("304,1120 352,1154 400,1158", 6),
         ("452,1196 400,1226 360,1230", 6),
     ):
-        heights = heights - high * ground.ridge(dots(text), 16)
-    heights = heights - 6 * ground.ridge(bent(dots("290,917 341,925 392,917")), 4)
-    heights = blurred(heights, 2.2 * ground.scale)
-    run = (ground.y - 840) / 400
-    ribs = np.cos(2 * math.pi * (ground.x - 341 - 44 * run) / (8 + 3 * run))
-    cover = np.maximum(ground.mask(outline), ground.mask(cuff))
+        heights = heights - high * raster.ridge(dots(text), 16)
+    heights = heights - 6 * raster.ridge(bent(dots("290,917 341,925 392,917")), 4)
+    heights = blurred(heights, 2.2 * raster.scale)
+    run = (raster.y - 840) / 400
+    ribs = np.cos(2 * math.pi * (raster.x - 341 - 44 * run) / (8 + 3 * run))
+    cover = np.maximum(raster.mask(outline), raster.mask(cuff))
     return (heights + 0.5 * ribs), cover
 
 

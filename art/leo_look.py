@@ -11,7 +11,7 @@ from typing import Final
 
 from art.brush import Point, dots, mirrored
 from art.sculpt import Finish
-from art.sheets import State
+from art.sheets import DrawnState
 
 # Palette: deep warm skin and ochre wool before a dark plum wall.
 SKIN: Final = Finish(
@@ -81,7 +81,7 @@ EYE: Final = (80.0, 444.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Face(State):
+class LeoFace(DrawnState):
     """What his face does."""
 
     @property
@@ -92,12 +92,12 @@ class Face(State):
     def rounded(self) -> float:
         return max(-self.width, 0.0)
 
-    def mouth(self) -> "Face":
+    def mouth(self) -> "LeoFace":
         """The same mouth in a face that is otherwise at rest."""
-        return Face(self.opening, self.width, self.teeth, self.tongue, self.smile)
+        return LeoFace(self.opening, self.width, self.teeth, self.tongue, self.smile)
 
 
-def jaw_drop(face: Face) -> float:
+def jaw_drop(face: LeoFace) -> float:
     return 40.0 * face.opening * (1.0 - 0.2 * face.spread - 0.15 * face.rounded)
 
 

@@ -17,12 +17,12 @@ from art.leo_look import (
     SKIN_MID,
     TEETH,
     TONGUE,
-    Face,
+    LeoFace,
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Lips:
+class LeoLips:
     """The lines of a mouth; each goes from the left corner to the right one."""
 
     corner: float
@@ -58,7 +58,7 @@ def lip_line(reach: float, ends: float, height: float, ease: float, bow: float =
     return points
 
 
-def lips_of(face: Face) -> Lips:
+def lips_of(face: LeoFace) -> LeoLips:
     opening, spread, round_ = face.opening, face.spread, face.rounded
     smile, sad = max(face.smile, 0.0), max(-face.smile, 0.0)
     gap = 74 * opening + 4.5 * min(1.0, opening / 0.08) * (1 - opening)
@@ -82,7 +82,7 @@ def lips_of(face: Face) -> Lips:
     ease = 0.35 * round_ + 0.8 * wide_open + 0.22 * spread * min(1.0, gap / 8)
     ease = min(1.0, ease + 0.2 * opening)
     bow = 1.8 * (1 - wide_open)
-    return Lips(
+    return LeoLips(
         corner=corner,
         inner=inner,
         ends=ends,
@@ -99,7 +99,7 @@ def lips_of(face: Face) -> Lips:
     )
 
 
-def draw_mouth(brush: Brush, face: Face) -> None:
+def draw_mouth(brush: Brush, face: LeoFace) -> None:
     lips = lips_of(face)
     upper_lip = shape([*lips.outer_top, *reversed(lips.above)])
     lower_lip = shape([*lips.outer_bottom, *reversed(lips.below)])
@@ -159,7 +159,7 @@ def draw_mouth(brush: Brush, face: Face) -> None:
         brush.fill(oval(side * (corner - 1.5), lips.ends, 3.6, 2.4), "#45201C", 0.65, 1.8)
 
 
-def draw_inner_mouth(brush: Brush, hole: skia.Path, face: Face, lips: Lips) -> None:
+def draw_inner_mouth(brush: Brush, hole: skia.Path, face: LeoFace, lips: LeoLips) -> None:
     gap, top, bottom, inner = lips.gap, lips.top, lips.bottom, lips.inner
     brush.fill(
         hole,
@@ -179,7 +179,7 @@ def draw_inner_mouth(brush: Brush, hole: skia.Path, face: Face, lips: Lips) -> N
         brush.line(curve(lips.above), "#0E0204", 6, 0.75, 2.2)
 
 
-def upper_teeth(face: Face, lips: Lips) -> float:
+def upper_teeth(face: LeoFace, lips: LeoLips) -> float:
     """How much of the upper teeth shows: they stand still while the lip is drawn up."""
     if face.teeth:
         return lips.gap + 1.5
@@ -197,7 +197,7 @@ TOOTH_WIDTHS: Final = (13.6, 11.0, 10.6, 8.6, 7.2, 6.0)
 """From the middle outward; those at the side are seen from the front."""
 
 
-def draw_teeth(brush: Brush, lips: Lips, reach: float, length: float) -> None:
+def draw_teeth(brush: Brush, lips: LeoLips, reach: float, length: float) -> None:
     scale = reach / sum(TOOTH_WIDTHS)
     scale = min(max(scale, 0.62), 1.12)
     shade = slope(
@@ -236,7 +236,7 @@ def draw_teeth(brush: Brush, lips: Lips, reach: float, length: float) -> None:
     )
 
 
-def draw_lower_teeth(brush: Brush, face: Face, lips: Lips) -> None:
+def draw_lower_teeth(brush: Brush, face: LeoFace, lips: LeoLips) -> None:
     seen = (2.5 + 6.5 * face.spread + 2.0 * max(face.smile, 0.0)) * (1 - 1.4 * face.rounded)
     seen = min(seen, 0.36 * lips.gap) * min(1.0, max(0.0, 1.9 - lips.gap / 34 + 0.5 * face.spread))
     if seen < 2 or face.teeth or face.tongue:
@@ -266,7 +266,7 @@ def draw_lower_teeth(brush: Brush, face: Face, lips: Lips) -> None:
             x += wide
 
 
-def draw_tongue(brush: Brush, lips: Lips, height: float, reach: float) -> None:
+def draw_tongue(brush: Brush, lips: LeoLips, height: float, reach: float) -> None:
     bottom = lips.bottom
     tongue = shape(
         [
@@ -296,7 +296,7 @@ def draw_tongue(brush: Brush, lips: Lips, height: float, reach: float) -> None:
         )
 
 
-def draw_raised_tongue(brush: Brush, lips: Lips, teeth: float, reach: float) -> None:
+def draw_raised_tongue(brush: Brush, lips: LeoLips, teeth: float, reach: float) -> None:
     """Its tip behind the upper teeth, its underside to the viewer."""
     top, low = lips.top + max(teeth, 4) - 6, lips.bottom
     half = (top + low) / 2
@@ -331,12 +331,12 @@ def draw_raised_tongue(brush: Brush, lips: Lips, teeth: float, reach: float) -> 
         brush.fill(oval(-reach * 0.25, half, reach * 0.22, 2.2), "#FFC0B8", 0.5, 1.8)
 
 
-def between_teeth(face: Face) -> bool:
+def between_teeth(face: LeoFace) -> bool:
     """Whether the tongue's tip shows between the teeth (th), not behind the upper ones (l)."""
     return face.tongue > 0 and face.opening < 0.27
 
 
-def draw_tip(brush: Brush, lips: Lips) -> None:
+def draw_tip(brush: Brush, lips: LeoLips) -> None:
     reach = lips.inner * 0.42
     top, low = lips.top + min(8.5, 0.42 * lips.gap), lips.bottom + 3
     tip = shape(

@@ -6,36 +6,36 @@ import numpy as np
 import skia  # type: ignore[import-not-found]  # it has no type information
 
 from art.brush import Brush, Point, curve, dots, mirrored, oval, shape
-from art.leo_look import CHIN_Y, SKIN, SKIN_DEEP, SKIN_LIGHT, Face, face_points, jaw_drop
-from art.sculpt import Field, Ground, blurred, lit, smooth
+from art.leo_look import CHIN_Y, SKIN, SKIN_DEEP, SKIN_LIGHT, LeoFace, face_points, jaw_drop
+from art.sculpt import Field, PixelGrid, blurred, lit, smooth
 
 
 @lru_cache(maxsize=4)
-def face_relief(mouth: Face) -> tuple[skia.Image, Point]:
+def face_relief(mouth: LeoFace) -> tuple[skia.Image, Point]:
     """The skin of the face, and its left upper corner."""
     box = (-200.0, 130.0, 200.0, 780.0)
-    ground = Ground.over(box)
+    raster = PixelGrid.over(box)
     drop = jaw_drop(mouth)
-    heights = _head(ground, drop) + _features(ground, mouth, drop)
+    heights = _head(raster, drop) + _features(raster, mouth, drop)
     heights = blurred(heights, 3.0)
-    temple = 0.30 * ground.bump(185, 430, 60, 330) + 0.10 * ground.bump(-185, 520, 40, 200)
-    under = 0.30 * smooth((ground.y - (CHIN_Y - 26 + drop)) / 40)
-    hairline = 0.34 * np.clip(1 - (ground.y - 212) / 62, 0, 1) ** 1.6
+    temple = 0.30 * raster.bump(185, 430, 60, 330) + 0.10 * raster.bump(-185, 520, 40, 200)
+    under = 0.30 * smooth((raster.y - (CHIN_Y - 26 + drop)) / 40)
+    hairline = 0.34 * np.clip(1 - (raster.y - 212) / 62, 0, 1) ** 1.6
     shade = np.clip(temple + under + hairline, 0, 0.75)
-    red = 0.20 * ground.bump(-98, 522, 46, 32) + 0.12 * ground.bump(98, 522, 46, 32)
-    red = red + 0.20 * ground.bump(0, 536, 34, 20)
-    return lit(ground, heights, SKIN, shade=shade, blush=(("#C0523A", red),)), (box[0], box[1])
+    red = 0.20 * raster.bump(-98, 522, 46, 32) + 0.12 * raster.bump(98, 522, 46, 32)
+    red = red + 0.20 * raster.bump(0, 536, 34, 20)
+    return lit(raster, heights, SKIN, shade=shade, blush=(("#C0523A", red),)), (box[0], box[1])
 
 
-def _head(ground: Ground, drop: float) -> Field:
+def _head(raster: PixelGrid, drop: float) -> Field:
     outline = shape(face_points(drop))
-    return 120 * ground.pillow(outline, 66) + 46 * ground.pillow(outline, 20)
+    return 120 * raster.pillow(outline, 66) + 46 * raster.pillow(outline, 20)
 
 
-def _features(ground: Ground, mouth: Face, drop: float) -> Field:
-    x, y, bump = ground.x, ground.y, ground.bump
+def _features(raster: PixelGrid, mouth: LeoFace, drop: float) -> Field:
+    x, y, bump = raster.x, raster.y, raster.bump
     jaw = drop * smooth((y - 560) / 110)
-    low = Ground(ground.left, ground.top, ground.scale, x, y - jaw)
+    low = PixelGrid(raster.left, raster.top, raster.scale, x, y - jaw)
     smile = max(mouth.smile, 0.0)
     sad = max(-mouth.smile, 0.0)
     heights = 16 * bump(-16, 296, 96, 56) + 5 * bump(0, 398, 20, 12)
@@ -56,9 +56,9 @@ def _features(ground: Ground, mouth: Face, drop: float) -> Field:
             (side * (62 + 8 * smile), 572 - 0.3 * lift),
             (side * (84 + 10 * smile), 606 - lift + 0.4 * drop),
         ]
-        heights = heights - (3.5 + 5 * smile + 2 * sad) * ground.ridge(fold, 8)
+        heights = heights - (3.5 + 5 * smile + 2 * sad) * raster.ridge(fold, 8)
         down = [(side * 78, 618 + 0.6 * drop), (side * 90, 650 + 0.8 * drop)]
-        heights = heights - 4 * sad * ground.ridge(down, 7)
+        heights = heights - 4 * sad * raster.ridge(down, 7)
         heights = heights - 4 * low.bump(side * 126, 580, 30, 46)
         heights = heights - 9 * bump(side * 150, 340, 22, 54)
     pout = mouth.rounded
@@ -68,7 +68,7 @@ def _features(ground: Ground, mouth: Face, drop: float) -> Field:
     return heights + (17 + 3 * sad) * low.bump(0, 672, 38, 20)
 
 
-def draw_skin(brush: Brush, face: Face) -> None:
+def draw_skin(brush: Brush, face: LeoFace) -> None:
     image, corner = face_relief(face.mouth())
     with brush.inside(shape(face_points(jaw_drop(face)))):
         brush.relief(image, *corner)
@@ -83,7 +83,7 @@ def draw_skin(brush: Brush, face: Face) -> None:
                 brush.canvas.restore()
 
 
-def draw_rim(brush: Brush, face: Face) -> None:
+def draw_rim(brush: Brush, face: LeoFace) -> None:
     """The light from behind, along the far cheek and jaw."""
     edge = [(x - 1, y) for x, y in face_points(jaw_drop(face))[6:11]]
     with brush.inside(shape(face_points(jaw_drop(face)))):
@@ -103,15 +103,15 @@ def neck_relief() -> tuple[skia.Image, Point, skia.Path]:
         mirrored(dots("0,560 104,570 106,640 108,696 116,732 144,768 200,800 240,900 0,960"))
     )
     box = (-260.0, 540.0, 260.0, 980.0)
-    ground = Ground.over(box)
-    heights = 80 * ground.pillow(outline, 56) + 20 * ground.pillow(outline, 14)
+    raster = PixelGrid.over(box)
+    heights = 80 * raster.pillow(outline, 56) + 20 * raster.pillow(outline, 14)
     for side in (-1, 1):
-        heights = heights + 4 * ground.ridge([(side * 92, 690), (side * 20, 836)], 17)
-        heights = heights + 9 * ground.ridge([(side * 170, 824), (side * 34, 836)], 12)
-    heights = heights - 9 * ground.bump(0, 842, 20, 16) + 6 * ground.bump(0, 752, 16, 20)
+        heights = heights + 4 * raster.ridge([(side * 92, 690), (side * 20, 836)], 17)
+        heights = heights + 9 * raster.ridge([(side * 170, 824), (side * 34, 836)], 12)
+    heights = heights - 9 * raster.bump(0, 842, 20, 16) + 6 * raster.bump(0, 752, 16, 20)
     cast = shape(dots("-150,540 150,540 140,690 108,752 34,782 -30,776 -84,742 -128,680"))
-    shade = 0.62 * blurred(ground.mask(cast), 13) + 0.22 * ground.bump(120, 720, 50, 190)
-    image = lit(ground, blurred(heights, 2), SKIN, shade=np.clip(shade, 0, 0.8))
+    shade = 0.62 * blurred(raster.mask(cast), 13) + 0.22 * raster.bump(120, 720, 50, 190)
+    image = lit(raster, blurred(heights, 2), SKIN, shade=np.clip(shade, 0, 0.8))
     return image, (box[0], box[1]), outline
 
 
@@ -129,16 +129,16 @@ def ear_relief(side: int) -> tuple[skia.Image, Point, skia.Path]:
 
     outline = shape(at("148,436 164,416 182,418 190,440 189,470 182,500 172,524 160,532 146,522"))
     box = (-212.0, 396.0, -130.0, 560.0) if side < 0 else (130.0, 396.0, 212.0, 560.0)
-    ground = Ground.over(box)
-    heights = 22 * ground.pillow(outline, 7)
-    heights = heights - 12 * ground.ridge(at("166,438 177,440 179,464 174,490"), 5)
-    heights = heights - 14 * ground.bump(side * 163, 476, 8, 20)
-    heights = heights + 6 * ground.ridge(at("169,458 171,482 166,504"), 4)
-    shade = 0.42 * ground.bump(side * 150, 470, 20, 90)
-    return lit(ground, blurred(heights, 1.6), SKIN, shade=shade), (box[0], box[1]), outline
+    raster = PixelGrid.over(box)
+    heights = 22 * raster.pillow(outline, 7)
+    heights = heights - 12 * raster.ridge(at("166,438 177,440 179,464 174,490"), 5)
+    heights = heights - 14 * raster.bump(side * 163, 476, 8, 20)
+    heights = heights + 6 * raster.ridge(at("169,458 171,482 166,504"), 4)
+    shade = 0.42 * raster.bump(side * 150, 470, 20, 90)
+    return lit(raster, blurred(heights, 1.6), SKIN, shade=shade), (box[0], box[1]), outline
 
 
-def draw_nose(brush: Brush, face: Face) -> None:
+def draw_nose(brush: Brush, face: LeoFace) -> None:
     flare = 1.5 * max(face.smile, 0.0)
     brush.fill(oval(2, 556, 30, 5), SKIN_DEEP, 0.45, 5)
     for side, strength in ((-1, 0.55), (1, 0.8)):

@@ -10,11 +10,11 @@ from typing import Final
 from PIL import Image
 
 from worker.characters import atlas
+from worker.characters.compositor import Compositor
 from worker.characters.folder import Character
 from worker.characters.life import Pose
 from worker.characters.preview import rgb
 from worker.lipsync.shape import MouthShape
-from worker.renderers.character import Artist
 
 SIZE: Final = 384
 WAVED: Final = 0.55
@@ -25,7 +25,7 @@ def main(name: str, target: Path) -> None:
     """Write six pictures of `name` side by side: speaking twice, three moods, and a wave."""
     character = Character.find(name)
     built = atlas.build(character, SIZE, SIZE)
-    artist = Artist(built)
+    compositor = Compositor(built)
     moods = character.expressions
     shown: list[tuple[Pose, MouthShape | None]] = [
         (Pose(), None),
@@ -39,7 +39,7 @@ def main(name: str, target: Path) -> None:
         shown.append((Pose(moods["happy"], overlay=(overlay, frame, 1.0)), None))
     strip = Image.new("RGB", (SIZE * len(shown), SIZE))
     for place, (pose, mouth) in enumerate(shown):
-        strip.paste(rgb(artist.picture(pose, mouth)), (place * SIZE, 0))
+        strip.paste(rgb(compositor.picture(pose, mouth)), (place * SIZE, 0))
     strip.save(target, quality=88, method=6)
 
 

@@ -29,7 +29,7 @@ WRAP: Final = 0.30
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class PixelGrid:
     """The places of a rectangle: `x`, `y` of the middle of every pixel, `scale` pixels a unit."""
 
     left: float
@@ -125,7 +125,7 @@ class Finish:
 
 
 def lit(
-    ground: Ground,
+    raster: PixelGrid,
     heights: Field,
     finish: Finish,
     *,
@@ -133,13 +133,13 @@ def lit(
     blush: Sequence[tuple[str, Field]] = (),
 ) -> skia.Image:
     """The surface in the light. `shade` (0..1) darkens it more; `blush` tints it by share."""
-    slope_y, slope_x = np.gradient(heights, 1 / ground.scale)
+    slope_y, slope_x = np.gradient(heights, 1 / raster.scale)
     size = np.sqrt(slope_x**2 + slope_y**2 + 1)
     nx, ny, nz = -slope_x / size, -slope_y / size, 1 / size
     facing = nx * KEY[0] + ny * KEY[1] + nz * KEY[2]
     value = np.clip((facing + WRAP) / (1 + WRAP), 0, 1)
     value = value + 0.10 * np.clip(0.5 - 0.5 * ny, 0, 1) * (1 - value)
-    hollow = blurred(heights, finish.reach * ground.scale) - heights
+    hollow = blurred(heights, finish.reach * raster.scale) - heights
     value = value - finish.depth * np.clip(hollow, -6, 20)
     if shade is not None:
         value = value * (1 - shade)

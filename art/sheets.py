@@ -34,7 +34,7 @@ TALLEST: Final = 16383
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class DrawnState:
     """What a face does; docs/characters.md explains each number."""
 
     opening: float = 0.0

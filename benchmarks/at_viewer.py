@@ -17,15 +17,15 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+import analysis
 import httpx
+import live_session
 import measure
 import numpy as np
-import scene
-import seen
+from analysis import View, account
 from latency import spoken
+from live_session import TimedAgent, Turn
 from marker_renderer import marked
-from scene import Agent, Turn
-from seen import Seen, account
 
 from localroom.faults import DatagramFaults, Faults, PeerFaults
 from localroom.launch import LocalRoom
@@ -38,7 +38,7 @@ NEXT_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ViewerFigure:
     """A figure at the viewer, its limit, what the stock pipeline does, and whether it is kept."""
 
     name: str
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ViewerStage:
     """Where the scenes are played."""
 
     room: LocalRoom
@@ -61,9 +61,9 @@ class Place:
     folder: Path
 
     async def play(
-        self, name: str, part: Callable[[Agent], Awaitable[scene.T]]
-    ) -> tuple[Seen, scene.T]:
-        return await scene.play(self.room, self.address, name, self.folder / name, part)
+        self, name: str, part: Callable[[TimedAgent], Awaitable[live_session.T]]
+    ) -> tuple[View, live_session.T]:
+        return await live_session.play(self.room, self.address, name, self.folder / name, part)
 
 
 # What is said ---------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def with_pauses(speech: Pcm) -> Pcm:
     return speech
 
 
-async def greet(agent: Agent) -> Turn:
+async def greet(agent: TimedAgent) -> Turn:
     """Speak before anybody was asked for a face."""
     turn = await agent.say(noise(3.0, 1))
     await asyncio.sleep(0.4)
@@ -91,13 +91,13 @@ async def greet(agent: Agent) -> Turn:
     return turn
 
 
-async def meet(agent: Agent) -> None:
+async def meet(agent: TimedAgent) -> None:
     await agent.out.connect()
     await agent.out.wait_until_ready()
     await asyncio.sleep(1.0)
 
 
-async def short_turns(agent: Agent) -> list[Turn]:
+async def short_turns(agent: TimedAgent) -> list[Turn]:
     await meet(agent)
     random = Random(1)
     turns = []
@@ -107,7 +107,7 @@ async def short_turns(agent: Agent) -> list[Turn]:
     return turns
 
 
-async def long_turns(agent: Agent) -> list[Turn]:
+async def long_turns(agent: TimedAgent) -> list[Turn]:
     """10 s of noise; 10 s with pauses of zeros; three turns that wait for each other."""
     await meet(agent)
     whole = await agent.say(noise(10.0, 50))
@@ -119,7 +119,9 @@ async def long_turns(agent: Agent) -> list[Turn]:
     return [whole, paused, *queued]
 
 
-async def interrupted_turns(agent: Agent, speech: Callable[[int], Pcm]) -> list[tuple[Turn, Turn]]:
+async def interrupted_turns(
+    agent: TimedAgent, speech: Callable[[int], Pcm]
+) -> list[tuple[Turn, Turn]]:
     """10 s handed over, interrupted while they sound, and 50 ms later the next turn."""
     await meet(agent)
     random = Random(2)
@@ -138,38 +140,42 @@ async def interrupted_turns(agent: Agent, speech: Callable[[int], Pcm]) -> list[
 # Figures --------------------------------------------------------------------------------------
 
 
-async def greeting(place: Place) -> list[Row]:
+async def greeting(place: ViewerStage) -> list[ViewerFigure]:
     acks = []
 
-    async def part(agent: Agent) -> Turn:
+    async def part(agent: TimedAgent) -> Turn:
         turn = await greet(agent)
         acks.extend(agent.acks)
         return turn
 
     view, turn = await place.play("greeting", part)
-    told = account(seen.heard(view), turn.said)
+    told = account(analysis.sound_between(view), turn.said)
     exact = acks == [(3.0, False, 1)]
     value = f"{told.lost} ms of {told.said}, ack {'exact' if exact else 'WRONG'}"
     stock = "all, or mute for good"
-    return [Row("said before the face is there: lost", value, "0", stock, not told.lost and exact)]
+    return [
+        ViewerFigure(
+            "said before the face is there: lost", value, "0", stock, not told.lost and exact
+        )
+    ]
 
 
-async def first_sound_and_sync(place: Place) -> list[Row]:
+async def first_sound_and_sync(place: ViewerStage) -> list[ViewerFigure]:
     view, turns = await place.play("short", short_turns)
     opens, shuts, synced = [], [], []
     for turn, following in zip(turns, [*turns[1:], None], strict=True):
         until_s = following.said_s if following else float("inf")
         sound = [piece for piece in view.sound if turn.said_s <= piece.time_s < until_s]
-        voiced = [piece for piece in sound if np.abs(piece.pcm).max() > seen.LOUD]
+        voiced = [piece for piece in sound if np.abs(piece.pcm).max() > analysis.LOUD]
         pictures = [each for each in view.pictures if turn.said_s <= each.time_s < until_s]
         opened = next(each for each in pictures if marked(each.picture))
         shut = next(e for e in pictures if e.time_s > opened.time_s and not marked(e.picture))
         opens.append(1000 * (opened.time_s - voiced[0].time_s))
         # A packet is heard for 20 ms from its coming on.
         shuts.append(1000 * (shut.time_s - voiced[-1].time_s - 0.02))
-        begins = int(np.argmax(np.abs(voiced[0].pcm) > seen.LOUD))
-        synced.append(1000 * (opened.ntp_s - voiced[0].ntp_s - begins / seen.SOUND_RATE))
-    first = [seen.first_sound_ms(view, turn.said_s) for turn in turns]
+        begins = int(np.argmax(np.abs(voiced[0].pcm) > analysis.LOUD))
+        synced.append(1000 * (opened.ntp_s - voiced[0].ntp_s - begins / analysis.SOUND_RATE))
+    first = [analysis.first_sound_ms(view, turn.said_s) for turn in turns]
     return [
         _within("first PCM to sound", first, 90, "83 to 109"),
         _apart("mouth opens against sound, by arrival", opens, "-52 to -44"),
@@ -178,40 +184,49 @@ async def first_sound_and_sync(place: Place) -> list[Row]:
     ]
 
 
-async def whole_turns(place: Place) -> list[Row]:
+async def whole_turns(place: ViewerStage) -> list[ViewerFigure]:
     acks = []
 
-    async def part(agent: Agent) -> list[Turn]:
+    async def part(agent: TimedAgent) -> list[Turn]:
         turns = await long_turns(agent)
         acks.extend(agent.acks)
         return turns
 
     view, (whole, paused, *queued) = await place.play("long", part)
-    told = account(seen.heard(view, whole.said_s, paused.said_s), whole.said)
+    told = account(analysis.sound_between(view, whole.said_s, paused.said_s), whole.said)
     value = f"{told.lost} ms, {told.inserted} ms in {told.insertions}"
     kept = told.lost == told.inserted == told.repeated == 0
-    rows = [Row("10 s of speech: lost, silence inserted", value, "0, 0", "0, 160 ms in 8", kept)]
+    rows = [
+        ViewerFigure(
+            "10 s of speech: lost, silence inserted", value, "0, 0", "0, 160 ms in 8", kept
+        )
+    ]
 
-    told = account(seen.heard(view, paused.said_s, queued[0].said_s), paused.said)
-    voiced = seen.loud(view, paused.said_s, queued[0].said_s)
+    told = account(analysis.sound_between(view, paused.said_s, queued[0].said_s), paused.said)
+    voiced = analysis.loud(view, paused.said_s, queued[0].said_s)
     length_s = voiced[-1] - voiced[0] + 0.02
     right_s = (1 + int(np.flatnonzero(paused.said)[-1])) / SAMPLE_RATE
     value = f"{told.lost} ms of {told.said}, {length_s:.2f} s of {right_s:.2f}"
     kept = told.lost == told.inserted == 0 and abs(length_s - right_s) < 0.06
     rows.append(
-        Row("10 s with pauses of zeros: lost, length", value, "0, the same", "5.08 s of 9.5", kept)
+        ViewerFigure(
+            "10 s with pauses of zeros: lost, length", value, "0, the same", "5.08 s of 9.5", kept
+        )
     )
     right = [(each, False, turn) for turn, each in enumerate((10.0, 10.0, 0.5, 0.75, 1.0), 1)]
     exact = sum(told == due for told, due in zip(acks[2:], right[2:], strict=False))
     value, kept = f"{len(acks) - 2}, {exact} exact", acks == right
-    return [*rows, Row("acks of three queued segments", value, "3 exact", "1, wrong", kept)]
+    return [
+        *rows,
+        ViewerFigure("acks of three queued segments", value, "3 exact", "1, wrong", kept),
+    ]
 
 
-async def interrupts(place: Place) -> list[Row]:
+async def interrupts(place: ViewerStage) -> list[ViewerFigure]:
     return await _interrupts(place, "", limit=80, stock=("96", "48", "3.04 s of 10"))
 
 
-async def interrupts_from_afar(place: Place) -> list[Row]:
+async def interrupts_from_afar(place: ViewerStage) -> list[ViewerFigure]:
     """100 ms from the agent to its servers and back."""
     far = PeerFaults(datagrams=DatagramFaults(delay_s=0.05))
     await asyncio.to_thread(place.room.set_faults, Faults(peers={"agent": far}))
@@ -222,7 +237,9 @@ async def interrupts_from_afar(place: Place) -> list[Row]:
         await asyncio.to_thread(place.room.set_faults, Faults())
 
 
-async def _interrupts(place: Place, where: str, limit: float, stock: Sequence[str]) -> list[Row]:
+async def _interrupts(
+    place: ViewerStage, where: str, limit: float, stock: Sequence[str]
+) -> list[ViewerFigure]:
     def speech(number: int) -> Pcm:
         return noise(10.0, 100 + number)
 
@@ -230,25 +247,31 @@ async def _interrupts(place: Place, where: str, limit: float, stock: Sequence[st
     quiet, shut, lost = [], [], 0
     ends = [*(dead.said_s for dead, _ in pairs[1:]), float("inf")]
     for (dead, following), end_s in zip(pairs, ends, strict=True):
-        quiet.append(seen.silence_ms(view, dead.interrupted_s, _begin_s(view, following, end_s)))
-        shut.append(seen.first_ms(view, dead.interrupted_s, lambda picture: not marked(picture)))
-        lost += account(seen.heard(view, following.said_s, end_s), following.said).lost
+        quiet.append(
+            analysis.silence_ms(view, dead.interrupted_s, _begin_s(view, following, end_s))
+        )
+        shut.append(
+            analysis.first_ms(view, dead.interrupted_s, lambda picture: not marked(picture))
+        )
+        lost += account(analysis.sound_between(view, following.said_s, end_s), following.said).lost
     value = f"{lost} ms of {1000 * len(pairs)}"
     return [
         _within(f"INTERRUPT to silence{where}", quiet, limit, stock[0]),
         _within(f"INTERRUPT to mouth shut{where}", shut, limit, stock[1]),
-        Row(f"next turn 50 ms after INTERRUPT: lost{where}", value, "0", stock[2], not lost),
+        ViewerFigure(
+            f"next turn 50 ms after INTERRUPT: lost{where}", value, "0", stock[2], not lost
+        ),
     ]
 
 
-def _begin_s(view: Seen, turn: Turn, until_s: float) -> float:
+def _begin_s(view: View, turn: Turn, until_s: float) -> float:
     """When the first sound of `turn` came, told by what it is: the turn before was loud, too."""
     packets = [piece for piece in view.sound if turn.said_s <= piece.time_s < until_s]
     lag = account(np.concatenate([piece.pcm for piece in packets]), turn.said).lag
-    return packets[max(0, lag) // seen.PACKET].time_s
+    return packets[max(0, lag) // analysis.PACKET].time_s
 
 
-async def with_a_face(place: Place) -> list[Row]:
+async def with_a_face(place: ViewerStage) -> list[ViewerFigure]:
     """The same with the character, which looks ahead and shuts its mouth as a mouth does."""
     vowel = np.tile(spoken(), 9)[: 10 * SAMPLE_RATE]
     view, pairs = await place.play("face", lambda a: interrupted_turns(a, lambda _: vowel))
@@ -259,9 +282,11 @@ async def with_a_face(place: Place) -> list[Row]:
 
     first, quiet, closed = [], [], []
     for (dead, following), end_s in zip(pairs, ends, strict=True):
-        first.append(seen.first_sound_ms(view, dead.said_s))
-        quiet.append(seen.silence_ms(view, dead.interrupted_s, _begin_s(view, following, end_s)))
-        closed.append(seen.first_ms(view, dead.interrupted_s, shut))
+        first.append(analysis.first_sound_ms(view, dead.said_s))
+        quiet.append(
+            analysis.silence_ms(view, dead.interrupted_s, _begin_s(view, following, end_s))
+        )
+        closed.append(analysis.first_ms(view, dead.interrupted_s, shut))
     return [
         _within("with Ada: first PCM to sound", first, 90, "83 to 109"),
         _within("with Ada: INTERRUPT to silence", quiet, 80, "96"),
@@ -269,15 +294,17 @@ async def with_a_face(place: Place) -> list[Row]:
     ]
 
 
-def _within(name: str, values: Sequence[float], limit: float, stock: str) -> Row:
+def _within(name: str, values: Sequence[float], limit: float, stock: str) -> ViewerFigure:
     p50, p95 = (measure.percentile(values, percent) for percent in (50, 95))
-    return Row(f"{name} (ms)", f"{p50:.0f}, {p95:.0f}", f"{limit:.0f}", stock, p95 <= limit)
+    return ViewerFigure(
+        f"{name} (ms)", f"{p50:.0f}, {p95:.0f}", f"{limit:.0f}", stock, p95 <= limit
+    )
 
 
-def _apart(name: str, values: Sequence[float], stock: str) -> Row:
+def _apart(name: str, values: Sequence[float], stock: str) -> ViewerFigure:
     p50 = measure.percentile(values, 50)
     p95 = measure.percentile(np.abs(np.asarray(values)), 95)
-    return Row(f"{name} (ms)", f"{p50:+.0f}, {p95:.0f}", "40", stock, p95 <= 40)
+    return ViewerFigure(f"{name} (ms)", f"{p50:+.0f}, {p95:.0f}", "40", stock, p95 <= 40)
 
 
 WITH_MARKERS: Final = (
@@ -289,16 +316,16 @@ WITH_MARKERS: Final = (
 )
 
 
-async def measure_all(folder: Path) -> list[Row]:
+async def measure_all(folder: Path) -> list[ViewerFigure]:
     """Play every scene; recordings and logs go into `folder`."""
-    rows: list[Row] = []
-    places = os.pathsep.join([str(scene.HERE), os.environ.get("PYTHONPATH", "")])
+    rows: list[ViewerFigure] = []
+    places = os.pathsep.join([str(live_session.HERE), os.environ.get("PYTHONPATH", "")])
     marker = {"AVATAR_RENDERER": "marker_renderer:create", "PYTHONPATH": places}
-    with scene.running(folder / "log", **marker) as (room, address):
+    with live_session.running(folder / "log", **marker) as (room, address):
         for scenes in WITH_MARKERS:
-            rows += await scenes(Place(room, address, folder))
-    with scene.running(folder / "log") as (room, address):
-        rows += await with_a_face(Place(room, address, folder))
+            rows += await scenes(ViewerStage(room, address, folder))
+    with live_session.running(folder / "log") as (room, address):
+        rows += await with_a_face(ViewerStage(room, address, folder))
     return rows
 
 

@@ -90,7 +90,7 @@ logger = logging.getLogger("avatar.benchmarks.chaos")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observers:
     """Two faces that speak, and what is noticed of them."""
 
     talks: list[Talk]
@@ -100,7 +100,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Row:
+class FailureResult:
     """What came of one failure; `wrong` says in words what is beyond a limit."""
 
     name: str
@@ -121,12 +121,12 @@ class Row:
     wrong: list[str] = field(default_factory=list)
 
 
-async def fail(house: Installation, failure: Failure, room: str) -> Row:
+async def fail(house: Installation, failure: Failure, room: str) -> FailureResult:
     """Two faces speak; something fails, stays so, and is mended."""
     running = house.running
     faults = Faults(eviction="silent" if failure.discreet else "told")
-    async with scene(house, room, faults) as seen:
-        mine, home = seen.talks[0], running.home(seen.talks[0].session)
+    async with observed(house, room, faults) as observers:
+        mine, home = observers.talks[0], running.home(observers.talks[0].session)
         struck_s = time.monotonic()
         mend = await asyncio.to_thread(failure.strike, FailureTarget(running, mine))
         newcomer = await _newcomer(running, failure, f"{room}-new")
@@ -135,10 +135,10 @@ async def fail(house: Installation, failure: Failure, room: str) -> Row:
             await asyncio.to_thread(mend)
         running.start()
         await asyncio.sleep(AFTER_S)
-        hit = [each for each in seen.talks if _is_hit(failure.hit, each, mine, running, home)]
+        hit = [each for each in observers.talks if _is_hit(failure.hit, each, mine, running, home)]
         unanswered_s = None if failure.store else UNANSWERED_S
         limits = Limits(LIMIT_S if hit else 0.0, failure.doubles, unanswered_s)
-        row = await _row(failure.name, running, seen, hit, limits, struck_s)
+        row = await _row(failure.name, running, observers, hit, limits, struck_s)
     row.newcomer, row.newcomer_s = newcomer.status, round(newcomer.took_s, 2)
     if newcomer.status not in ((200, 503) if failure.store else (200,)):
         row.wrong.append(f"a new session's POST got {newcomer.status}")
@@ -147,16 +147,16 @@ async def fail(house: Installation, failure: Failure, room: str) -> Row:
     return row
 
 
-async def maintain(house: Installation, chore: Operation, room: str) -> Row:
+async def maintain(house: Installation, chore: Operation, room: str) -> FailureResult:
     """Two faces speak while programs are told to stop, and others are started."""
     running = house.running
-    async with scene(house, room) as seen:
+    async with observed(house, room) as observers:
         began_s = time.monotonic()
-        wrong = await chore.do(running, seen.talks)
+        wrong = await chore.do(running, observers.talks)
         await asyncio.sleep(AFTER_S)
-        hit = seen.talks if chore.hands_over else []
+        hit = observers.talks if chore.hands_over else []
         limits = Limits(HANDOFF_S if hit else 0.0, 0, UNANSWERED_S)
-        row = await _row(chore.name, running, seen, hit, limits, began_s)
+        row = await _row(chore.name, running, observers, hit, limits, began_s)
     row.wrong += wrong
     return row
 
@@ -172,30 +172,35 @@ class Limits:
 
 
 async def _row(
-    name: str, running: HostCluster, seen: Seen, hit: list[Talk], limits: Limits, since_s: float
-) -> Row:
-    lost = [each.room_id for each in seen.talks if not await _goes_on(running, each)]
+    name: str,
+    running: HostCluster,
+    observers: Observers,
+    hit: list[Talk],
+    limits: Limits,
+    since_s: float,
+) -> FailureResult:
+    lost = [each.room_id for each in observers.talks if not await _goes_on(running, each)]
     until_s = time.monotonic()
     silent_s = [longest(each, since_s, until_s, JITTER_S) for each in hit]
-    others = [each for each in seen.talks if each not in hit]
+    others = [each for each in observers.talks if each not in hit]
     others_s = [longest(each, since_s, until_s, UNBROKEN_S) for each in others]
-    answers = seen.poster.answers
-    row = Row(
+    answers = observers.poster.answers
+    row = FailureResult(
         name=name,
         silent_s=max(silent_s, default=0.0),
         limit_s=limits.silent_s,
         others_silent_s=max(others_s, default=0.0),
-        lost=len(lost) + len(_strangers(seen.poster, seen.talks[0])),
-        faces_shown=max(seen.onlooker.shown(each.room_id) for each in seen.talks),
-        doubles=max(seen.onlooker.doubles(each.room_id, since_s) for each in seen.talks),
+        lost=len(lost) + len(_strangers(observers.poster, observers.talks[0])),
+        faces_shown=max(observers.onlooker.shown(each.room_id) for each in observers.talks),
+        doubles=max(observers.onlooker.doubles(each.room_id, since_s) for each in observers.talks),
         doubles_limit=limits.doubles,
         posts=summary(answers),
         slowest_post_s=_slowest(answers),
         unanswered_s=_unanswered(answers, since_s, until_s),
-        agents_late_s=round(seen.lateness.most_s(since_s), 2),
+        agents_late_s=round(observers.lateness.most_s(since_s), 2),
     )
     row.wrong = [*_beyond(row, limits), *_bad_answers(answers)]
-    _log(row, seen.talks, since_s, until_s)
+    _log(row, observers.talks, since_s, until_s)
     return row
 
 
@@ -210,9 +215,9 @@ def _is_hit(hit: Hit, talk: Talk, mine: Talk, running: HostCluster, home: HostNo
 
 
 @asynccontextmanager
-async def scene(
+async def observed(
     house: Installation, room: str, faults: Faults | None = None
-) -> AsyncIterator[Seen]:
+) -> AsyncIterator[Observers]:
     """Two faces that speak, an onlooker, and POSTs for the first one."""
     async with AsyncExitStack() as stack:
         late = await stack.enter_async_context(lateness())
@@ -224,7 +229,7 @@ async def scene(
         for each in talks:
             await each.until_it_speaks(BEFORE_S)
         poster = await stack.enter_async_context(posting(house.running, talks[0].room_id))
-        yield Seen(talks, watch, poster, late)
+        yield Observers(talks, watch, poster, late)
         for each in talks:
             await each.agent.out.interrupt()
 
@@ -271,7 +276,7 @@ def _unanswered(answers: Sequence[PostAnswer], since_s: float, until_s: float) -
     return round(max(after - before for before, after in pairwise(moments)), 2)
 
 
-def _beyond(row: Row, limits: Limits) -> Iterator[str]:
+def _beyond(row: FailureResult, limits: Limits) -> Iterator[str]:
     if row.silent_s > row.limit_s:
         yield f"silent for {row.silent_s} s"
     if row.others_silent_s:
@@ -297,7 +302,7 @@ def _bad_answers(answers: Sequence[PostAnswer]) -> Iterator[str]:
         yield "POSTs are not answered at the end"
 
 
-def _log(row: Row, talks: list[Talk], since_s: float, until_s: float) -> None:
+def _log(row: FailureResult, talks: list[Talk], since_s: float, until_s: float) -> None:
     logger.info("%s: %s", row.name, row.wrong or "well")
     for each in talks:
         pauses = each.silences(since_s, until_s)
@@ -321,7 +326,7 @@ HEAD: Final = (
 )
 
 
-def table(rows: Sequence[Row]) -> Iterator[str]:
+def table(rows: Sequence[FailureResult]) -> Iterator[str]:
     yield f"| {' | '.join(HEAD)} |"
     yield "|---" * len(HEAD) + "|"
     for row in rows:
@@ -341,9 +346,9 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
         yield f"| {' | '.join(map(str, cells))} |"
 
 
-async def run(local: LocalRoom, running: HostCluster, chosen: Sequence[str]) -> list[Row]:
+async def run(local: LocalRoom, running: HostCluster, chosen: Sequence[str]) -> list[FailureResult]:
     """Everything, one after the other, or what has one of the words `chosen` in its name."""
-    rows: list[Row] = []
+    rows: list[FailureResult] = []
     everything: tuple[Failure | Operation, ...] = (*FAILURES, *POISONED, *CHORES, *VERSIONS)
     async with ear() as listening:
         house = Installation(local, running, listening)
@@ -359,7 +364,7 @@ async def run(local: LocalRoom, running: HostCluster, chosen: Sequence[str]) -> 
     return rows
 
 
-async def _play(house: Installation, each: Failure | Operation, room: str) -> Row:
+async def _play(house: Installation, each: Failure | Operation, room: str) -> FailureResult:
     """One row, or why there is none."""
     try:
         if isinstance(each, Failure):
@@ -368,7 +373,7 @@ async def _play(house: Installation, each: Failure | Operation, room: str) -> Ro
             row = await maintain(house, each, room)
     except UNPLAYED as error:
         logger.warning("%s", each.name, exc_info=True)
-        row = Row(each.name, wrong=[f"could not be played to its end ({error!r})"])
+        row = FailureResult(each.name, wrong=[f"could not be played to its end ({error!r})"])
     return row
 
 

@@ -21,15 +21,15 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import analysis
 import httpx
+import live_session
 import measure
 import numpy as np
-import scene
-import seen
 import soxr
+from analysis import SOUND_RATE, Account, View, account
+from live_session import TimedAgent, Turn
 from measure import Floats
-from scene import Agent, Turn
-from seen import SOUND_RATE, Account, Seen, account
 
 from benchmarks.lipsync import film as judge
 from localroom.launch import LocalRoom
@@ -63,7 +63,7 @@ it. That acks are exact to the sample is shown where no codec is in between, in 
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DemoReport:
     """What the agent did and was told. The first two turns are in the film."""
 
     turns: list[Turn]
@@ -75,8 +75,8 @@ class Told:
 async def launch_ms(room: LocalRoom, address: httpx.URL, room_id: str) -> float:
     """From the POST until the agent in the room knows that its face hears it."""
     loop = asyncio.get_running_loop()
-    out = scene.voice_of(room_id, address)
-    async with scene.participant(room, room_id) as meeting:
+    out = live_session.voice_of(room_id, address)
+    async with live_session.participant(room, room_id) as meeting:
         out._set_meeting(meeting)
         await asyncio.sleep(0.2)
         began_s = loop.time()
@@ -84,14 +84,14 @@ async def launch_ms(room: LocalRoom, address: httpx.URL, room_id: str) -> float:
         await out.wait_until_ready()
         took_s = loop.time() - began_s
         await out.aclose()
-        await scene.end_sessions(address)
+        await live_session.end_sessions(address)
     return 1000 * took_s
 
 
 def conversation(speech: Pcm, random: Random) -> Any:
     """The agent's part."""
 
-    async def part(agent: Agent) -> Told:
+    async def part(agent: TimedAgent) -> DemoReport:
         loop = asyncio.get_running_loop()
         launched_s = loop.time()
         await agent.out.connect()
@@ -110,7 +110,7 @@ def conversation(speech: Pcm, random: Random) -> Any:
             await asyncio.sleep(random.uniform(0.5, 0.9))
             await agent.interrupt(turns[-1])
             await agent.silence(random.uniform(0.25, 0.35))
-        return Told(turns, agent.acks, launched_s, film_until_s)
+        return DemoReport(turns, agent.acks, launched_s, film_until_s)
 
     return part
 
@@ -122,22 +122,22 @@ def _some_speech(speech: Pcm, random: Random) -> Pcm:
     return speech[begin : begin + 3 * SAMPLE_RATE]
 
 
-async def play(folder: Path, speech: Pcm) -> tuple[Seen, Told, list[float], str]:
+async def play(folder: Path, speech: Pcm) -> tuple[View, DemoReport, list[float], str]:
     """Everything that needs the other processes; they have all ended when this returns."""
     log = folder / "log"
-    with scene.running(log) as (room, address):
+    with live_session.running(log) as (room, address):
         print(f"launching {LAUNCHES} faces ...")
         launches = [await launch_ms(room, address, f"launch-{n}") for n in range(LAUNCHES)]
         print("speaking, interrupted once ...")
         part = conversation(speech, Random(7))
-        view, told = await scene.play(room, address, "demo", folder / "viewing", part)
+        view, told = await live_session.play(room, address, "demo", folder / "viewing", part)
     return view, told, launches, log.read_text()
 
 
 # The film -------------------------------------------------------------------------------------
 
 
-def write_film(path: Path, view: Seen, until_s: float) -> None:
+def write_film(path: Path, view: View, until_s: float) -> None:
     """What the viewer got until `until_s`, put together by the sender's clock as browsers do.
 
     It begins with the first picture.
@@ -167,19 +167,19 @@ def write_film(path: Path, view: Seen, until_s: float) -> None:
 
 
 def figures_of(
-    film: Film, view: Seen, told: Told, launches: Sequence[float], log: str
+    film: Film, view: View, told: DemoReport, launches: Sequence[float], log: str
 ) -> dict[str, Any]:
     """Everything that demo.json has; times are those of arrival at the viewer."""
     second, third = told.turns[1:3]
-    whole = account(seen.heard(view, second.said_s, third.said_s), second.said, PIECE)
+    whole = account(analysis.sound_between(view, second.said_s, third.said_s), second.said, PIECE)
     interrupted = [turn for turn in told.turns if turn.was_interrupted]
-    first_sounds = [seen.first_sound_ms(view, turn.said_s) for turn in told.turns[2:]]
-    first_frames = [seen.first_ms(view, turn.said_s, _speaks) for turn in told.turns[2:]]
+    first_sounds = [analysis.first_sound_ms(view, turn.said_s) for turn in told.turns[2:]]
+    first_frames = [analysis.first_ms(view, turn.said_s, _speaks) for turn in told.turns[2:]]
     quiet = [
-        seen.silence_ms(view, turn.interrupted_s, turn.interrupted_s + CUT_S)
+        analysis.silence_ms(view, turn.interrupted_s, turn.interrupted_s + CUT_S)
         for turn in interrupted
     ]
-    shut = [seen.first_ms(view, turn.interrupted_s, _rests) for turn in interrupted]
+    shut = [analysis.first_ms(view, turn.interrupted_s, _rests) for turn in interrupted]
     offsets = measure.offsets_ms(film)
     times = [each.time_s for each in view.pictures if each.time_s < told.film_until_s]
     openings = measure.seen_openings(film)
@@ -223,7 +223,7 @@ def _rests(picture: Picture) -> bool:
     return not _speaks(picture)
 
 
-def _wrong_acks(view: Seen, told: Told) -> int:
+def _wrong_acks(view: View, told: DemoReport) -> int:
     """Turns whose ack is missing, doubled, out of order or not where the viewer heard its end."""
     wrong = abs(len(told.acks) - len(told.turns))
     following = [*(turn.said_s for turn in told.turns[1:]), math.inf]
@@ -231,7 +231,7 @@ def _wrong_acks(view: Seen, told: Told) -> int:
         position_s, interrupted, ended = ack
         if turn.was_interrupted:
             until_s = following[number - 1]
-            sound = seen.heard(view, turn.said_s, until_s)
+            sound = analysis.sound_between(view, turn.said_s, until_s)
             place_s = PLACE_S + _late_s(view, turn.said_s, until_s)
             right = _is_end(position_s, sound, turn.said, place_s)
         else:
@@ -240,10 +240,10 @@ def _wrong_acks(view: Seen, told: Told) -> int:
     return wrong
 
 
-def _late_s(view: Seen, since_s: float, until_s: float) -> float:
+def _late_s(view: View, since_s: float, until_s: float) -> float:
     """How long the viewer got no sound then, at most: so much may have come after it looked."""
     times = [each.time_s for each in view.sound if since_s <= each.time_s < until_s]
-    return max(np.diff(times), default=0.0) - seen.PACKET / SOUND_RATE
+    return max(np.diff(times), default=0.0) - analysis.PACKET / SOUND_RATE
 
 
 def _is_end(position_s: float, sound: Pcm, said: Pcm, place_s: float) -> bool:
@@ -255,18 +255,18 @@ def _is_end(position_s: float, sound: Pcm, said: Pcm, place_s: float) -> bool:
     acked = said[: round(position_s * SAMPLE_RATE)]
     reached_s = account(sound, acked).until / 1000
     between = acked[round((reached_s + place_s) * SAMPLE_RATE) :]
-    goes_on = seen.reach_s(sound, said) > position_s + place_s
-    return not goes_on and not (np.abs(between) > seen.LOUD).any()
+    goes_on = analysis.reach_s(sound, said) > position_s + place_s
+    return not goes_on and not (np.abs(between) > analysis.LOUD).any()
 
 
-def whole_begin_s(view: Seen, told: Told, heard: Account) -> float:
+def whole_begin_s(view: View, told: DemoReport, heard: Account) -> float:
     """When the sound of the second turn, which is heard whole, begins by the sender's clock."""
     turn, following = told.turns[1], told.turns[2]
     packets = [p for p in view.sound if turn.said_s <= p.time_s < following.said_s]
     return packets[0].ntp_s + heard.lag / SOUND_RATE
 
 
-def _judged_mouth(openings: Floats, first_s: float) -> judge.Seen:
+def _judged_mouth(openings: Floats, first_s: float) -> judge.FilmedMouth:
     """The mouth of the second turn against what was said in it; the film begins at `first_s`."""
     said = json.loads((HERE / "speech.json").read_text())["phonemes"]
     part = [
@@ -280,7 +280,7 @@ def _judged_mouth(openings: Floats, first_s: float) -> judge.Seen:
     return judge.judged(list(shown), first_s + skipped / FPS, part)
 
 
-def _open_in_pauses(view: Seen, told: Told, begin_s: float) -> float:
+def _open_in_pauses(view: View, told: DemoReport, begin_s: float) -> float:
     """How far the mouth is open, at most, in the second turn's pauses of digital silence."""
     turn = told.turns[1]
     silent = np.convolve(turn.said != 0, np.ones(round(PAUSE_SETTLES_S * SAMPLE_RATE))) == 0

@@ -29,7 +29,7 @@ SPEECH_S: Final = 1.2
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LatencyFigure:
     """One measured latency and what it may be at most (ms, 95th percentile)."""
 
     name: str
@@ -57,7 +57,7 @@ async def _deliver(scene: SessionFixture, speech: Pcm, speed: float) -> float:
     return begin_s
 
 
-async def _conversation(turns: int) -> list[Row]:
+async def _conversation(turns: int) -> list[LatencyFigure]:
     settings = Settings.from_env(os.environ)
     random = Random(3)
     fast: list[float] = []
@@ -83,10 +83,10 @@ async def _conversation(turns: int) -> list[Row]:
             silent.append(measure.silence_ms(scene.film, interrupted_s, loop.time()))
             closed.append(measure.closed_ms(scene.film, interrupted_s))
     return [
-        Row("first PCM in to first talking frame out, agent at 17 x real time", fast, 60),
-        Row("first PCM in to first talking frame out, agent at real time", slow, 160),
-        Row("INTERRUPT in to last voiced sample out", silent, 40),
-        Row("INTERRUPT in to mouth closed", closed, 80),
+        LatencyFigure("first PCM in to first talking frame out, agent at 17 x real time", fast, 60),
+        LatencyFigure("first PCM in to first talking frame out, agent at real time", slow, 160),
+        LatencyFigure("INTERRUPT in to last voiced sample out", silent, 40),
+        LatencyFigure("INTERRUPT in to mouth closed", closed, 80),
     ]
 
 

@@ -31,7 +31,7 @@ WATCHED_LAUNCHES: Final = 10
 COLD_LAUNCHES: Final = 5
 FACE: Final = "avatar"
 TOKEN: Final = "eyJ.agent-token.sig"
-PATIENCE_S: Final = 20.0
+TIMEOUT_S: Final = 20.0
 LIMITS_MS: Final = {"p50": 150.0, "p95": 400.0}
 """Of a warm launch, POST to a worker that hears."""
 
@@ -54,7 +54,7 @@ class Launch:
     start: float | None = None
 
 
-class Ear:
+class FirstPacket:
     """Notes when the first packet of the face arrives."""
 
     def __init__(self) -> None:
@@ -71,8 +71,8 @@ async def launch(running: Dispatcher, local: LocalRoom, room: str, *, watched: b
     async with stage.open(), _client(running) as client:
         agent = await stage.enter("agent", is_agent=True)
         viewer = await stage.enter("viewer") if watched else None
-        ear, ready = Ear(), asyncio.Event()
-        agent.add_event_listener(ear)
+        first_packet, ready = FirstPacket(), asyncio.Event()
+        agent.add_event_listener(first_packet)
         hears_s = 0.0
 
         def on_ready(_: int) -> None:
@@ -89,7 +89,7 @@ async def launch(running: Dispatcher, local: LocalRoom, room: str, *, watched: b
         answer = await client.post("/launch", content=_join(room), headers=JSON)
         answered_s = time.time()
         answer.raise_for_status()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(TIMEOUT_S):
             await ready.wait()
             picture_s = await watching if watching else None
         path = f"/v1/sessions/{answer.json()['session_id']}"
@@ -97,7 +97,7 @@ async def launch(running: Dispatcher, local: LocalRoom, room: str, *, watched: b
         assert session["state"] == "active", session
         await out.aclose()
         await client.delete(path)
-        assert ear.first_s is not None
+        assert first_packet.first_s is not None
 
     def since(moment_s: float) -> float:
         return 1000 * (moment_s - began_s)
@@ -105,7 +105,7 @@ async def launch(running: Dispatcher, local: LocalRoom, room: str, *, watched: b
     return Launch(
         since(answered_s),
         since(datetime.fromisoformat(session["since"]).timestamp()),
-        since(ear.first_s),
+        since(first_packet.first_s),
         since(hears_s),
         None if picture_s is None else since(picture_s),
     )
@@ -121,7 +121,7 @@ def _join(room: str) -> str:
 @asynccontextmanager
 async def _client(running: Dispatcher) -> AsyncIterator[httpx.AsyncClient]:
     """Its certificates are loaded before the clock starts; the connection is a new one."""
-    async with httpx.AsyncClient(base_url=running.http.base_url, timeout=PATIENCE_S) as client:
+    async with httpx.AsyncClient(base_url=running.http.base_url, timeout=TIMEOUT_S) as client:
         yield client
 
 

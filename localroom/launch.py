@@ -41,7 +41,7 @@ class LocalRoom:
         return {"REQUESTS_CA_BUNDLE": str(self.ca), **direct(os.environ)}
 
     def state(self) -> dict[str, Any]:
-        """Who is in which room, and what flows; see `localroom.control.control`."""
+        """Who is in which room, and what flows; see `localroom.control.api`."""
         state: dict[str, Any] = self._ask("GET", "/state")
         return state
 

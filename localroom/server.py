@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,18 +19,20 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from localroom import authority
-from localroom.control import control
-from localroom.control.control import Control
-from localroom.control.http import Answer, endpoint
+from localroom.control import api as control
+from localroom.control.api import Control
 from localroom.control.web import Web
 from localroom.faults import Chaos, Faults
-from localroom.listener import Listener, listen
+from localroom.http.endpoint import Answer, endpoint
+from localroom.http.listener import Listener, listen
 from localroom.media.relay import needed, relay
-from localroom.peer import Peer, PeerContext
-from localroom.room import Room, empty
+from localroom.signalling.events import Subscriber
 from localroom.signalling.init_config import InitConfig
+from localroom.signalling.peer import Peer, PeerContext
 from localroom.signalling.protoo import SUBPROTOCOL, Channel
-from localroom.watching.audience import Audience, gathered
+from localroom.signalling.requests import PeerRequests
+from localroom.signalling.room import Room, empty
+from localroom.watching.audience import gathered
 
 logger = logging.getLogger("avatar.localroom.server")
 
@@ -90,12 +92,12 @@ async def running(config: Config, folder: Path | None) -> AsyncIterator[Address]
 
     chaos = Chaos(config.faults)
     rooms: dict[str, Room] = {}
-    ground = PeerContext(host, RTCCertificate.generateCertificate(), chaos)
+    context = PeerContext(host, RTCCertificate.generateCertificate(), chaos)
 
     async with AsyncExitStack() as stack:
-        audience = await stack.enter_async_context(gathered(rooms, ground))
+        audience = await stack.enter_async_context(gathered(rooms, context))
         listener = listen(host, 0, MAX_OPEN)
-        lobby = Lobby(rooms, ground, audience, listener)
+        lobby = Lobby(rooms, context, (audience.on_event,), listener)
         wanted = config.relay or needed()
         ice_servers = [await stack.enter_async_context(relay(host))] if wanted else []
         web = Web(Control(chaos, rooms), audience, rooms, ice_servers)
@@ -147,14 +149,18 @@ async def _open(
 
 
 class Lobby:
-    """Where a WebSocket becomes a peer of a room."""
+    """Makes a peer of a room out of each WebSocket."""
 
     def __init__(
-        self, rooms: dict[str, Room], ground: PeerContext, audience: Audience, listener: Listener
+        self,
+        rooms: dict[str, Room],
+        context: PeerContext,
+        subscribers: Sequence[Subscriber],
+        listener: Listener,
     ) -> None:
         self._rooms = rooms
-        self._audience = audience
-        self._ground = ground
+        self._subscribers = subscribers
+        self._context = context
         self._listener = listener
 
     async def serve(self, socket: ServerConnection) -> None:
@@ -166,12 +172,12 @@ class Lobby:
             await socket.close(1008, "roomId, peerId and secret are needed")
             return
         room_id = query["roomId"]
-        room = self._rooms.setdefault(room_id, Room(room_id, self._audience))
+        room = self._rooms.setdefault(room_id, Room(room_id, self._subscribers))
         channel = Channel(socket)
-        peer = Peer(room, query, channel, self._ground)
+        peer = Peer(query, channel, self._context)
         try:
             await room.admit(peer)
-            await channel.run(peer.handle)
+            await channel.run(PeerRequests(peer, room).handle)
         finally:
             await asyncio.shield(room.dismiss(peer))
             if not room.peers and self._rooms.get(room.id) is room:

@@ -3,9 +3,8 @@
     python -m training.augment CORPUS SESSIONS --shards 40
 
 writes sessions of 10 s, as `train` reads them: features, and what is seen at each hop; and
-other sounds that `mixing` puts under them while the net learns.
-All sound here is mono float32 at 16 kHz, full scale 1. Everything that changes the sound keeps
-its time, or says by how much it stretches it, so that labels stay true.
+other sounds that `mixing` puts under them while the net learns. `sounds` has what changes a
+sound, `synthetic` the music.
 """
 
 import argparse
@@ -18,364 +17,28 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import soxr
-from scipy.signal import butter, fftconvolve, lfilter, sosfilt
 
 from training import labels
 from training.labels import Interval
 from training.mixing import OTHERS, Others, powers
-from worker.lipsync.features import (
-    FILTERS,
-    GROUP_SAMPLES,
-    HIGHEST_HZ,
-    HOP,
-    Features,
-    mel_edges,
-    mel_filters,
+from training.sounds import (
+    RATE,
+    Rng,
+    Vocoded,
+    equalised,
+    level,
+    mixed,
+    muffled,
+    noise,
+    resampled,
+    reverberant,
+    sixteen_bits,
+    telephone,
+    vocal_tract,
 )
+from training.synthetic import babbled, music
+from worker.lipsync.features import FILTERS, GROUP_SAMPLES, HOP, Features
 from worker.lipsync.shape import Floats
-
-RATE: Final = 16_000
-Rng = np.random.Generator
-
-
-def resampled(sound: Floats, factor: float) -> Floats:
-    """Higher and shorter by `factor`, as a tape that runs faster."""
-    return np.asarray(soxr.resample(sound, RATE * factor, RATE), np.float32)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Vocoded:
-    """A voice taken apart by WORLD: pitch (frames,), envelope and aperiodicity (frames, bins)."""
-
-    pitch: npt.NDArray[np.float64]
-    envelope: npt.NDArray[np.float32]
-    aperiodicity: npt.NDArray[np.float32]
-    samples: int
-
-    @classmethod
-    def of(cls, sound: Floats) -> "Vocoded":
-        import pyworld
-
-        wave = sound.astype(np.float64)
-        pitch, times = pyworld.dio(wave, RATE, frame_period=5.0)
-        pitch = pyworld.stonemask(wave, pitch, times, RATE)
-        envelope = pyworld.cheaptrick(wave, pitch, times, RATE)
-        aperiodicity = pyworld.d4c(wave, pitch, times, RATE)
-        return cls(pitch, envelope.astype(np.float32), aperiodicity.astype(np.float32), len(sound))
-
-    def spoken(self, pitch: float, intonation: float, formants: float, tilt_db: float) -> Floats:
-        """The same words by another speaker.
-
-        `pitch` and `formants` are factors, `intonation` that of the pitch's movement around its
-        mean, `tilt_db` what is added per octave above 500 Hz.
-        """
-        import pyworld
-
-        voiced = self.pitch > 0
-        f0 = np.zeros_like(self.pitch)
-        if voiced.any():
-            log = np.log(self.pitch[voiced])
-            f0[voiced] = np.exp(log.mean() + intonation * (log - log.mean())) * pitch
-        f0 = np.where(voiced, np.clip(f0, 55.0, 500.0), 0.0)
-        bins = self.envelope.shape[1]
-        hz = np.linspace(0, RATE / 2, bins)
-        source = warped(hz, 1.0 / formants, RATE / 2) / (RATE / 2) * (bins - 1)
-        low = np.minimum(source.astype(int), bins - 2)
-        share = (source - low).astype(np.float32)
-        gain = 10.0 ** (tilt_db * np.log2(np.maximum(hz, 500.0) / 500.0) / 10.0)
-        log_envelope = np.log(self.envelope + 1e-16)
-        envelope = np.exp(log_envelope[:, low] * (1 - share) + log_envelope[:, low + 1] * share)
-        aperiodicity = self.aperiodicity[:, low] * (1 - share)
-        aperiodicity += self.aperiodicity[:, low + 1] * share
-        out = pyworld.synthesize(
-            f0,
-            np.ascontiguousarray(envelope * gain, np.float64),
-            np.ascontiguousarray(np.clip(aperiodicity, 0.001, 0.999), np.float64),
-            RATE,
-            5.0,
-        )
-        sound = np.zeros(self.samples, np.float32)
-        sound[: len(out)] = out[: self.samples]
-        return sound
-
-
-def warped(
-    hz: npt.NDArray[np.float64], factor: float, highest_hz: float
-) -> npt.NDArray[np.float64]:
-    """`hz` times `factor` up to some 60 % of the band, then straight to its end."""
-    knee = 0.62 * highest_hz * min(1.0, 1.0 / factor)
-    above = factor * knee + (hz - knee) * (highest_hz - factor * knee) / (highest_hz - knee)
-    return np.where(hz <= knee, hz * factor, above)
-
-
-def vocal_tract(factor: float) -> Floats:
-    """Mel filters that hear a vocal tract of another length: formants move by 1 / `factor`."""
-    return mel_filters(warped(mel_edges(), factor, HIGHEST_HZ))
-
-
-def equalised(sound: Floats, rng: Rng) -> Floats:
-    """Through a random microphone: a tilt, gentle hills, perhaps one resonance."""
-    size = 1 << (len(sound) - 1).bit_length()
-    hz = np.fft.rfftfreq(size, 1 / RATE)
-    octaves = np.log2(np.maximum(hz, 60.0) / 1000.0)
-    knots = np.linspace(-4.2, 3.0, 8)
-    gain_db = np.interp(octaves, knots, rng.normal(0.0, 3.0, len(knots)))
-    gain_db += rng.uniform(-4.0, 4.0) * octaves
-    if rng.random() < 0.3:
-        centre, width = rng.uniform(-3.0, 2.5), rng.uniform(0.1, 0.6)
-        gain_db += rng.uniform(-10, 10) * np.exp(-0.5 * np.square((octaves - centre) / width))
-    spectrum = np.fft.rfft(sound, size) * 10.0 ** (np.clip(gain_db, -24, 24) / 20.0)
-    return np.fft.irfft(spectrum, size)[: len(sound)].astype(np.float32)
-
-
-def reverberant(sound: Floats, rng: Rng) -> Floats:
-    """In a room of 0.1 to 0.6 s, the direct sound leading."""
-    seconds = rng.uniform(0.1, 0.6)
-    times = np.arange(int(seconds * RATE)) / RATE
-    room = rng.normal(size=len(times)) * np.exp(-6.9 * times / seconds)
-    room[: int(0.002 * RATE)] = 0.0
-    room = lfilter([1.0], [1.0, -rng.uniform(0.0, 0.7)], room)
-    room *= 10.0 ** (-rng.uniform(2.0, 14.0) / 20.0) / np.sqrt(np.square(room).sum())
-    room[0] = 1.0
-    return np.asarray(fftconvolve(sound, room)[: len(sound)], np.float32)
-
-
-def noise(samples: int, rng: Rng) -> Floats:
-    """Steady or slowly swelling, of a random colour."""
-    size = 1 << (samples - 1).bit_length()
-    hz = np.fft.rfftfreq(size, 1 / RATE)
-    octaves = np.log2(np.maximum(hz, 30.0) / 1000.0)
-    kind = rng.random()
-    if kind < 0.4:
-        gain_db = np.zeros(len(hz))
-    elif kind < 0.6:
-        gain_db = -3.0 * octaves
-    else:
-        gain_db = rng.uniform(-7.0, 3.0) * octaves
-        knots = np.linspace(-5.0, 3.0, 9)
-        gain_db += np.interp(octaves, knots, rng.normal(0.0, 5.0, len(knots)))
-    white = np.fft.rfft(rng.normal(size=size))
-    sound = np.fft.irfft(white * 10.0 ** (gain_db / 20.0), size)[:samples]
-    if rng.random() < 0.4:
-        count = max(2, int(samples / RATE / rng.uniform(0.1, 1.0)))
-        level_db = np.interp(
-            np.linspace(0, count, samples), np.arange(count + 1), rng.normal(0.0, 4.0, count + 1)
-        )
-        sound = sound * 10.0 ** (level_db / 20.0)
-    return sound.astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Instrument:
-    """Plucked, struck, bowed or blown.
-
-    `partials` (n,) are amplitudes, `attack` and `decay` seconds, `vibrato` a share of the pitch,
-    `voices` how many play it, each a little out of tune.
-    """
-
-    partials: Floats
-    attack: float
-    decay: float
-    vibrato: float
-    voices: int
-
-    @classmethod
-    def found(cls, rng: Rng) -> "Instrument":
-        """Any at all, as many plucked as not."""
-        number = np.arange(1, int(rng.integers(1, 25)) + 1)
-        partials = number ** -rng.uniform(0.2, 2.2) * 10.0 ** (
-            rng.normal(0.0, 4.0, len(number)) / 20
-        )
-        if rng.random() < 0.2:
-            partials[1::2] *= rng.uniform(0.0, 0.3)
-        plucked = rng.random() < 0.5
-        return cls(
-            partials.astype(np.float32),
-            rng.uniform(0.002, 0.02) if plucked else rng.uniform(0.02, 0.3),
-            rng.uniform(0.1, 1.2) if plucked else rng.uniform(1.0, 20.0),
-            rng.uniform(0.0, 0.012) if rng.random() < 0.5 else 0.0,
-            int(rng.integers(2, 5)) if rng.random() < 0.25 else 1,
-        )
-
-    def note(self, hz: float, samples: int, rng: Rng) -> Floats:
-        """(samples,) at RATE, of about full scale; one period is made, then read at that pitch."""
-        size = 4096
-        heard_of = self.partials[: max(1, int(7500 / hz))]
-        spectrum = np.zeros(size // 2 + 1, np.complex128)
-        phases = np.exp(2j * np.pi * rng.random(len(heard_of)))
-        spectrum[1 : len(heard_of) + 1] = heard_of / np.sqrt(np.square(heard_of).sum()) * phases
-        period = np.fft.irfft(spectrum, size).astype(np.float32) * np.float32(size / 2)
-        times = np.arange(samples) / RATE
-        rate = rng.uniform(4.5, 6.5)
-        swing = self.vibrato * np.sin(2 * np.pi * rate * times) / (2 * np.pi * rate)
-        sound = np.zeros(samples, np.float32)
-        for _ in range(self.voices):
-            detuned = hz * (1.0 if self.voices == 1 else 2 ** rng.normal(0.0, 0.008))
-            cycles = detuned * (times + swing) + rng.random()
-            sound += period[(cycles * size).astype(np.int64) % size]
-        fade = np.minimum(1.0, times / self.attack) * np.exp(-times / self.decay)
-        fade *= np.minimum(1.0, (samples - np.arange(samples)) / (0.03 * RATE))
-        return np.asarray(sound / self.voices * fade, np.float32)
-
-
-def music(samples: int, rng: Rng) -> Floats:
-    """Chords, a bass, a melody, arpeggios, drums and cymbals, or some of them.
-
-    Each is played by an instrument of its own, in a random key, metre and balance.
-    """
-    sound = np.zeros(samples + RATE, np.float32)
-    beat = int(RATE * rng.uniform(0.15, 0.7))
-    root = rng.uniform(65.0, 200.0)
-    scale = np.array([0, 2, 4, 5, 7, 9, 11] if rng.random() < 0.5 else [0, 2, 3, 5, 7, 8, 10])
-    pad, bass, lead, broken = (Instrument.found(rng) for _ in range(4))
-    loud = [
-        rng.uniform(0.15, 1.0) if rng.random() < share else 0.0
-        for share in (0.8, 0.6, 0.6, 0.5, 0.5, 0.4)
-    ]
-    if not any(loud[:4]):
-        loud[0] = 0.5
-    bar = int(rng.choice([2, 3, 4, 4, 8]))
-    octave = int(rng.choice([0, 12, 12, 24]))
-    hiss_decay, hit_decay = rng.uniform(0.01, 0.08), rng.uniform(0.01, 0.06)
-
-    def play(by: Instrument, at: int, step: int, lift: int, beats: float, gain: float) -> None:
-        hz = root * 2 ** ((scale[step % 7] + 12 * (step // 7) + lift) / 12)
-        count = min(int(beats * beat), len(sound) - at)
-        if count > 0 and gain > 0.0:
-            sound[at : at + count] += np.float32(gain) * by.note(hz, count, rng)
-
-    def strike(at: int, hit: npt.NDArray[np.float64], gain: float) -> None:
-        count = min(len(hit), len(sound) - at)
-        sound[at : at + count] += (gain * hit[:count]).astype(np.float32)
-
-    chord, times = 0, np.arange(int(0.25 * RATE)) / RATE
-    for number, at in enumerate(range(0, samples, beat)):
-        if number % bar == 0:
-            chord = int(rng.integers(0, 7))
-            for third in (0, 2, 4, 6)[: int(rng.integers(2, 5))]:
-                play(pad, at, chord + third, octave, bar * 1.05, loud[0] * rng.uniform(0.4, 0.9))
-        play(bass, at, chord, -12 if root > 90 else 0, 1.0, loud[1] * rng.uniform(0.4, 1.2))
-        if rng.random() < 0.7:
-            beats = float(rng.choice([0.5, 1.0, 2.0]))
-            play(lead, at, int(rng.integers(0, 10)), 24, beats, loud[2])
-        for half in range(2):
-            step = chord + int(rng.choice([0, 2, 4, 7, 9]))
-            play(broken, at + half * beat // 2, step, octave, 2.0, loud[3])
-            if loud[5]:
-                hiss = np.diff(rng.normal(size=len(times) + 1)) * np.exp(-times / hiss_decay)
-                strike(at + half * beat // 2, hiss, 0.4 * loud[5])
-        if loud[4]:
-            hit = rng.normal(size=len(times)) * np.exp(-times / hit_decay)
-            if number % 2 == 0:
-                kick = np.sin(2 * np.pi * 60 * times + 8 * np.exp(-times / 0.02))
-                hit = 2.0 * kick * np.exp(-times / 0.08) + 0.2 * hit
-            strike(at, hit, loud[4])
-    return sound[:samples]
-
-
-FORMANTS: Final = {
-    "aa": (750, 1250, 2550, 3500),
-    "E": (560, 1800, 2550, 3500),
-    "I": (300, 2250, 2950, 3600),
-    "O": (500, 850, 2500, 3400),
-    "U": (320, 780, 2300, 3300),
-    "RR": (420, 1200, 1650, 3200),
-}
-"""Of a man, in Hz (about those of Peterson and Barney, 1952)."""
-
-
-def babbled(samples: int, rng: Rng) -> tuple[Floats, list[Interval]]:
-    """Vowels, hisses and closures of a buzzing source, at any length: speech bare of language.
-
-    So that a drawn out "aah", or a voice like no other, is not taken for music.
-    """
-    scale = rng.uniform(0.92, 1.25)
-    pitch = 90.0 * scale ** rng.uniform(1.0, 5.0)
-    intervals: list[Interval] = []
-    sound = np.zeros(samples)
-    knots = rng.normal(0.0, 0.12, samples // 3000 + 2)
-    hz = pitch * np.exp(np.interp(np.arange(samples), np.arange(len(knots)) * 3000, knots))
-    cycles = np.cumsum(hz) / RATE
-    pulses = np.diff(np.floor(cycles), prepend=0.0) * rng.normal(1.0, 0.05, samples)
-    source = lfilter([1.0], [1.0, -rng.uniform(0.8, 0.97)], pulses)
-    source += rng.normal(0.0, rng.uniform(0.001, 0.03), samples)
-    at = 0
-    while at < samples:
-        said = str(rng.choice([*FORMANTS, *FORMANTS, "SS", "CH", "PP", "sil"]))
-        seconds = rng.uniform(0.08, 0.25) if rng.random() < 0.7 else rng.uniform(0.25, 1.2)
-        seconds = seconds if said in FORMANTS or said == "sil" else rng.uniform(0.06, 0.14)
-        past = min(samples, at + int(seconds * RATE))
-        if said in FORMANTS:
-            piece = source[at:past]
-            for formant in FORMANTS[said]:
-                centre = min(formant * scale * rng.uniform(0.94, 1.06), 7500.0)
-                radius = np.exp(-np.pi * (50.0 + 0.05 * centre) / RATE)
-                real = 2 * radius * np.cos(2 * np.pi * centre / RATE)
-                piece = lfilter([1.0 - real + radius**2], [1.0, -real, radius**2], piece)
-            piece = piece / (np.sqrt(np.square(piece).mean()) + 1e-9) * rng.uniform(0.5, 1.0)
-        elif said in ("SS", "CH"):
-            band = (4200.0, 7400.0) if said == "SS" else (1900.0, 5500.0)
-            hiss = sosfilt(
-                butter(2, band, "bandpass", fs=RATE, output="sos"), rng.normal(size=past - at)
-            )
-            piece = hiss / (np.sqrt(np.square(hiss).mean()) + 1e-9) * rng.uniform(0.1, 0.4)
-        else:
-            piece = np.zeros(past - at)
-        fade = np.minimum(1.0, np.minimum(np.arange(len(piece)), np.arange(len(piece))[::-1]) / 250)
-        sound[at:past] = piece * fade
-        intervals.append((at / RATE, past / RATE, said))
-        at = past
-    return (0.1 * sound).astype(np.float32), intervals
-
-
-def level(sound: Floats) -> float:
-    """Root mean square of the louder half of 20-ms pieces: that of speech without its pauses."""
-    size = RATE // 50
-    pieces = np.square(sound[: len(sound) // size * size].reshape(-1, size)).mean(axis=1)
-    return float(np.sqrt(np.sort(pieces)[len(pieces) // 2 :].mean() + 1e-12))
-
-
-def mixed(sound: Floats, other: Floats, snr_db: float) -> Floats:
-    """`sound` with `other` under it, that many decibels below its speech."""
-    loud = level(sound) / (level(other) * 10.0 ** (snr_db / 20.0))
-    return np.asarray(sound + other * np.float32(loud))
-
-
-def telephone(sound: Floats, rng: Rng) -> Floats:
-    """8000 samples a second, no lows, steep edges, and the eight bits of G.711 (mu-law)."""
-    narrow = np.asarray(soxr.resample(sound, RATE, RATE // 2), np.float64)
-    spectrum = np.fft.rfft(narrow)
-    hz = np.fft.rfftfreq(len(narrow), 2 / RATE)
-    low, high = rng.uniform(50, 350), rng.uniform(3200, 3900)
-    spectrum *= np.clip((hz - low) / rng.uniform(1, 150), 0.0, 1.0)
-    spectrum *= np.clip((high - hz) / rng.uniform(1, 200), 0.0, 1.0)
-    band = np.fft.irfft(spectrum, len(narrow))
-    band *= 10.0 ** (-rng.uniform(1.0, 24.0) / 20.0) / max(1e-6, float(np.abs(band).max()))
-    mu = 255.0
-    squeezed = np.round(np.log1p(mu * np.abs(band)) / np.log1p(mu) * 127) / 127
-    decoded = np.sign(band) * np.expm1(squeezed * np.log1p(mu)) / mu
-    wide = np.zeros(len(sound), np.float32)
-    back = np.asarray(soxr.resample(decoded, RATE // 2, RATE), np.float32)[: len(sound)]
-    wide[: len(back)] = back
-    return wide
-
-
-def muffled(sound: Floats, rng: Rng) -> Floats:
-    """Without what is above some frequency, as codecs and cheap microphones leave it."""
-    size = 1 << (len(sound) - 1).bit_length()
-    spectrum = np.fft.rfft(sound, size)
-    hz = np.fft.rfftfreq(size, 1 / RATE)
-    spectrum *= np.clip((rng.uniform(3500, 7500) - hz) / rng.uniform(10, 800), 0.0, 1.0)
-    return np.fft.irfft(spectrum, size)[: len(sound)].astype(np.float32)
-
-
-def sixteen_bits(sound: Floats, peak_db: float) -> npt.NDArray[np.int16]:
-    """At 24 kHz and with that peak, in dB of full scale; above 0 it clips."""
-    wide = np.asarray(soxr.resample(sound, RATE, 24_000), np.float32)
-    wide *= 10.0 ** (peak_db / 20.0) / max(1e-6, float(np.abs(wide).max()))
-    return np.round(np.clip(wide, -1.0, 1.0) * 32767.0).astype(np.int16)
-
 
 SESSION_HOPS: Final = 1000
 PIECES: Final = 600
@@ -397,7 +60,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Speaker:
+class StudioSpeaker:
     """A voice, or one made of it; `group` is the voice that it counts as."""
 
     group: str
@@ -405,7 +68,7 @@ class Speaker:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Session:
+class StudioSession:
     """Ten seconds of somebody: features, visemes, and (opening, rounding), at each hop.
 
     `clean` are the features of the same voice in the same room with nothing beside it.
@@ -421,7 +84,7 @@ class Session:
 class Studio:
     """Makes sessions out of speakers: random ones, rooms, noises, lines and levels."""
 
-    def __init__(self, speakers: list[Speaker], shares: dict[str, float], seed: int) -> None:
+    def __init__(self, speakers: list[StudioSpeaker], shares: dict[str, float], seed: int) -> None:
         self._rng = np.random.default_rng(seed)
         self._speakers = speakers
         counts = {group: sum(s.group == group for s in speakers) for group in shares}
@@ -429,7 +92,7 @@ class Studio:
         self._share = share / share.sum()
         self._music = [music(16 * RATE, self._rng) for _ in range(250)]
 
-    def session(self) -> Session:
+    def session(self) -> StudioSession:
         rng = self._rng
         speaker = self._speakers[rng.choice(len(self._speakers), p=self._share)]
         silent = rng.random() < NOISES_ALONE
@@ -472,7 +135,7 @@ class Studio:
             speaker.group,
         )
 
-    def speech(self, speaker: Speaker, stretch: float) -> tuple[Floats, list[Interval]]:
+    def speech(self, speaker: StudioSpeaker, stretch: float) -> tuple[Floats, list[Interval]]:
         """Sentences with pauses until it is long enough; begins at a random phase of a hop."""
         rng = self._rng
         wanted = SESSION_HOPS * RATE // 100 + RATE // 50
@@ -524,7 +187,7 @@ def heard(
     intervals: list[Interval],
     filters: Floats,
     group: str,
-) -> Session:
+) -> StudioSession:
     """The session as the net hears it, with what is seen at each hop."""
     groups = range(0, SESSION_HOPS * HOP, GROUP_SAMPLES)
 
@@ -536,7 +199,7 @@ def heard(
 
     visemes = labels.per_hop(intervals, SESSION_HOPS)
     shapes = np.stack(labels.blended(visemes), axis=1)
-    return Session(
+    return StudioSession(
         features(pcm),
         features(clean),
         visemes.astype(np.uint8),
@@ -581,7 +244,7 @@ def group_of(voice: str) -> str:
     return "espeak" if voice.startswith("espeak-") else voice
 
 
-def made_speakers(voice: str, said: list[Sentence], rng: Rng) -> Iterator[Speaker]:
+def made_speakers(voice: str, said: list[Sentence], rng: Rng) -> Iterator[StudioSpeaker]:
     """Others made of a natural voice: higher and smaller, or lower and larger, or livelier.
 
     A man's voice is raised by up to 15 semitones and lowered by 5, a woman's the other way
@@ -605,10 +268,10 @@ def made_speakers(voice: str, said: list[Sentence], rng: Rng) -> Iterator[Speake
         vocoded = Vocoded.of(sentence.sound)
         for made in rng.choice(MADE, 2, replace=False):
             spoken[made].append(Sentence(vocoded.spoken(*ways[made]), sentence.intervals))
-    yield from (Speaker(group_of(voice), some) for some in spoken if some)
+    yield from (StudioSpeaker(group_of(voice), some) for some in spoken if some)
 
 
-def plain(speakers: list[Speaker], rounds: int) -> list[Session]:
+def plain(speakers: list[StudioSpeaker], rounds: int) -> list[StudioSession]:
     """Sessions without any change, `rounds` of each speaker: to see how training goes."""
     sessions = []
     for index, speaker in enumerate(speakers):
@@ -633,7 +296,7 @@ def others(pieces: int, rng: Rng) -> Others:
     )
 
 
-def write(path: Path, sessions: list[Session]) -> None:
+def write(path: Path, sessions: list[StudioSession]) -> None:
     """As `train` reads them; the file is there once it is whole."""
     part = path.with_name(f"part-{path.name}")
     np.savez(
@@ -666,16 +329,16 @@ def main() -> None:
                 s
                 for v, said in dev.items()
                 if not v.startswith("espeak-")
-                for s in [Speaker(v, said)]
+                for s in [StudioSpeaker(v, said)]
             ],
             14,
         )
-        + plain([Speaker("espeak", s) for v, s in dev.items() if v.startswith("espeak-")], 1),
+        + plain([StudioSpeaker("espeak", s) for v, s in dev.items() if v.startswith("espeak-")], 1),
     )
-    speakers: list[Speaker] = []
+    speakers: list[StudioSpeaker] = []
     for voice, said in sentences(arguments.corpus / "train").items():
         if voice not in arguments.leave_out:
-            speakers.append(Speaker(group_of(voice), said))
+            speakers.append(StudioSpeaker(group_of(voice), said))
             if group_of(voice) != "espeak":
                 speakers += made_speakers(voice, said, rng)
             print(voice, len(said), flush=True)

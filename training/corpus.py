@@ -35,9 +35,9 @@ from training.voices import (
     RATE,
     VOICES,
     EngineError,
-    Line,
+    ScriptLine,
     Spoken,
-    Voice,
+    SynthVoice,
     install,
     speak,
 )
@@ -69,10 +69,10 @@ class Utterance:
     """A line with its place in the plan; `name` is that of its files."""
 
     name: str
-    line: Line
+    line: ScriptLine
 
 
-def espeak_line(seed: str, pool: str, language: str | None = None) -> Line:
+def espeak_line(seed: str, pool: str, language: str | None = None) -> ScriptLine:
     """Something for espeak to say, in `language` or in one drawn by the seed, as are its rate
     (125..250 words a minute) and pitch (15..90)."""
     rng = random.Random(f"espeak {pool} {seed}")
@@ -81,11 +81,11 @@ def espeak_line(seed: str, pool: str, language: str | None = None) -> Line:
         language = "en" if rng.random() < ENGLISH_SHARE else rng.choice(sorted(FOREIGN))
     if language == "en":
         text = english(seed, "train" if pool == "train" else "unseen")
-        return Line(text, rng.choice(ACCENTS), rate, pitch)
-    return Line(foreign(language, f"{pool} {seed}"), language, rate, pitch)
+        return ScriptLine(text, rng.choice(ACCENTS), rate, pitch)
+    return ScriptLine(foreign(language, f"{pool} {seed}"), language, rate, pitch)
 
 
-def planned(voice: Voice, pool: str) -> list[Utterance]:
+def planned(voice: SynthVoice, pool: str) -> list[Utterance]:
     """What `voice` says for "train" or "dev"."""
     counts = UTTERANCES.get(voice.name, OF_A_VARIANT)
     count = counts[0] if pool == "train" else counts[1]
@@ -95,14 +95,16 @@ def planned(voice: Voice, pool: str) -> list[Utterance]:
         if voice.engine == "espeak":
             line = espeak_line(seed, pool)
         elif voice.language == "en":
-            line = Line(english(f"{pool} {seed}", "train" if pool == "train" else "unseen"), "en")
+            line = ScriptLine(
+                english(f"{pool} {seed}", "train" if pool == "train" else "unseen"), "en"
+            )
         else:
-            line = Line(foreign(voice.language, f"{pool} {seed}"), voice.language)
+            line = ScriptLine(foreign(voice.language, f"{pool} {seed}"), voice.language)
         out.append(Utterance(f"{voice.name}-{index:04d}", line))
     return out
 
 
-def turns() -> Iterator[tuple[str, Voice, list[Utterance]]]:
+def turns() -> Iterator[tuple[str, SynthVoice, list[Utterance]]]:
     """The whole plan, in the order in which it is made: pool, voice, what it says."""
     voices = [voice for voice in (*NATURAL, *ESPEAK) if not voice.held_out]
     for voice in voices:
@@ -118,7 +120,7 @@ def turns() -> Iterator[tuple[str, Voice, list[Utterance]]]:
                 plans[voice] = plan[size:]
 
 
-def generate(folder: Path, voice: Voice, utterances: Sequence[Utterance]) -> int:
+def generate(folder: Path, voice: SynthVoice, utterances: Sequence[Utterance]) -> int:
     """Let `voice` speak what is not there yet; returns how many utterances that were.
 
     Raises:
@@ -141,7 +143,7 @@ def generate(folder: Path, voice: Voice, utterances: Sequence[Utterance]) -> int
     return made
 
 
-def write(path: Path, voice: Voice, line: Line, spoken: Spoken) -> None:
+def write(path: Path, voice: SynthVoice, line: ScriptLine, spoken: Spoken) -> None:
     """`path`.wav and then `path`.json."""
     with wave.open(f"{path}.wav", "wb") as file:
         file.setnchannels(1)

@@ -1,7 +1,7 @@
 """Makes speech.wav, the demo's speech: 24 kHz mono s16, true silence between the sentences.
 
     sudo apt-get install festival festvox-us-slt-hts
-    .venv/bin/python training/make_speech.py benchmarks/speech.wav
+    .venv/bin/python -m training.make_speech benchmarks/speech.wav
 
 Beside it goes speech.json: when which phoneme and word is said, as `training.labels` tells it.
 Same engine, same bytes. The file in the repository is the work of Debian 12's festival 2.5.0
@@ -44,7 +44,7 @@ import soxr
 
 from training.labels import Interval
 from training.timing import corrected
-from training.voices import RATE, VOICES, EngineError, Line, speak
+from training.voices import RATE, VOICES, EngineError, ScriptLine, speak
 
 VOICE: Final = VOICES["festival-slt-hts"]
 
@@ -80,7 +80,7 @@ Sound = npt.NDArray[np.float64]
 def main() -> int:
     """Write the file that the command names; 1 and one line on stderr where that fails."""
     if len(sys.argv) != 2:
-        sys.stderr.write("Say where to write: python training/make_speech.py speech.wav\n")
+        sys.stderr.write("Say where to write: python -m training.make_speech speech.wav\n")
         return 2
     try:
         spoken = [_spoken(text) for text, _ in SENTENCES]
@@ -158,7 +158,7 @@ def _timings(text: str, samples: int) -> tuple[list[Interval], list[Interval]]:
     words: list[Interval] = []
     at_s = 0.0
     parts = [part.strip() for part in text.replace(";", ";\n").splitlines()]
-    for spoken in speak(VOICE, [Line(part, VOICE.language) for part in parts]):
+    for spoken in speak(VOICE, [ScriptLine(part, VOICE.language) for part in parts]):
         if spoken is None:
             raise EngineError(f"festival did not speak {text!r}")
         timed = corrected(VOICE.name, VOICE.engine, spoken)

@@ -10,10 +10,10 @@ import av
 import numpy as np
 import soxr
 
+from agent_side.wire import Word
 from training.labels import Interval, Labels, labels, seen
 from worker.lipsync.shape import HOP_S
 from worker.media import SAMPLE_RATE, Pcm
-from worker.renderer import Word
 from worker.tools.film import read_sound
 
 SOUNDS: Final = (".wav", ".flac", ".ogg")

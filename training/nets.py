@@ -19,7 +19,7 @@ FIRST_TAPS: Final = 5
 TAPS: Final = 3
 
 
-class Block(nn.Module):
+class ConvBlock(nn.Module):
     """Causal dilated convolution, normalisation, ReLU; batch x channels x hops."""
 
     def __init__(self, inputs: int, outputs: int, taps: int, dilation: int) -> None:
@@ -49,8 +49,8 @@ class LipNet(nn.Module):
     def __init__(self, channels: int, dilations: tuple[int, ...], dropout: float) -> None:
         super().__init__()
         self.dilations = dilations
-        self.first = Block(FEATURES, channels, FIRST_TAPS, 1)
-        self.middle = nn.ModuleList(Block(channels, channels, TAPS, d) for d in dilations)
+        self.first = ConvBlock(FEATURES, channels, FIRST_TAPS, 1)
+        self.middle = nn.ModuleList(ConvBlock(channels, channels, TAPS, d) for d in dilations)
         self.dropout = nn.Dropout1d(dropout)
         self.head = nn.Conv1d(channels, OUTPUTS, 1)
 

@@ -57,7 +57,7 @@ class EngineError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class SynthVoice:
     """`name` is unique: for espeak "espeak-VARIANT". `language` is espeak's code."""
 
     name: str
@@ -68,7 +68,7 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScriptLine:
     """Something to be said. `rate` and `pitch` are espeak's alone: words a minute and 0..99."""
 
     text: str
@@ -87,16 +87,16 @@ class Spoken:
 
 
 NATURAL: Final = (
-    Voice("flite-rms", "flite", "cmu_us_rms", "en"),
-    Voice("flite-kal16", "flite", "cmu_us_kal16", "en"),
-    Voice("festival-kal", "festival", "kal_diphone", "en"),
-    Voice("festival-ked", "festival", "ked_diphone", "en"),
-    Voice("festival-lp", "festival", "lp_diphone", "it"),
-    Voice("festival-lj", "festival", "suo_fi_lj_diphone", "fi"),
-    Voice("festival-ona", "festival", "upc_ca_ona_hts", "ca"),
-    Voice("flite-slt", "flite", "cmu_us_slt", "en", held_out=True),
-    Voice("flite-awb", "flite", "cmu_us_awb", "en", held_out=True),
-    Voice("festival-slt-hts", "festival", "cmu_us_slt_arctic_hts", "en", held_out=True),
+    SynthVoice("flite-rms", "flite", "cmu_us_rms", "en"),
+    SynthVoice("flite-kal16", "flite", "cmu_us_kal16", "en"),
+    SynthVoice("festival-kal", "festival", "kal_diphone", "en"),
+    SynthVoice("festival-ked", "festival", "ked_diphone", "en"),
+    SynthVoice("festival-lp", "festival", "lp_diphone", "it"),
+    SynthVoice("festival-lj", "festival", "suo_fi_lj_diphone", "fi"),
+    SynthVoice("festival-ona", "festival", "upc_ca_ona_hts", "ca"),
+    SynthVoice("flite-slt", "flite", "cmu_us_slt", "en", held_out=True),
+    SynthVoice("flite-awb", "flite", "cmu_us_awb", "en", held_out=True),
+    SynthVoice("festival-slt-hts", "festival", "cmu_us_slt_arctic_hts", "en", held_out=True),
 )
 
 _VARIANTS: Final = (
@@ -107,7 +107,7 @@ _VARIANTS: Final = (
 _HELD_OUT_VARIANTS: Final = "f2 m3 klatt4 Annie Michael linda"
 
 ESPEAK: Final = tuple(
-    Voice(f"espeak-{variant}", "espeak", variant, "en", variant in _HELD_OUT_VARIANTS.split())
+    SynthVoice(f"espeak-{variant}", "espeak", variant, "en", variant in _HELD_OUT_VARIANTS.split())
     for variant in (*_VARIANTS.split(), *_HELD_OUT_VARIANTS.split())
 )
 VOICES: Final = {voice.name: voice for voice in (*NATURAL, *ESPEAK)}
@@ -166,7 +166,7 @@ def missing() -> list[str]:
     return lost
 
 
-def speak(voice: Voice, lines: Sequence[Line]) -> Iterator[Spoken | None]:
+def speak(voice: SynthVoice, lines: Sequence[ScriptLine]) -> Iterator[Spoken | None]:
     """What `voice` makes of each line, in order; None where the engine gave nothing of use.
 
     Raises:
@@ -220,7 +220,7 @@ def _espeak_library() -> tuple[ctypes.CDLL, int]:
     return library, rate
 
 
-def _espeak(variant: str, line: Line) -> Spoken | None:
+def _espeak(variant: str, line: ScriptLine) -> Spoken | None:
     library, rate = _espeak_library()
     name = f"{ESPEAK_CODES.get(line.language, line.language)}+{variant}"
     if library.espeak_SetVoiceByName(name.encode()) != 0:
@@ -353,7 +353,7 @@ _SCHEME: Final = """
 """
 
 
-def _festival(key: str, lines: Sequence[Line]) -> Iterator[Spoken | None]:
+def _festival(key: str, lines: Sequence[ScriptLine]) -> Iterator[Spoken | None]:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "lines.scm"
         calls = [

@@ -20,7 +20,7 @@ from typing import BinaryIO, Final
 from agent_side.join import CHARACTER, JoinInfo, redact
 from avatar_runtime.proxies import direct_loopback
 from worker.characters.folder import by_name
-from worker.errors import AvatarError, Dismissed, InputError, Refused, SettingsError
+from worker.errors import Dismissed, InputError, JoinRefused, WorkerError, WorkerSettingsError
 from worker.meeting_support.reconnecting import Rejoining
 from worker.process import logs, tracing
 from worker.process.assignment import Assignment
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tracing.load()
         stop_quietly()
         make, renderer = load_meeting(settings), load_renderer(settings)
-    except AvatarError as error:
+    except WorkerError as error:
         return give_up(error, REFUSED)
     settle()
     return serve(settings, make, renderer, Metrics(), None)
@@ -134,7 +134,7 @@ def serve(
         settings, dressed = dress(settings, renderer, join)
         if dressed is not renderer:
             settle()
-    except AvatarError as error:
+    except WorkerError as error:
         return give_up(error, REFUSED, control_channel)
     if control_channel is not None:
         control_channel.report("joining", within_s=settings.join_timeout_s)
@@ -147,9 +147,9 @@ def serve(
             )
         except Dismissed as dismissal:
             return give_up(dismissal, EXIT_OK, control_channel, "dismissed")
-        except Refused as refusal:
+        except JoinRefused as refusal:
             return give_up(refusal, REFUSED, control_channel)
-        except AvatarError as error:
+        except WorkerError as error:
             return give_up(error, EXIT_FAILED, control_channel)
         logger.info("over: %s", reason)
         if control_channel is not None:
@@ -169,17 +169,19 @@ def settle() -> None:
 def read_join(stream: BinaryIO) -> tuple[JoinInfo, Assignment]:
     """The join request in the first line of `stream`, and the session that it is for.
 
-    Raises SettingsError.
+    Raises WorkerSettingsError.
     """
     line = stream.readline(MAX_REQUEST + 1)
     if not line:
-        raise SettingsError("No join request came; write one line of JSON to stdin.")
+        raise WorkerSettingsError("No join request came; write one line of JSON to stdin.")
     if len(line) > MAX_REQUEST:
-        raise SettingsError(f"The join request is longer than {MAX_REQUEST} bytes; shorten it.")
+        raise WorkerSettingsError(
+            f"The join request is longer than {MAX_REQUEST} bytes; shorten it."
+        )
     try:
         return JoinInfo.from_json(line), Assignment.from_json(line)
     except ValueError as error:
-        raise SettingsError(str(error)) from error
+        raise WorkerSettingsError(str(error)) from error
 
 
 def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Settings, Renderer]:
@@ -233,7 +235,7 @@ async def run(
         if control_channel is not None:
             control_channel.degraded(RECORDING, reason)
 
-    with recorder(settings, loop.time, session_id, tell=recorded) as record:
+    with recorder(settings, loop.time, session_id, report=recorded) as record:
         rejoining = Rejoining(
             lambda: make(newest, settings), None if control_channel is None else control_channel.ask
         )
@@ -268,7 +270,7 @@ def stop_quietly() -> None:
 
 
 def give_up(
-    error: AvatarError,
+    error: WorkerError,
     status: int,
     control_channel: ControlChannel | None = None,
     state: State = "ended",

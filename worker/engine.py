@@ -1,33 +1,24 @@
 """Engine: speech in, a picture with its sound out at each tick.
 
 It owns the segment queue, the thread that calls the renderer, the playout, and the one number
-`first_live_segment`. It knows no meeting, no agent and no clock: whoever holds it appends speech
-to its segments, calls `tick` every 40 ms, publishes the frame, and takes the events.
+`first_live_segment`. It knows no meeting, no agent and no clock: its owner appends speech to the
+segments, calls `tick` every 40 ms, publishes the frame, and takes the events.
 
     append -> AudioSegment -> SegmentQueue -> Renderer.push / drain (one thread) -> Playout
     tick   -> Playout -> AvatarFrame
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
-from worker.errors import AvatarError, RendererError
-from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
-from worker.renderer import Renderer
-from worker.turns.cues import Cue, Prompt, perform
-from worker.turns.playout import MIN_PREFETCH, Ended, Playout
+from worker.media import AvatarFrame
+from worker.renderer import Cue, Renderer, WordsCue
+from worker.rendering import Block, RenderJob
+from worker.turns.playout import Ended, Playout
 from worker.turns.segments import AudioSegment, SegmentQueue
-
-Work = tuple[int, Pcm | None, bool]
-"""Segment, its next block, and whether that was all of it."""
-
-Drawn = tuple[list[AvatarFrame], Picture | None, float]
-"""Frames of speech, the face at rest where it was wanted, and how many seconds it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +44,6 @@ Event = Started | Ended
 """What happened to a segment: at most one `Started` and exactly one `Ended` for each."""
 
 
-def _nothing_to_silence() -> int:
-    """What `tick` handed out was heard at once."""
-    return 0
-
-
-def _no_cues() -> list[Cue]:
-    """The face does nothing beside speaking."""
-    return []
-
-
-def _tell_nobody(pictures: int, seconds: float) -> None:
-    """Nobody measures."""
-
-
 class Engine:
     """One face that speaks one segment after the other.
 
@@ -81,17 +58,16 @@ class Engine:
     def __init__(
         self,
         renderer: Renderer,
-        silence: Callable[[], int] = _nothing_to_silence,
-        take_cues: Callable[[], list[Cue]] = _no_cues,
-        on_rendered: Callable[[int, float], None] = _tell_nobody,
+        silence: Callable[[], int] = lambda: 0,
+        take_cues: Callable[[], list[Cue]] = list,
+        on_rendered: Callable[[int, float], None] = lambda pictures, seconds: None,
     ) -> None:
         self.segments = SegmentQueue()
         self._renderer = renderer
         self._silence = silence
         self._cues = take_cues
         self._on_rendered = on_rendered
-        prefetch: int = getattr(renderer, "prefetch_frames", MIN_PREFETCH)
-        self._playout = Playout(renderer.idle(), prefetch)
+        self._playout = Playout(renderer.idle(), renderer.prefetch_frames)
         self._events: deque[Event] = deque()
         self._work_changed = asyncio.Event()
         self._pushed = 0
@@ -104,7 +80,7 @@ class Engine:
     @property
     def underruns(self) -> int:
         """How often speech ran out in the middle of a segment."""
-        return self._playout.underruns
+        return self._playout.prefetch.stalls
 
     @property
     def silent(self) -> bool:
@@ -145,7 +121,7 @@ class Engine:
         return Cut(ended, silenced)
 
     def hold(self) -> None:
-        """Nobody sees or hears the face until the next tick, which begins softly."""
+        """Nothing is seen or heard of the face until the next tick, which fades in."""
         self._playout.hold()
 
     def tick(self) -> AvatarFrame:
@@ -167,77 +143,37 @@ class Engine:
     async def run(self) -> None:
         """Draw what is wanted, in a thread of its own, until cancelled.
 
-        Raises RendererError where the renderer fails, or the AvatarError that it raises.
+        Raises RendererError where the renderer fails, or the WorkerError that it raises.
         """
         with ThreadPoolExecutor(1, "avatar-render") as thread:
             loop = asyncio.get_running_loop()
             while True:
                 await self._work_changed.wait()
                 self._work_changed.clear()
-                while (job := self._next_job()) is not None:
-                    frames, picture, seconds = await loop.run_in_executor(thread, job)
-                    self._on_rendered(len(frames) + (picture is not None), seconds)
-                    self._playout.add(frames)
-                    if picture is not None:
-                        self._playout.rest(picture)
+                while not (job := self._next_job()).empty:
+                    done = await loop.run_in_executor(thread, job.run, self._renderer)
+                    self._on_rendered(len(done.frames) + (done.rest is not None), done.seconds)
+                    self._playout.add(done.frames)
+                    if done.rest is not None:
+                        self._playout.rest(done.rest)
 
-    def _next_job(self) -> Callable[[], Drawn] | None:
-        """What the renderer has to do now; None while there is nothing."""
-        work = self._take_work()
-        reset = 0 < self._pushed < self.first_live_segment
-        rest = self._playout.wants_rest and not work
-        cues = self._take_cues()
-        if not (work or reset or rest or cues):
-            return None
-        self._pushed = work[-1][0] if work else 0 if reset else self._pushed
-        return partial(draw, self._renderer, reset, cues, work, rest)
+    def _next_job(self) -> RenderJob:
+        blocks = self._take_blocks()
+        resets = 0 < self._pushed < self.first_live_segment
+        rests = self._playout.wants_rest and not blocks
+        self._pushed = blocks[-1][0] if blocks else 0 if resets else self._pushed
+        return RenderJob(resets, self._take_cues(), blocks, rests)
 
-    def _take_work(self) -> list[Work]:
-        work: list[Work] = []
-        while self._playout.lead + len(work) < self._playout.most:
-            item = self.segments.take()
-            if item is None:
+    def _take_blocks(self) -> list[Block]:
+        blocks: list[Block] = []
+        while self._playout.lead + len(blocks) < self._playout.prefetch.most:
+            block = self.segments.take()
+            if block is None:
                 break
-            work.append(item)
-        return work
+            blocks.append(block)
+        return blocks
 
     def _take_cues(self) -> list[Cue]:
-        """Words of dead segments are nobody's."""
+        """Words of dead segments are left out."""
         live = self.first_live_segment
-        return [cue for cue in self._cues() if not isinstance(cue, Prompt) or cue.segment >= live]
-
-
-def draw(renderer: Renderer, reset: bool, cues: list[Cue], work: list[Work], rest: bool) -> Drawn:
-    """What the render thread does in one go: the only place that calls the renderer.
-
-    Raises RendererError where it fails, or the AvatarError that it raises.
-    """
-    began = time.perf_counter()
-    try:
-        if reset:
-            renderer.reset()
-        for cue in cues:
-            perform(renderer, cue)
-        for segment, pcm, finished in work:
-            if pcm is not None:
-                renderer.push(segment, pcm)
-            if finished:
-                renderer.finish(segment)
-        frames, picture = _checked(renderer.drain()), renderer.idle() if rest else None
-        return frames, picture, time.perf_counter() - began
-    except AvatarError:
-        raise
-    except Exception as error:  # a renderer is anybody's code; its failure ends the session
-        raise RendererError(
-            f"The renderer failed with {type(error).__name__}: {error}. "
-            "Set AVATAR_RENDERER=character to speak with the one that ships."
-        ) from error
-
-
-def _checked(frames: list[AvatarFrame]) -> list[AvatarFrame]:
-    """The frames, if the sound of each can be played at one tick."""
-    for frame in frames:
-        samples = len(frame.pcm)
-        if samples > FRAME_SAMPLES or (samples == 0 and not frame.last):
-            raise ValueError(f"a frame has {samples} samples instead of {FRAME_SAMPLES}")
-    return frames
+        return [cue for cue in self._cues() if not isinstance(cue, WordsCue) or cue.segment >= live]

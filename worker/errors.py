@@ -1,36 +1,36 @@
 """The errors that a worker raises.
 
-AvatarError
- ├─ SettingsError       a setting or a join request that cannot be used
- ├─ InputError          a file, a size or a character that cannot be used
- ├─ RendererError       the renderer cannot be made, or broke its contract
- └─ MeetingError        the meeting cannot be used
-     ├─ JoinError       it could not be joined in time
-     │   └─ Refused     its server wants no face with this token
-     └─ MeetingLost     it was joined and is gone
-         └─ Dismissed   its server has told the face to leave
+WorkerError
+ ├─ WorkerSettingsError  a setting or a join request that cannot be used
+ ├─ InputError           a file, a size or a character that cannot be used
+ ├─ RendererError        the renderer cannot be made, or broke its contract
+ └─ MeetingError         the meeting cannot be used
+     ├─ JoinError        it could not be joined in time
+     │   └─ JoinRefused  its server wants no face with this token
+     └─ MeetingLost      it was joined and is gone
+         └─ Dismissed    its server has sent the face away
 
 The text of each says what failed and what to do next.
 """
 
 
-class AvatarError(Exception):
+class WorkerError(Exception):
     """Anything that a worker gives up on."""
 
 
-class SettingsError(AvatarError):
+class WorkerSettingsError(WorkerError):
     """A setting or a join request that cannot be used."""
 
 
-class InputError(AvatarError):
+class InputError(WorkerError):
     """A file, a size or a character that a user named cannot be used."""
 
 
-class RendererError(AvatarError):
+class RendererError(WorkerError):
     """The renderer cannot be made, or broke its contract."""
 
 
-class MeetingError(AvatarError):
+class MeetingError(WorkerError):
     """The meeting cannot be used."""
 
 
@@ -38,7 +38,7 @@ class JoinError(MeetingError):
     """The meeting could not be joined in time."""
 
 
-class Refused(JoinError):  # noqa: N818 - an answer of the server, not a fault of the caller
+class JoinRefused(JoinError):  # noqa: N818 - an answer of the server, not a fault of the caller
     """The meeting's server refused the token; trying again with the same one is of no use."""
 
 
@@ -47,7 +47,7 @@ class MeetingLost(MeetingError):  # noqa: N818 - a state of the meeting, not a f
 
 
 class Dismissed(MeetingLost):
-    """The meeting's server told the worker to leave: it was removed, or another has its id.
+    """The meeting's server sent the worker away: it was removed, or another has its id.
 
-    Whoever came back would throw the other one out, so nobody tries.
+    It is never joined again, as that would evict the other one.
     """

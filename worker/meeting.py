@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from agent_side.wire import Message
 from worker.media import AvatarFrame
@@ -33,7 +33,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Away:
-    """The worker has lost its place in the room and looks for another; `reason` says why.
+    """The worker has lost its connection to the room and reconnects; `reason` says why.
 
     Until `Back`, nothing is heard or seen of it.
     """
@@ -43,7 +43,7 @@ class Away:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """The worker has a place in the room again. Who is there is told anew, as `Joined`."""
+    """The worker is connected to the room again. Participants are reported anew, as `Joined`."""
 
 
 MeetingEvent = Joined | Left | Received | Away | Back
@@ -58,15 +58,15 @@ class Meeting(Protocol):
     async def join(self) -> None:
         """Enter the room and publish both tracks.
 
-        Raises JoinError when that fails or takes longer than the meeting's deadline, Refused
-        when its server refuses the token.
+        Raises JoinError when that fails or takes longer than the meeting's deadline,
+        JoinRefused when its server refuses the token.
         """
 
     def messages(self) -> AsyncIterator[MeetingEvent]:
         """What happens in the room from `join` on, in the order in which it is noticed.
 
         Ends when the worker has left. Raises MeetingLost when the room is gone, Dismissed when
-        its server told the worker to leave.
+        its server sent the worker away.
         """
 
     async def send(self, message: Message) -> None:
@@ -84,17 +84,12 @@ class Meeting(Protocol):
     def cut(self) -> int:
         """Silence what `publish` was given and has not left yet, without a click.
 
-        Returns how many of the newest frame's 960 samples nobody will hear.
+        Returns how many of the newest frame's 960 samples will not be heard.
         """
-
-    async def leave(self) -> None:
-        """Leave the room and wait until that is done. May be called twice."""
-
-
-@runtime_checkable
-class Timed(Protocol):
-    """A meeting that knows how well its two tracks keep together."""
 
     @property
     def offset_s(self) -> float | None:
-        """Seconds by which the newest picture left later than its sound; None: not known yet."""
+        """Seconds by which the newest picture left later than its sound; None: not known."""
+
+    async def leave(self) -> None:
+        """Leave the room and wait until that is done. May be called twice."""

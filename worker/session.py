@@ -9,10 +9,10 @@ from typing import Final
 
 from worker import clock
 from worker.engine import Engine, Started
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.media import SAMPLE_RATE
 from worker.meeting import Away, Back, Joined, Left, Meeting, MeetingEvent, Received
-from worker.meeting_support.outbox import Outbox
+from worker.meeting_support.send_queue import SendQueue
 from worker.process.metrics import Measures, Metrics
 from worker.renderer import Renderer
 from worker.settings import Settings
@@ -25,11 +25,7 @@ from worker.turns.reasons import Reason
 logger = logging.getLogger("avatar.worker.session")
 
 OVER: Final = Reason("over", "The meeting is over.")
-TOLD: Final = Reason("told", "The worker was told to stop.")
-
-
-def _tell_nobody(active: bool, reason: str | None) -> None:
-    """Nobody wants to know."""
+STOPPED: Final = Reason("told", "The worker was told to stop.")
 
 
 class Session:
@@ -40,7 +36,7 @@ class Session:
     conversation, whose messages the meeting sends.
 
     `on_place(active, reason)` is called when the worker is in the meeting, and when it has
-    lost its place there and why. `measures` is told of all that operators watch.
+    lost its connection there and why. `measures` gets all that operators watch.
     """
 
     def __init__(
@@ -49,15 +45,14 @@ class Session:
         renderer: Renderer,
         settings: Settings,
         agent_id: str | None,
-        on_place: Callable[[bool, str | None], None] = _tell_nobody,
+        on_place: Callable[[bool, str | None], None] = lambda active, reason: None,
         measures: Measures | None = None,
     ) -> None:
         self._meeting = meeting
         self._on_place = on_place
         self._renderer = renderer
         self._settings = settings
-        self._agent_id = agent_id
-        self._attendance: Attendance | None = None
+        self._attendance = Attendance(settings, agent_id)
         self._measures = measures or Measures(Metrics())
         self._engine = Engine(
             renderer,
@@ -73,7 +68,7 @@ class Session:
             rate=settings.input_rate,
             agent_id=agent_id,
         )
-        self._outbox = Outbox(meeting.send, self._measures.sent)
+        self._send_queue = SendQueue(meeting.send, self._measures.sent)
         self._clock = clock.Clock()
         self._ending = asyncio.Event()
         self._reason = OVER
@@ -87,8 +82,8 @@ class Session:
         mine = Counter(
             underruns=self._engine.underruns,
             clock_slips=self._clock.slips,
-            send_failures=self._outbox.failures,
-            outbox_overflow=self._outbox.overflow,
+            send_failures=self._send_queue.failures,
+            outbox_overflow=self._send_queue.overflow,
         )
         return self._conversation.counters + mine
 
@@ -130,11 +125,11 @@ class Session:
 
     @property
     def finishing(self) -> bool:
-        """It was told to finish or to leave."""
+        """`finish` or `leave` was called."""
         return self._leave_by is not None
 
     def _stop_by(self, deadline: float) -> None:
-        self._reason = TOLD
+        self._reason = STOPPED
         self._leave_by = deadline
         if self._joining is not None:
             self._joining.cancel()
@@ -142,10 +137,8 @@ class Session:
     def name_agent(self, agent_id: str) -> None:
         """A renewed join request names the agent: from now on, only that participant is obeyed."""
         now = clock.now()
-        self._agent_id = agent_id
         self._conversation.name(agent_id, now)
-        if self._attendance is not None:
-            self._attendance.name(agent_id, now)
+        self._attendance.name(agent_id, now)
         self._engine.interrupt(self._engine.first_live_segment)
         self._pass_on(now)
 
@@ -165,42 +158,41 @@ class Session:
 
     async def _converse(self) -> None:
         failure: BaseException | None = None
-        attendance = Attendance(self._settings, self._agent_id, clock.now())
-        self._attendance = attendance
+        self._attendance.begin(clock.now())
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
-                    tasks.create_task(self._listen(attendance), name="listen"),
+                    tasks.create_task(self._listen(), name="listen"),
                     tasks.create_task(self._engine.run(), name="render"),
-                    tasks.create_task(self._play(attendance), name="play"),
-                    tasks.create_task(self._outbox.run(), name="send"),
+                    tasks.create_task(self._play(), name="play"),
+                    tasks.create_task(self._send_queue.run(), name="send"),
                 ]
                 await self._ending.wait()
                 for task in running:
                     task.cancel()
-        except* AvatarError as errors:
+        except* WorkerError as errors:
             failure = errors.exceptions[0]
         logger.info("session over: %s", dict(self.counters))
         if failure is not None:
             raise failure
 
-    async def _listen(self, attendance: Attendance) -> None:
+    async def _listen(self) -> None:
         self._conversation.announce(clock.now())
         async for event in self._meeting.messages():
             now = clock.now()
-            self._receive(event, attendance, now)
+            self._receive(event, now)
             self._engine.interrupt(self._engine.first_live_segment)
             self._measures.listened(event, self._conversation.bound, self._engine.segments, now)
             self._pass_on(now)
         self._ending.set()
 
-    def _receive(self, event: MeetingEvent, attendance: Attendance, now: float) -> None:
+    def _receive(self, event: MeetingEvent, now: float) -> None:
         match event:
             case Joined(participant_id, is_agent):
-                attendance.joined(participant_id, is_agent)
+                self._attendance.joined(participant_id, is_agent)
                 self._conversation.joined(participant_id, is_agent, now)
             case Left(participant_id):
-                attendance.left(participant_id)
+                self._attendance.left(participant_id)
                 self._conversation.left(participant_id, now)
             case Received(sender, message):
                 self._conversation.receive(sender, message, now)
@@ -208,28 +200,28 @@ class Session:
                 self._away = True
                 self._engine.hold()
                 self._measures.away()
-                attendance.away()
+                self._attendance.away()
                 self._conversation.away()
                 self._on_place(False, reason)
             case Back():
                 self._away = False
-                attendance.back(now)
+                self._attendance.back(now)
                 self._conversation.announce(now)
                 self._on_place(True, None)
 
-    async def _play(self, attendance: Attendance) -> None:
+    async def _play(self) -> None:
         async for now in self._clock.ticks():
             if not self._away:
                 self._tick(now)
-            for participant_id in attendance.missing(now):
-                attendance.left(participant_id)
+            for participant_id in self._attendance.missing(now):
+                self._attendance.left(participant_id)
                 self._conversation.left(participant_id, now)
             self._conversation.advance(now)
             self._measures.look(self._engine.segments, self._conversation, self._meeting, now)
             self._pass_on(now)
             if self._leave_by is not None and (now >= self._leave_by or self._all_said):
                 self._ending.set()
-            reason = attendance.over(self._conversation.bound, now)
+            reason = self._attendance.over(self._conversation.bound, now)
             if reason is not None:
                 self._reason = reason
                 self._ending.set()
@@ -243,7 +235,7 @@ class Session:
         """The engine's events to the conversation, and the conversation's messages on."""
         self._report(now)
         for message in self._conversation.outgoing(now):
-            self._outbox.put(message)
+            self._send_queue.put(message)
         self._engine.wake()
 
     def _report(self, now: float) -> None:
@@ -262,4 +254,4 @@ class Session:
 
     @property
     def _all_said(self) -> bool:
-        return self._engine.silent and self._outbox.empty
+        return self._engine.silent and self._send_queue.empty

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from agent_side.wire import SAMPLE_RATES
 from avatar_runtime.texts import tidied
-from worker.errors import SettingsError
+from worker.errors import WorkerSettingsError
 
 SIZES: Final = range(64, 2049)
 """Widths and heights that a picture may have, in pixels; even ones only."""
@@ -32,7 +32,7 @@ class Settings:
     - `seed`: of blinks and other small movements; the same seed gives the same film.
     - `input_rate`: sample rate of version-1 speech, which does not say its own (Hz).
     - `join_timeout_s`: how long joining the meeting may take.
-    - `finish_s`: how long a worker that is told to stop goes on speaking before it leaves.
+    - `finish_s`: how long a worker that has to stop goes on speaking before it leaves.
     - `agent_absent_s`: how long it stays where there is no agent, before it came or after.
     - `empty_room_s`: how long it stays alone in a room that somebody was in.
     - `longest_s`: how long a session may last.
@@ -67,7 +67,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """The settings in `environ`. Raises SettingsError that names the variable."""
+        """The settings in `environ`. Raises WorkerSettingsError that names the variable."""
         environ = tidied(environ)
         get = environ.get
         default = cls()
@@ -99,14 +99,16 @@ class Settings:
 
 
 def parse_size(text: str, name: str) -> tuple[int, int]:
-    """(width, height) from ``WIDTHxHEIGHT``. Raises SettingsError; `name` says whose size."""
+    """(width, height) from ``WIDTHxHEIGHT``. Raises WorkerSettingsError; `name` says whose size."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if match is None:
-        raise SettingsError(f"{name} is {text!r}; it has to be WIDTHxHEIGHT, such as 512x512.")
+        raise WorkerSettingsError(
+            f"{name} is {text!r}; it has to be WIDTHxHEIGHT, such as 512x512."
+        )
     width, height = int(match[1]), int(match[2])
     for side in (width, height):
         if side not in SIZES or side % 2:
-            raise SettingsError(
+            raise WorkerSettingsError(
                 f"{name} is {text!r}; both sides have to be even numbers "
                 f"from {SIZES.start} to {SIZES.stop - 1}."
             )
@@ -114,19 +116,19 @@ def parse_size(text: str, name: str) -> tuple[int, int]:
 
 
 def parse_share(text: str, name: str) -> float:
-    """A number from 0 to 1. Raises SettingsError; `name` says whose it is."""
+    """A number from 0 to 1. Raises WorkerSettingsError; `name` says whose it is."""
     try:
         share = float(text)
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise SettingsError(f"{name} is {text!r}; it has to be a number from 0 to 1.")
+        raise WorkerSettingsError(f"{name} is {text!r}; it has to be a number from 0 to 1.")
     return share
 
 
 def _switch(text: str, name: str) -> bool:
     if text not in ("on", "off"):
-        raise SettingsError(f"{name} is {text!r}; it has to be on or off.")
+        raise WorkerSettingsError(f"{name} is {text!r}; it has to be on or off.")
     return text == "on"
 
 
@@ -135,7 +137,7 @@ def _whole(environ: Mapping[str, str], name: str, default: int, allowed: range) 
     if text is None:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > 12 or int(text) not in allowed:
-        raise SettingsError(
+        raise WorkerSettingsError(
             f"{name} is {text!r}; it has to be a whole number "
             f"from {allowed.start} to {allowed.stop - 1}."
         )
@@ -151,7 +153,7 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         seconds = -1.0
     if not 0 < seconds <= MAX_SECONDS:
-        raise SettingsError(
+        raise WorkerSettingsError(
             f"{name} is {text!r}; it has to be seconds, above 0 and up to {MAX_SECONDS}."
         )
     return seconds
@@ -159,7 +161,7 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
 
 def _level(text: str) -> str:
     if text not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-        raise SettingsError(
+        raise WorkerSettingsError(
             f"AVATAR_LOG_LEVEL is {text!r}; it has to be DEBUG, INFO, WARNING or ERROR."
         )
     return text
@@ -167,5 +169,5 @@ def _level(text: str) -> str:
 
 def _log_format(text: str) -> str:
     if text not in ("text", "json"):
-        raise SettingsError(f"AVATAR_LOG_FORMAT is {text!r}; it has to be text or json.")
+        raise WorkerSettingsError(f"AVATAR_LOG_FORMAT is {text!r}; it has to be text or json.")
     return text

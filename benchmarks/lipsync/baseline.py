@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.lipsync.metric import Answer
+from benchmarks.lipsync.metric import LipReading
 from worker.lipsync.shape import VISEMES
 from worker.media import SAMPLE_RATE, Pcm
 
@@ -18,7 +18,7 @@ STEPS: Final = ((0.12, "sil"), (0.45, "I"), (0.7, "E"), (2.0, "aa"))
 """Below which opening it takes the sound to be what."""
 
 
-def amplitude(pcm: Pcm) -> Answer:
+def amplitude(pcm: Pcm) -> LipReading:
     """What a level meter with an automatic gain makes of `pcm`."""
     hops = -(-len(pcm) // HOP)
     padded = np.zeros(hops * HOP)
@@ -31,4 +31,4 @@ def amplitude(pcm: Pcm) -> Answer:
         opening[hop] = min(1.0, max(0.0, 1 + (level - peak) / RANGE_DB))
     names = [next(name for below, name in STEPS if value < below) for value in opening]
     visemes = np.array([VISEMES.index(name) for name in names])
-    return Answer(visemes, opening, np.zeros(hops, np.float32))
+    return LipReading(visemes, opening, np.zeros(hops, np.float32))

@@ -30,7 +30,7 @@ from benchmarks.lipsync.evaluate import (
     tally,
     total,
 )
-from benchmarks.lipsync.metric import Answer, Scores
+from benchmarks.lipsync.metric import LipReading, Scores
 from training.labels import UnknownPhonemeError
 from training.material import Material, MaterialError, read_folder
 from training.voices import EngineError, install
@@ -130,7 +130,7 @@ def _complete(folder: Path, test: testset.Test) -> None:
 
 
 def _under(
-    condition: testset.Condition, material: list[Material], lips: Callable[[Pcm], Answer]
+    condition: testset.Condition, material: list[Material], lips: Callable[[Pcm], LipReading]
 ) -> list[Tallied]:
     rows = []
     for one in material:
@@ -141,22 +141,22 @@ def _under(
 
 def _in_session(material: list[Material], *, told: bool, known: bool) -> list[Tallied]:
     """As it is in a session: with the words `told`, with the voice `known` from before."""
-    from worker.lipsync.lips import Reader, joined
+    from worker.lipsync.lips import VisemeReader, joined
 
-    rows, reader, voice = [], Reader(), ""
+    rows, reader, voice = [], VisemeReader(), ""
     for one in sorted(material, key=lambda each: each.name):
         if not known or one.voice != voice:
             reader.reset()
         voice = one.voice
         if told:
             reader.words(one.words)
-        rows.append(tally(one, Answer.of(joined([reader.push(one.pcm), reader.finish()]))))
+        rows.append(tally(one, LipReading.of(joined([reader.push(one.pcm), reader.finish()]))))
     return rows
 
 
 def _itself(material: list[Material]) -> list[Tallied]:
     return [
-        tally(one, Answer(one.reference.visemes, one.reference.opening, one.reference.rounding))
+        tally(one, LipReading(one.reference.visemes, one.reference.opening, one.reference.rounding))
         for one in material
     ]
 
@@ -175,16 +175,16 @@ def _print_others(rows: list[Tallied]) -> None:
 
 def cpu_ms_per_s(material: list[Material]) -> float:
     """Process time per second of sound that comes in blocks of 40 ms; the least of three."""
-    from worker.lipsync.lips import Reader
+    from worker.lipsync.lips import VisemeReader
 
     sound = np.concatenate([one.pcm for one in material])[: round(TIMED_S * SAMPLE_RATE)]
     blocks = [sound[at : at + BLOCK] for at in range(0, len(sound) - BLOCK + 1, BLOCK)]
-    warm = Reader()
+    warm = VisemeReader()
     for block in blocks[: round(WARM_UP_S * 25)]:
         warm.push(block)
     costs = []
     for _ in range(3):
-        reader = Reader()
+        reader = VisemeReader()
         began = time.process_time()
         for block in blocks:
             reader.push(block)

@@ -5,13 +5,13 @@ from typing import Final
 
 import numpy as np
 
-from worker.lipsync.shape import HOP_S, Track
+from worker.lipsync.shape import HOP_S, VisemeTrack
 from worker.media import SAMPLE_RATE, Pcm
 
 MOST_MS: Final = 80.0
 """What may be looked at beyond the moment that is spoken of."""
 
-Read = Callable[[Pcm], Track]
+Read = Callable[[Pcm], VisemeTrack]
 
 
 def look_ahead_ms(read: Read, pcm: Pcm, at: int, seed: int = 0) -> float:
@@ -29,7 +29,7 @@ def look_ahead_ms(read: Read, pcm: Pcm, at: int, seed: int = 0) -> float:
     return at * 1000 / SAMPLE_RATE - (int(changed.argmax()) + 0.5) * HOP_S * 1000
 
 
-def differs(one: Track, other: Track) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def differs(one: VisemeTrack, other: VisemeTrack) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     """At which hops two tracks are not the same, bit for bit."""
     return np.asarray(
         (one.visemes != other.visemes).any(axis=1)

@@ -18,12 +18,12 @@ from typing import Final
 import numpy as np
 
 from benchmarks.lipsync import metric
-from benchmarks.lipsync.metric import Answer, Scores, Sums
+from benchmarks.lipsync.metric import LipReading, Scores, Sums
 from training.labels import UnknownPhonemeError
 from training.material import Material, MaterialError, read_folder
 from worker.media import Pcm
 
-Lips = Callable[[Pcm], Answer]
+Lips = Callable[[Pcm], LipReading]
 
 COLUMNS: Final = (
     ("gf1", "gF1", ".3f"),
@@ -49,11 +49,11 @@ class Tallied:
     sums: Sums
 
 
-def shipped(pcm: Pcm) -> Answer:
+def shipped(pcm: Pcm) -> LipReading:
     """What the package's own run-time and weights read."""
     from worker.lipsync import lips  # Not before it is needed: it loads the weights.
 
-    return Answer.of(lips.read(pcm))
+    return LipReading.of(lips.read(pcm))
 
 
 def tallied(lips: Lips, material: Iterable[Material]) -> list[Tallied]:
@@ -61,7 +61,7 @@ def tallied(lips: Lips, material: Iterable[Material]) -> list[Tallied]:
     return [tally(one, lips(one.pcm)) for one in material]
 
 
-def tally(one: Material, answer: Answer) -> Tallied:
+def tally(one: Material, answer: LipReading) -> Tallied:
     """What `answer` got right and wrong of an utterance."""
     return Tallied(one.voice, one.language, metric.tally(one.said, one.reference, answer))
 

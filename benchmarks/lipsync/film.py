@@ -21,7 +21,7 @@ MOST_MS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FilmedMouth:
     """What a film's mouth did.
 
     `correlation` is Pearson's r of the visible with the reference opening, as shown; `offset_ms`
@@ -42,7 +42,7 @@ def judged(
     phonemes: Sequence[Interval],
     *,
     shut_below: float = SHUT_BELOW,
-) -> Seen:
+) -> FilmedMouth:
     """`openings` of pictures at 25 FPS; the first is shown from `first_s` on, in the time of
     `phonemes` (0 is the first sample of the sound).
 
@@ -73,7 +73,7 @@ def judged(
     hops = np.clip(((middles - begin_s) / HOP_S).astype(int), 0, len(visemes) - 1)
     pauses = shown[truly_silent(visemes)[hops]]
     closures = [(start + begin_s, end + begin_s) for start, end in bilabials(said)]
-    return Seen(
+    return FilmedMouth(
         correlation=r(0.0),
         offset_ms=float(offset_ms),
         pause_opening=float(pauses.max()) if len(pauses) else float("nan"),

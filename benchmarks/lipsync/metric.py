@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from training.labels import PP, SIL, VOWELS, Interval, Labels, round_up
-from worker.lipsync.shape import HOP_S, VISEMES, Floats, Track
+from worker.lipsync.shape import HOP_S, VISEMES, Floats, VisemeTrack
 
 CLASSES: Final = {
     "closed": ("sil", "PP"),
@@ -56,7 +56,7 @@ Sums = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class LipReading:
     """What was read: a value for each hop (n,)."""
 
     visemes: Ints
@@ -64,7 +64,7 @@ class Answer:
     rounding: Floats
 
     @classmethod
-    def of(cls, track: Track) -> "Answer":
+    def of(cls, track: VisemeTrack) -> "LipReading":
         return cls(track.visemes.argmax(axis=1), track.opening, track.rounding)
 
 
@@ -83,7 +83,7 @@ class Scores:
     false_open: float
 
 
-def tally(said: Sequence[Interval], reference: Labels, answer: Answer) -> Sums:
+def tally(said: Sequence[Interval], reference: Labels, answer: LipReading) -> Sums:
     """The sums of one utterance: `said` are its visemes, `reference` the same at each hop."""
     hops = min(len(reference.visemes), len(answer.visemes))
     true, guess = reference.visemes[:hops], answer.visemes[:hops]
@@ -207,10 +207,10 @@ def truly_silent(visemes: Ints) -> npt.NDArray[np.bool_]:
     return np.asarray(near[: len(visemes)] < 0.5) if len(sound) > 2 * SILENCE_MARGIN else sound > 1
 
 
-def always_closed(hops: int) -> Answer:
+def always_closed(hops: int) -> LipReading:
     """The floor: a mouth that never opens."""
     shut = np.zeros(hops, np.float32)
-    return Answer(np.full(hops, PP), shut, shut)
+    return LipReading(np.full(hops, PP), shut, shut)
 
 
 def _agreement(true: Ints, guess: Ints, kinds: int) -> Sums:

@@ -23,7 +23,7 @@ from training.corpus import Utterance, espeak_line, generate
 from training.labels import SIL
 from training.material import Material
 from training.sentences import english
-from training.voices import ESPEAK, NATURAL, VOICES, Line
+from training.voices import ESPEAK, NATURAL, VOICES, ScriptLine
 from worker.media import SAMPLE_RATE, Pcm
 
 LIST: Final = Path(__file__).with_name("test_list.json")
@@ -87,7 +87,7 @@ def read_list() -> Test:
     told = json.loads(content)
     by_voice: dict[str, list[Utterance]] = {}
     for row in told["utterances"]:
-        line = Line(row["text"], row["language"], row["rate"], row["pitch"])
+        line = ScriptLine(row["text"], row["language"], row["rate"], row["pitch"])
         by_voice.setdefault(row["voice"], []).append(Utterance(row["name"], line))
     return Test(by_voice, tuple(Condition(**row) for row in told["conditions"]))
 
@@ -105,7 +105,8 @@ def draw() -> str:
                 ]
             else:
                 lines = [
-                    Line(_rich(f"test {voice.name} {index}"), "en") for index in range(OF_A_VOICE)
+                    ScriptLine(_rich(f"test {voice.name} {index}"), "en")
+                    for index in range(OF_A_VOICE)
                 ]
             rows += [
                 {"name": f"{voice.name}-{index:02d}", "voice": voice.name, **asdict(line)}

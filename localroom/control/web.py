@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from localroom.control.control import Control
-from localroom.control.http import Request, Response
-from localroom.room import Room
+from localroom.control.api import Control
+from localroom.http.endpoint import Request, Response
+from localroom.signalling.room import Room
 from localroom.watching import pages, whep
 from localroom.watching.audience import Audience
 
@@ -42,7 +42,7 @@ class Web:
                 response = await whep.answer(request, rest, self._audience, self._links)
                 return whep.shared(response, request.headers.get("origin"))
             case [""] | ["watch"]:
-                return pages.entrance(self._rooms)
+                return pages.index(self._rooms)
             case ["watch", _, _]:
                 return pages.watch()
         return await self._control.answer(request, parts)

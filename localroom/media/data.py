@@ -52,8 +52,8 @@ class DataConsumer:
         self.producer = producer
         self.peer_id = peer_id
         self.stream_id = stream_id
-        self.live = False
-        """Whether the SDK has made its channel; it would not know messages before."""
+        self.agreed: bool | None = None
+        """Whether the SDK has taken the offer of it; None before it has answered."""
         self.closed = False
         self.sent = 0
         self.lost = 0
@@ -61,13 +61,19 @@ class DataConsumer:
 
     @property
     def open(self) -> bool:
-        return self.live and self._association.established
+        return bool(self.agreed) and self._association.established
 
     def send(self, protocol: int, payload: bytes) -> None:
+        """Send one message, unless the SDK has refused the offer.
+
+        It waits for the association, but not for the SDK's answer: the SDK makes its channel
+        before it answers, and a message that comes earlier still is lost at the receiver, as on
+        the platform.
+        """
         if self.closed:
             return
         producer = self.producer
-        fits = self.live and self._association.send(
+        fits = self.agreed is not False and self._association.send(
             self.stream_id, protocol, payload, producer.max_retransmits, producer.ordered
         )
         self.sent += fits

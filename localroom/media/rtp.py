@@ -26,8 +26,8 @@ from vsaiortc.rtp import (
     unpack_remb_fci,
 )
 
+from localroom.media.capabilities import OPUS, RTX, VP8, consumer_codecs, consumer_extensions
 from localroom.media.splice import SSRC, RtpRewriter
-from localroom.signalling.capabilities import OPUS, RTX, VP8, consumer_codecs, consumer_extensions
 
 ASK_OFTEN_S: Final = (0.0, 1.0)
 """When an SDK's new consumer of pictures asks for key frames. The SDK itself never asks before
@@ -41,7 +41,7 @@ FEEDBACK_SSRC: Final = 1
 """Whom the room's own requests for key frames come from."""
 
 
-class Wire(Protocol):
+class PacketSender(Protocol):
     """What is needed of a transport."""
 
     @property
@@ -54,7 +54,7 @@ class Producer:
     """One track that a peer publishes."""
 
     def __init__(
-        self, peer_id: str, kind: str, parameters: dict[str, Any], app_data: Any, wire: Wire
+        self, peer_id: str, kind: str, parameters: dict[str, Any], app_data: Any, wire: PacketSender
     ) -> None:
         encoding = parameters["encodings"][0]
         self.id = secrets.token_hex(8)
@@ -115,13 +115,18 @@ class Consumer:
     """One track on its way to one receiver. It begins when the receiver says so."""
 
     def __init__(
-        self, producer: Producer, wire: Wire, mid: str, outlet: RtpRewriter, ask_s: Sequence[float]
+        self,
+        producer: Producer,
+        wire: PacketSender,
+        mid: str,
+        rewriter: RtpRewriter,
+        ask_s: Sequence[float],
     ) -> None:
         self.id = secrets.token_hex(8)
         self.producer = producer
         self.wire = wire
         self.mid = mid
-        self.outlet = outlet
+        self.rewriter = rewriter
         self.resumed = False
         self.flowing = False
         """Pictures flow from the first key frame on."""
@@ -153,7 +158,7 @@ class Consumer:
             is_rtx or (self.producer.kind == "video" and not begins_key_frame)
         ):
             return
-        own = self.outlet.rewrite(packet, asyncio.get_running_loop().time(), is_rtx=is_rtx)
+        own = self.rewriter.rewrite(packet, asyncio.get_running_loop().time(), is_rtx=is_rtx)
         if own is None:
             return
         self.packets += 1
@@ -171,15 +176,15 @@ class Consumer:
             return
         own = RtcpSenderInfo(
             ntp_timestamp=info.ntp_timestamp,
-            rtp_timestamp=self.outlet.moment(info.rtp_timestamp),
+            rtp_timestamp=self.rewriter.moment(info.rtp_timestamp),
             packet_count=self.packets & 0xFFFFFFFF,
             octet_count=self.bytes & 0xFFFFFFFF,
         )
-        self.wire.send(bytes(RtcpSrPacket(self.outlet.ssrc, own)), rtcp=True)
+        self.wire.send(bytes(RtcpSrPacket(self.rewriter.ssrc, own)), rtcp=True)
 
     def ask_again(self, lost: list[int]) -> None:
         """What the receiver has missed."""
-        own = self.outlet.original(lost)
+        own = self.rewriter.original(lost)
         self.nacks += len(own)
         if own:
             self.producer.ask_again(own)
@@ -192,9 +197,9 @@ class Consumer:
     def parameters(self) -> dict[str, Any]:
         """What the SDK is told. Without a cname it would not know the SSRC."""
         kind = self.producer.kind
-        encoding: dict[str, Any] = {"ssrc": self.outlet.ssrc}
+        encoding: dict[str, Any] = {"ssrc": self.rewriter.ssrc}
         if kind == "video":
-            encoding["rtx"] = {"ssrc": self.outlet.rtx_ssrc}
+            encoding["rtx"] = {"ssrc": self.rewriter.rtx_ssrc}
         return {
             "mid": self.mid,
             "codecs": consumer_codecs(kind),
@@ -214,7 +219,7 @@ class Consumer:
         self._asking = asyncio.get_running_loop().call_later(pause_s, self._ask, count + 1)
 
 
-def told(kind: str) -> RtpRewriter:
+def sdk_rewriter(kind: str) -> RtpRewriter:
     """How every SDK knows a track of that kind."""
     return RtpRewriter(VP8, RTX) if kind == "video" else RtpRewriter(OPUS, None)
 
@@ -239,10 +244,10 @@ class Exchange:
                 self._producers.pop(ssrc, None)
 
     def add_consumer(self, consumer: Consumer) -> None:
-        self._consumers[consumer.outlet.ssrc] = consumer
+        self._consumers[consumer.rewriter.ssrc] = consumer
 
     def remove_consumer(self, consumer: Consumer) -> None:
-        self._consumers.pop(consumer.outlet.ssrc, None)
+        self._consumers.pop(consumer.rewriter.ssrc, None)
 
     def on_rtp(self, packet: bytes) -> None:
         """A packet that the transport's peer has sent."""

@@ -75,7 +75,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class SsrcPair:
     """What the answer says of one section: who sends on it."""
 
     ssrc: int
@@ -136,9 +136,9 @@ def _section(index: int, media: MediaDescription) -> Section | None:
 
 
 def answer(
-    offer: Offer, stream: str, voices: Mapping[str, Voice], transport: Mapping[str, Any]
+    offer: Offer, stream: str, ssrc_pairs: Mapping[str, SsrcPair], transport: Mapping[str, Any]
 ) -> str:
-    """The answer; `voices` are by kind, `transport` is a `Transport`'s description.
+    """The answer; `ssrc_pairs` are by kind, `transport` is a `Transport`'s description.
 
     Sound and picture belong to one stream, so that a browser keeps them together.
     """
@@ -153,7 +153,7 @@ def answer(
         if section is None:
             session.media.append(_refused(kind, mid, formats))
         else:
-            media = _sent(section, stream, voices[kind])
+            media = _sent(section, stream, ssrc_pairs[kind])
             _connect(media, offer, transport)
             session.media.append(media)
     return str(session)
@@ -169,7 +169,7 @@ def _refused(kind: str, mid: str, formats: tuple[object, ...]) -> MediaDescripti
     return media
 
 
-def _sent(section: Section, stream: str, voice: Voice) -> MediaDescription:
+def _sent(section: Section, stream: str, pair: SsrcPair) -> MediaDescription:
     name, clock_hz = WANTED[section.kind]
     codec = RTCRtpCodecParameters(
         mimeType=name,
@@ -199,7 +199,7 @@ def _sent(section: Section, stream: str, voice: Voice) -> MediaDescription:
     media.rtp.muxId = section.mid
     media.rtp.codecs = codecs
     media.msid = f"{stream} {section.kind}"
-    ssrcs = [ssrc for ssrc in (voice.ssrc, voice.rtx_ssrc) if ssrc is not None]
+    ssrcs = [ssrc for ssrc in (pair.ssrc, pair.rtx_ssrc) if ssrc is not None]
     if len(ssrcs) > 1:
         media.ssrc_group = [GroupDescription("FID", list(ssrcs))]
     media.ssrc = [SsrcDescription(ssrc, cname=stream, msid=media.msid) for ssrc in ssrcs]

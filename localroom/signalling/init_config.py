@@ -8,8 +8,8 @@ from Crypto.Cipher import AES
 from Crypto.Util.Padding import pad
 from videosdk.utils import IV, KEY
 
-from localroom.control.http import Request, Response
 from localroom.faults import Chaos
+from localroom.http.endpoint import Request, Response
 
 PATH: Final = "/infra/v1/meetings/server-init-config"
 

@@ -1,23 +1,24 @@
-"""All who watch by WHEP, whatever room they watch: rooms come and go, and watchers wait."""
+"""All who watch by WHEP, whatever room they watch: rooms come and go, and watchers wait.
+
+The audience subscribes to each room's events; a room knows nothing of it.
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from localroom.media.rtp import Producer
 from localroom.media.sdp import Offer
-from localroom.peer import Peer, PeerContext
+from localroom.signalling.events import RoomEvent, TrackPublished, TrackWithdrawn
+from localroom.signalling.peer import Peer, PeerContext
+from localroom.signalling.room import Room
 from localroom.watching.watcher import Watcher
-
-if TYPE_CHECKING:
-    from localroom.room import Room
 
 MAX_WATCHERS: Final = 64
 
 CHECK_S: Final = 1.0
-"""How often it is looked at who has gone."""
+"""How often the watchers are checked."""
 
 logger = logging.getLogger("avatar.localroom.audience")
 
@@ -33,10 +34,10 @@ class FullError(Exception):
 class Audience:
     """Watchers by their id."""
 
-    def __init__(self, rooms: Mapping[str, "Room"], ground: PeerContext) -> None:
+    def __init__(self, rooms: Mapping[str, Room], context: PeerContext) -> None:
         self.watchers: dict[str, Watcher] = {}
         self._rooms = rooms
-        self._ground = ground
+        self._context = context
 
     async def admit(self, room_id: str, participant: str, offer: Offer) -> tuple[Watcher, str]:
         """A new watcher, and the answer to its offer. Raises AbsentError, FullError."""
@@ -44,7 +45,7 @@ class Audience:
             raise AbsentError(f"Nobody called {participant} is in a room called {room_id}.")
         if len(self.watchers) >= MAX_WATCHERS:
             raise FullError(f"{MAX_WATCHERS} are watching already, and no more can.")
-        watcher = Watcher(room_id, participant, offer, self._ground)
+        watcher = Watcher(room_id, participant, offer, self._context)
         self.watchers[watcher.id] = watcher
         try:
             answer = await watcher.open()
@@ -53,31 +54,30 @@ class Audience:
             raise
         peer = self._peer(room_id, participant)
         for producer in peer.producers.values() if peer else ():
-            watcher.offered(producer)
+            watcher.on_published(producer)
         return watcher, answer
 
     async def dismiss(self, watcher: Watcher) -> None:
         if self.watchers.pop(watcher.id, None) is not None:
             await watcher.close()
 
-    def offered(self, room_id: str, producer: Producer) -> None:
-        """A participant of that room has begun to publish."""
-        for watcher in self._of(room_id, producer.peer_id):
-            watcher.offered(producer)
+    def on_event(self, event: RoomEvent) -> None:
+        """Subscribes to each room: watchers follow what their participant publishes."""
+        for watcher in self._of(event.room_id, event.producer.peer_id):
+            match event:
+                case TrackPublished(producer=producer):
+                    watcher.on_published(producer)
+                case TrackWithdrawn(producer=producer, others=others):
+                    watcher.on_withdrawn(producer, others)
 
-    def withdrawn(self, room_id: str, producer: Producer, others: Iterable[Producer]) -> None:
-        """It has ceased to, and goes on with `others`."""
-        for watcher in self._of(room_id, producer.peer_id):
-            watcher.withdrawn(producer, others)
-
-    async def look_after(self) -> None:
-        """Let those go who have gone. For ever."""
+    async def dismiss_absent(self) -> None:
+        """Dismiss each watcher that has a reason to end. Runs until it is cancelled."""
         while True:
             await asyncio.sleep(CHECK_S)
             now_s = asyncio.get_running_loop().time()
             for watcher in list(self.watchers.values()):
                 present = self._peer(watcher.room_id, watcher.participant) is not None
-                reason = watcher.over(now_s, present=present)
+                reason = watcher.end_reason(now_s, present=present)
                 if reason is not None:
                     logger.info("a watcher ends: %s", reason)
                     await self.dismiss(watcher)
@@ -95,14 +95,14 @@ class Audience:
 
 
 @asynccontextmanager
-async def gathered(rooms: Mapping[str, "Room"], ground: PeerContext) -> AsyncIterator[Audience]:
-    """An audience that is looked after; in the end all are dismissed."""
-    audience = Audience(rooms, ground)
-    looking = asyncio.create_task(audience.look_after(), name="audience")
+async def gathered(rooms: Mapping[str, Room], context: PeerContext) -> AsyncIterator[Audience]:
+    """An audience whose absent watchers are dismissed; in the end all are."""
+    audience = Audience(rooms, context)
+    checking = asyncio.create_task(audience.dismiss_absent(), name="audience")
     try:
         yield audience
     finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        checking.cancel()
+        await asyncio.gather(checking, return_exceptions=True)
         for watcher in list(audience.watchers.values()):
             await audience.dismiss(watcher)

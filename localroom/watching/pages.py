@@ -6,8 +6,8 @@ from importlib.resources import files
 from typing import Final
 from urllib.parse import quote
 
-from localroom.control.http import Response
-from localroom.room import Room
+from localroom.http.endpoint import Response
+from localroom.signalling.room import Room
 
 HTML: Final = "text/html; charset=utf-8"
 POLICY: Final = {
@@ -21,7 +21,7 @@ def watch() -> Response:
     return _page("watch.html", "")
 
 
-def entrance(rooms: Mapping[str, Room]) -> Response:
+def index(rooms: Mapping[str, Room]) -> Response:
     """Who is there, with links."""
     items = [
         _item(room.id, peer.id, peer.name, [each.kind for each in peer.producers.values()])
@@ -29,7 +29,7 @@ def entrance(rooms: Mapping[str, Room]) -> Response:
         for peer in room.members()
     ]
     empty = "<p>Nobody is in a room. This page looks again every two seconds.</p>"
-    return _page("entrance.html", f"<ul>{''.join(items)}</ul>" if items else empty)
+    return _page("index.html", f"<ul>{''.join(items)}</ul>" if items else empty)
 
 
 def _item(room_id: str, peer_id: str, name: str, kinds: list[str]) -> str:

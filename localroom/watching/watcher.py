@@ -15,10 +15,10 @@ from vsaiortc.rtp import RtcpByePacket
 
 from localroom.media import sdp
 from localroom.media.rtp import ASK_ONCE_S, Consumer, Producer
-from localroom.media.sdp import Offer, Section, Voice
+from localroom.media.sdp import Offer, Section, SsrcPair
 from localroom.media.splice import Splice
 from localroom.media.transport import Transport
-from localroom.peer import PeerContext
+from localroom.signalling.peer import PeerContext
 
 SILENCE_S: Final = 30.0
 """As long as a browser goes on without an answer (RFC 7675), so that both give up together."""
@@ -32,36 +32,36 @@ GONE: Final = ("closed", "failed")
 class Watcher:
     """Between `open` and `close`. To the faults it is the peer ``watcher:PARTICIPANT``."""
 
-    def __init__(self, room_id: str, participant: str, offer: Offer, ground: PeerContext) -> None:
+    def __init__(self, room_id: str, participant: str, offer: Offer, context: PeerContext) -> None:
         self.id = secrets.token_hex(8)
         self.room_id = room_id
         self.participant = participant
         self.offer = offer
-        self._ground = ground
-        self._transport = Transport(f"watcher:{participant}", ground.certificate, ground.chaos)
-        self._tracks = {each.kind: Track(each, self._transport) for each in offer.sections}
+        self._context = context
+        self._transport = Transport(f"watcher:{participant}", context.certificate, context.chaos)
+        self._tracks = {each.kind: WatchedTrack(each, self._transport) for each in offer.sections}
         self._since = asyncio.get_running_loop().time()
         self._seen_at = self._since
 
     async def open(self) -> str:
         """Returns the answer; from now on packets flow as soon as there is a way."""
-        await self._transport.open(self._ground.host)
+        await self._transport.open(self._context.host)
         fingerprints = [
             {"algorithm": algorithm, "value": value} for algorithm, value in self.offer.fingerprints
         ]
         self._transport.connect(
             {"role": self.offer.role, "fingerprints": fingerprints}, self._begin
         )
-        voices = {kind: track.voice for kind, track in self._tracks.items()}
-        return sdp.answer(self.offer, self.id, voices, self._transport.description())
+        ssrc_pairs = {kind: track.ssrc_pair for kind, track in self._tracks.items()}
+        return sdp.answer(self.offer, self.id, ssrc_pairs, self._transport.description())
 
-    def offered(self, producer: Producer) -> None:
+    def on_published(self, producer: Producer) -> None:
         """The participant publishes something. Of two cameras, it is the first that is shown."""
         track = self._tracks.get(producer.kind)
         if track is not None and track.consumer is None:
             track.follow(producer)
 
-    def withdrawn(self, producer: Producer, others: Iterable[Producer]) -> None:
+    def on_withdrawn(self, producer: Producer, others: Iterable[Producer]) -> None:
         """It publishes that no more; `others` are what it still does."""
         track = self._tracks.get(producer.kind)
         if track is not None and track.consumer is not None:
@@ -69,9 +69,9 @@ class Watcher:
                 return
             track.leave()
             for other in others:
-                self.offered(other)
+                self.on_published(other)
 
-    def over(self, now_s: float, *, present: bool) -> str | None:
+    def end_reason(self, now_s: float, *, present: bool) -> str | None:
         """Why it is to end, if it is; `present` says whether the participant is there."""
         if present:
             self._seen_at = now_s
@@ -87,7 +87,7 @@ class Watcher:
         """Say goodbye, and free everything."""
         for track in self._tracks.values():
             track.leave()
-        ssrcs = [track.voice.ssrc for track in self._tracks.values()]
+        ssrcs = [track.ssrc_pair.ssrc for track in self._tracks.values()]
         self._transport.send(bytes(RtcpByePacket(ssrcs)), rtcp=True)
         await self._transport.close()
 
@@ -106,7 +106,7 @@ class Watcher:
             track.begin()
 
 
-class Track:
+class WatchedTrack:
     """One section of the answer, and whoever fills it at the moment."""
 
     def __init__(self, section: Section, transport: Transport) -> None:
@@ -117,9 +117,9 @@ class Track:
         self._earlier = {"packets": 0, "bytes": 0, "retransmissions": 0, "nacks": 0, "plis": 0}
 
     @property
-    def voice(self) -> Voice:
+    def ssrc_pair(self) -> SsrcPair:
         repeats = self._section.rtx_type is not None
-        return Voice(self._splice.ssrc, self._splice.rtx_ssrc if repeats else None)
+        return SsrcPair(self._splice.ssrc, self._splice.rtx_ssrc if repeats else None)
 
     def follow(self, producer: Producer) -> None:
         mid = self._section.mid

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
-from localroom.control.http import Request, Response
+from localroom.http.endpoint import Request, Response
 from localroom.media import sdp
 from localroom.watching.audience import AbsentError, Audience, FullError
 from localroom.watching.watcher import Watcher

@@ -56,12 +56,13 @@ from agent_side.wire import (
     Pcm,
     SegmentEnd,
     StreamEnded,
+    Word,
     decode,
     encode,
 )
 from worker.errors import MeetingLost
-from worker.meetings.memory import Faults, MemoryPeer, MemoryRoom
-from worker.renderer import Word
+from worker.meeting_support.memory_network import NetworkFaults
+from worker.meetings.memory import MemoryPeer, MemoryRoom
 from worker.session import Session
 from worker.settings import Settings
 
@@ -379,7 +380,7 @@ def test_pieces_handed_over_by_tasks_stay_in_order() -> None:
 
     async def scene() -> None:
         room = MemoryRoom(
-            faults=Faults(bandwidth=150_000.0),
+            faults=NetworkFaults(bandwidth=150_000.0),
         )
         worker = StockWorker(room)
         out = speaker_out()

@@ -83,8 +83,8 @@ def test_the_sdk_alone_would_be_silent_for_ever() -> None:
     program = "import test_sctp; print(test_sctp.sent_when_all_counts_as_in_flight())"
     alone = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[1],
-        env={"PYTHONPATH": "..:."},
+        cwd=Path(__file__).parent,
+        env={"PYTHONPATH": "../..:."},
         capture_output=True,
         text=True,
         check=True,

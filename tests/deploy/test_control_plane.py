@@ -12,7 +12,7 @@ import pytest
 from control_plane import ControlPlane, control_plane
 from deployed import CUSTOM_KINDS, OVERLAYS, Manifest, of_kind, rendered
 
-from dispatcher.node.kubernetes import Guard, Pod
+from dispatcher.node.kubernetes import Pod, PodAnnotator
 
 POD = "avatar-node-1"
 
@@ -64,7 +64,7 @@ def test_a_node_may_mark_its_pod(plane: ControlPlane, tmp_path: Path) -> None:
     for manifest in [*core("pool"), pod()]:
         plane.apply(manifest)
     account = plane.token_of("avatar-node", "avatar", tmp_path / "account")
-    busy = Guard(Pod(f"https://127.0.0.1:{plane.port}", "avatar", POD, account))
+    busy = PodAnnotator(Pod(f"https://127.0.0.1:{plane.port}", "avatar", POD, account))
 
     async def scene() -> None:
         running = asyncio.create_task(busy.run(), name="guard")
@@ -86,7 +86,7 @@ def test_a_dispatcher_may_not(
     for manifest in [*core("pool"), pod()]:
         plane.apply(manifest)
     account = plane.token_of("avatar-dispatcher", "avatar", tmp_path / "account")
-    guard = Guard(Pod(f"https://127.0.0.1:{plane.port}", "avatar", POD, account))
+    guard = PodAnnotator(Pod(f"https://127.0.0.1:{plane.port}", "avatar", POD, account))
 
     async def scene() -> None:
         running = asyncio.create_task(guard.run(), name="guard")

@@ -144,5 +144,5 @@ def test_the_limit_is_raised_as_far_as_it_may(monkeypatch: pytest.MonkeyPatch) -
 def test_the_local_room_counts_as_the_dispatcher_does() -> None:
     """It imports nothing of ours, so it has the same text once more."""
     ours = (ROOT / "dispatcher/http/listener.py").read_text().partition("class Complaints")[2]
-    theirs = (ROOT / "localroom/listener.py").read_text()
+    theirs = (ROOT / "localroom/http/listener.py").read_text()
     assert ours.partition("def _descriptor")[0] in theirs

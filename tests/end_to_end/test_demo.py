@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "support"))
 
 import demo
-from scene import Turn
-from seen import PACKET, SOUND_RATE, Heard, Seen
+from analysis import PACKET, SOUND_RATE, SoundPacket, View
+from live_session import Turn
 
-from worker.media import Doubler, Pcm
+from worker.media import Pcm
+from worker.sound import Doubler
 
 FIGURES: dict[str, Any] = {
     "samples_lost": 0,
@@ -60,20 +62,20 @@ def noise(seconds: float) -> Pcm:
     return np.asarray(loud.clip(-20_000, 20_000), np.int16)
 
 
-def seen_of(sound: Pcm, late_s: float = 0.0) -> Seen:
+def seen_of(sound: Pcm, late_s: float = 0.0) -> View:
     """That sound from 100 s on, of which what comes after 0.5 s arrives so much later."""
     fine = Doubler().push(sound)
     heard = []
     for number, at in enumerate(range(0, len(fine) - PACKET + 1, PACKET)):
         due_s = 100.0 + at / SOUND_RATE
-        heard.append(Heard(due_s + (number > 25) * late_s, due_s, fine[at : at + PACKET]))
-    return Seen(heard, [])
+        heard.append(SoundPacket(due_s + (number > 25) * late_s, due_s, fine[at : at + PACKET]))
+    return View(heard, [])
 
 
-def wrong(view: Seen, *, said_s: float, interrupted_s: float) -> int:
+def wrong(view: View, *, said_s: float, interrupted_s: float) -> int:
     """Of a turn of which `said_s` were heard, by its ack."""
     turn = Turn(noise(3.0), 100.0, interrupted_s)
-    return demo._wrong_acks(view, demo.Told([turn], [(said_s, True, 1)], 0.0, 0.0))
+    return demo._wrong_acks(view, demo.DemoReport([turn], [(said_s, True, 1)], 0.0, 0.0))
 
 
 def test_an_ack_is_right_where_the_turns_end_was_heard() -> None:

@@ -11,7 +11,8 @@ from stage import QuickRenderer, voice
 from stock_agent import StockAgent
 
 from agent_side import AvatarAudioOut, AvatarCredentials
-from worker.meetings.memory import Faults, MemoryRoom
+from worker.meeting_support.memory_network import NetworkFaults
+from worker.meetings.memory import MemoryRoom
 from worker.session import Session
 from worker.settings import Settings
 
@@ -112,7 +113,7 @@ def traced():
 @pytest.mark.soak
 async def test_half_an_hour_of_conversation_leaves_nothing_behind():
     room, random = MemoryRoom(1, raw=True), Random(1)
-    room.disturb(Faults(loss=0.02, duplication=0.02, delay_s=(0.0, 0.05)))
+    room.disturb(NetworkFaults(loss=0.02, duplication=0.02, delay_s=(0.0, 0.05)))
     session = Session(room.join_worker(), QuickRenderer(), Settings(), None)
     running = asyncio.create_task(session.run(), name="session")
     await asyncio.sleep(0.1)

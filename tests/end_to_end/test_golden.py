@@ -17,7 +17,7 @@ import pytest
 
 from agent_side.wire import Message, Packet, decode, encode
 from worker.media import FRAME_SAMPLES, Picture
-from worker.renderer import Expressive
+from worker.renderer import ExpressionCue, GestureCue, PostureCue
 from worker.renderers.character import create
 from worker.settings import Settings
 
@@ -29,12 +29,12 @@ FILMS: dict[str, list[str]] = json.loads((FOLDER / "films.json").read_text())
 SPEECH_BLOCKS = 75
 REST_PICTURES = 25
 ACTS = {
-    5: ("express", "happy", 0.7),
-    10: ("gesture", "nod"),
-    40: ("pose", "listening"),
-    50: ("gesture", "wave_hello"),
-    80: ("express", "sad", 1.0),
-    100: ("pose", "thinking"),
+    5: ExpressionCue("happy", 0.7),
+    10: GestureCue("nod"),
+    40: PostureCue("listening"),
+    50: GestureCue("wave_hello"),
+    80: ExpressionCue("sad", 1.0),
+    100: PostureCue("thinking"),
 }
 """What the face is told before the picture of that number."""
 
@@ -71,15 +71,13 @@ def film(character: str) -> Iterator[str]:
     with wave.open(str(SPEECH)) as sound:
         pcm = np.frombuffer(sound.readframes(SPEECH_BLOCKS * FRAME_SAMPLES), np.int16)
     renderer: Any = create(replace(Settings.from_env({}), character=character))
-    assert isinstance(renderer, Expressive)
     shown = 0
 
     def seen(picture: Picture) -> str:
         nonlocal shown
         shown += 1
         if shown in ACTS:
-            name, *arguments = ACTS[shown]
-            getattr(renderer, name)(*arguments)
+            renderer.cue(ACTS[shown])
         planes = (np.ascontiguousarray(plane) for plane in (picture.y, picture.u, picture.v))
         return hashlib.sha256(b"".join(plane.tobytes() for plane in planes)).hexdigest()[:16]
 

@@ -13,7 +13,8 @@ from matrix_figures import PlayedConversation, figures
 from matrix_script import INTERRUPTED, LONG, NEXT, PHASES, QUEUED, speech
 from matrix_tap import NOTHING, Piece, Tap, read
 
-from worker.media import PIECE_SAMPLES, SAMPLE_RATE, Pcm, fade_in, ramp_down
+from worker.media import PIECE_SAMPLES, SAMPLE_RATE, Pcm
+from worker.sound import fade_in, ramp_down
 
 NAME = "test"
 SAID = speech(NAME)

@@ -7,13 +7,14 @@ import av
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "support"))
 
-import seen
-from seen import PACKET, SOUND_RATE, Heard, Seen, account
-from viewer import Arrival, Coded, Report, Track, Viewing
+import analysis
+from analysis import PACKET, SOUND_RATE, SoundPacket, View, account
+from viewer import Arrival, Coded, RecordedTrack, SenderReport, Viewing
 
-from worker.media import Doubler, Pcm
+from worker.media import Pcm
+from worker.sound import Doubler
 
 SILENCE = np.zeros(24_000, np.int16)
 
@@ -39,19 +40,19 @@ def packets(sound: Pcm) -> list[bytes]:
     return made
 
 
-def viewed(sound: Pcm, timestamp: int = 2**32 - 9600) -> Seen:
+def viewed(sound: Pcm, timestamp: int = 2**32 - 9600) -> View:
     """The sound as a viewer got it who began to listen at 100 s."""
-    track = Track("audio", 100.0)
+    track = RecordedTrack("audio", 100.0)
     for number, packet in enumerate(packets(sound)):
         stamp = (timestamp + number * PACKET) % 2**32
         track.arrivals.append(Arrival(100.0 + number / 50, stamp))
         track.coded.append(Coded(stamp, packet))
-    track.reports.append(Report(5000.0, timestamp))
-    return seen.decode(Viewing([track]))
+    track.reports.append(SenderReport(5000.0, timestamp))
+    return analysis.decode(Viewing([track]))
 
 
 def heard(sound: Pcm) -> Pcm:
-    return seen.heard(viewed(sound))
+    return analysis.sound_between(viewed(sound))
 
 
 def test_a_turn_that_was_heard_whole_is_accounted_for_whole() -> None:
@@ -110,9 +111,9 @@ def test_how_far_a_turn_was_heard(end_s: float) -> None:
 
 def test_latencies_are_those_of_arrival() -> None:
     view = viewed(np.concatenate([SILENCE, noise(0.5), SILENCE]))
-    assert seen.first_sound_ms(view, 100.5) == pytest.approx(500, abs=21)
-    assert seen.silence_ms(view, 101.2, 103.0) == pytest.approx(300, abs=21)
-    assert seen.silence_ms(view, 102.0, 103.0) == 0
+    assert analysis.first_sound_ms(view, 100.5) == pytest.approx(500, abs=21)
+    assert analysis.silence_ms(view, 101.2, 103.0) == pytest.approx(300, abs=21)
+    assert analysis.silence_ms(view, 102.0, 103.0) == 0
 
 
 def test_the_senders_clock_goes_on_where_time_stamps_wrap() -> None:
@@ -122,7 +123,7 @@ def test_the_senders_clock_goes_on_where_time_stamps_wrap() -> None:
 
 
 def test_without_a_report_there_is_no_senders_clock() -> None:
-    track = Track("audio", 0.0, [Arrival(1.0, 7)], [Coded(7, packets(noise(0.02))[0])])
-    (piece,) = seen.decode(Viewing([track])).sound
-    assert isinstance(piece, Heard)
+    track = RecordedTrack("audio", 0.0, [Arrival(1.0, 7)], [Coded(7, packets(noise(0.02))[0])])
+    (piece,) = analysis.decode(Viewing([track])).sound
+    assert isinstance(piece, SoundPacket)
     assert np.isnan(piece.ntp_s)

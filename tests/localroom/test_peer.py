@@ -9,10 +9,10 @@ from vsaiortc.rtcdtlstransport import RTCCertificate
 from websockets.asyncio.server import ServerConnection
 
 from localroom.faults import Chaos
-from localroom.peer import Peer, PeerContext
-from localroom.room import Room
+from localroom.signalling.peer import Peer, PeerContext
 from localroom.signalling.protoo import Channel
-from localroom.watching.audience import Audience
+from localroom.signalling.requests import PeerRequests
+from localroom.signalling.room import Room
 
 JOIN: dict[str, Any] = {"displayName": "somebody"}
 PATIENCE_S = 30.0
@@ -35,7 +35,7 @@ def on_loop(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
 async def test_peers_that_join_together_are_introduced_once() -> None:
     room, (first, second) = await two_peers()
     for peer in (first, second):
-        await peer.handle("join", JOIN)
+        await ask(room, peer, "join", JOIN)
     await asyncio.sleep(0)
     assert told(first) == ["newPeer"]
     assert told(second) == ["newPeer"]
@@ -46,10 +46,10 @@ async def test_peers_that_join_together_are_introduced_once() -> None:
 async def test_data_that_is_offered_just_before_somebody_joins_is_offered_once() -> None:
     """Twice would double each message; before the introduction it would be lost."""
     room, (first, second) = await two_peers()
-    await first.handle("join", JOIN)
+    await ask(room, first, "join", JOIN)
     await asyncio.sleep(0)
-    await produce_data(first)
-    await second.handle("join", JOIN)
+    await produce_data(room, first)
+    await ask(room, second, "join", JOIN)
     await asyncio.sleep(0)
     assert told(second) == ["newPeer", "newDataConsumer"]
     await close(room)
@@ -58,10 +58,10 @@ async def test_data_that_is_offered_just_before_somebody_joins_is_offered_once()
 @on_loop
 async def test_data_that_is_offered_just_after_somebody_joins_is_offered_once() -> None:
     room, (first, second) = await two_peers()
-    await first.handle("join", JOIN)
+    await ask(room, first, "join", JOIN)
     await asyncio.sleep(0)
-    await second.handle("join", JOIN)
-    await produce_data(first)
+    await ask(room, second, "join", JOIN)
+    await produce_data(room, first)
     await asyncio.sleep(0)
     assert told(second) == ["newPeer", "newDataConsumer"]
     await close(room)
@@ -71,39 +71,43 @@ async def test_data_that_is_offered_just_after_somebody_joins_is_offered_once() 
 async def test_somebody_who_comes_back_is_introduced_again() -> None:
     room, (first, second) = await two_peers()
     for peer in (first, second):
-        await peer.handle("join", JOIN)
+        await ask(room, peer, "join", JOIN)
     await asyncio.sleep(0)
     await room.dismiss(second)
     again = await enter(room, "second")
-    await again.handle("join", JOIN)
+    await ask(room, again, "join", JOIN)
     await asyncio.sleep(0)
     assert told(first) == ["newPeer", "peerClosed", "newPeer"]
     await close(room)
 
 
 async def two_peers() -> tuple[Room, tuple[Peer, Peer]]:
-    rooms: dict[str, Room] = {}
-    room = rooms["room"] = Room("room", Audience(rooms, ground()))
+    room = Room("room")
     return room, (await enter(room, "first"), await enter(room, "second"))
 
 
-def ground() -> PeerContext:
+def context() -> PeerContext:
     return PeerContext("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
 
 
 async def enter(room: Room, peer_id: str) -> Peer:
     """One that can be sent to; what it is told stays in its channel."""
     channel = Channel(cast("ServerConnection", None))
-    peer = Peer(room, {"peerId": peer_id}, channel, ground())
+    peer = Peer({"peerId": peer_id}, channel, context())
     await room.admit(peer)
-    await peer.handle("createWebRtcTransport", {"producing": False})
-    await peer.handle("createWebRtcTransport", {"producing": True})
+    await ask(room, peer, "createWebRtcTransport", {"producing": False})
+    await ask(room, peer, "createWebRtcTransport", {"producing": True})
     return peer
 
 
-async def produce_data(peer: Peer) -> None:
+async def ask(room: Room, peer: Peer, method: str, data: dict[str, Any]) -> None:
+    """As the peer's SDK does."""
+    await PeerRequests(peer, room).handle(method, data)
+
+
+async def produce_data(room: Room, peer: Peer) -> None:
     assert peer.sending is not None
-    await peer.handle("produceData", {"transportId": peer.sending.id, **DATA})
+    await ask(room, peer, "produceData", {"transportId": peer.sending.id, **DATA})
 
 
 def told(peer: Peer) -> list[str]:

@@ -458,7 +458,7 @@ def test_the_control_says_what_it_does_not_take(local: LocalRoom) -> None:
         local.act("nowhere", "nobody", "cut")
     with pytest.raises(RoomError, match="known here"):
         local._ask("PUT", "/faults", {"weather": "bad"})
-    with pytest.raises(RoomError, match=r"control\.py"):
+    with pytest.raises(RoomError, match=r"api\.py"):
         local._ask("GET", "/secrets")
     assert local._ask("GET", "/faults") == json.loads(json.dumps(Faults().as_json()))
     connection = http.client.HTTPConnection(urlsplit(local.control_url).netloc)

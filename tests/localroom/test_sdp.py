@@ -7,7 +7,7 @@ import pytest
 from vsaiortc.sdp import SessionDescription
 
 from localroom.media import sdp
-from localroom.media.sdp import Section, Voice
+from localroom.media.sdp import Section, SsrcPair
 
 AUDIO = """m=audio 9 UDP/TLS/RTP/SAVPF 63 111 9
 c=IN IP4 0.0.0.0
@@ -67,7 +67,7 @@ TRANSPORT = {
     ],
     "dtlsParameters": {"fingerprints": [{"algorithm": "sha-256", "value": "CC:DD"}]},
 }
-VOICES = {"audio": Voice(1, None), "video": Voice(2, 3)}
+VOICES = {"audio": SsrcPair(1, None), "video": SsrcPair(2, 3)}
 
 
 def offer(*sections: str, bundle: str = "a v d") -> str:
@@ -125,7 +125,7 @@ def test_what_is_not_sent_is_refused_in_its_place() -> None:
 def test_without_retransmission_there_is_one_voice() -> None:
     alone = offer(VIDEO.replace("apt=96", "apt=98"), bundle="v")
     assert sdp.read(alone).sections == (Section(0, "video", "v", 96, None),)
-    text = sdp.answer(sdp.read(alone), "ab", {"video": Voice(2, None)}, TRANSPORT)
+    text = sdp.answer(sdp.read(alone), "ab", {"video": SsrcPair(2, None)}, TRANSPORT)
     assert "rtx" not in text
     assert "FID" not in text
 

@@ -17,7 +17,7 @@ from watching import SDP, Watching, watching
 from localroom.faults import Chaos, DatagramFaults, Faults, PeerFaults
 from localroom.launch import LocalRoom
 from localroom.media import sdp
-from localroom.peer import PeerContext
+from localroom.signalling.peer import PeerContext
 from localroom.watching.watcher import ABSENCE_S, SILENCE_S, Watcher
 
 Scene = Callable[[RoomStage], Awaitable[None]]

@@ -15,8 +15,10 @@ import numpy.typing as npt
 from agent_side.speaker import Speaker, TurnOver
 from agent_side.wire import AgentHello, Face, Message, StreamEnded, decode
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, AvatarFrame, Picture
+from worker.renderer import Renderer
 from worker.turns.conversation import Conversation
-from worker.turns.playout import MAX_PREFETCH, Ended, Playout
+from worker.turns.playout import Ended, Playout
+from worker.turns.prefetch import MAX_PREFETCH
 from worker.turns.segments import SegmentQueue
 
 RATE = 24_000
@@ -53,7 +55,7 @@ class LinkedWorker:
         self.version = version
         self._heard = heard
         self._speech = SegmentQueue()
-        self._playout = Playout(REST)
+        self._playout = Playout(REST, Renderer.prefetch_frames)
         self._conversation = Conversation(
             self._speech,
             self._playout.handed,

@@ -12,7 +12,7 @@ from stage import SessionFixture, voice
 
 from worker.media import Pcm
 from worker.meeting import MeetingEvent, Received
-from worker.meetings.memory import Faults
+from worker.meeting_support.memory_network import NetworkFaults
 
 PIECES = [480, 959, 960, 4000, 15_000, 96_000]
 EVERY_S = [0.0, 0.001, 0.02]
@@ -20,7 +20,7 @@ EVERY_S = [0.0, 0.001, 0.02]
 Arrived = TypeVar("Arrived")
 
 networks = st.builds(
-    Faults,
+    NetworkFaults,
     loss=st.sampled_from([0.0, 0.05, 0.3]),
     duplication=st.sampled_from([0.0, 0.2]),
     delay_s=st.sampled_from([(0.0, 0.0), (0.0, 0.05), (0.05, 0.3), (0.0, 1.0)]),

@@ -1,11 +1,11 @@
 """A renderer for tests whose face can do more than speak, and that takes note of what it did."""
 
 import threading
-from collections.abc import Sequence
 
 from stage import QuickRenderer
 
-from worker.renderer import Word
+from agent_side.wire import Word
+from worker.renderer import Cue, ExpressionCue, GestureCue, PostureCue, WordsCue
 
 GESTURES = ("nod", "shake", "wave_hello", "laugh")
 EXPRESSIONS = ("neutral", "happy", "sad", "surprised", "thinking")
@@ -26,25 +26,21 @@ class ExpressiveRenderer(QuickRenderer):
         self.prompts: dict[int, list[Word]] = {}
         self.threads: set[int] = set()
 
-    def gesture(self, name: str) -> None:
+    def cue(self, cue: Cue) -> None:
         self._note()
-        assert name in self.gestures
-        self.made.append(name)
-
-    def express(self, name: str, intensity: float) -> None:
-        self._note()
-        assert name in self.expressions
-        assert 0 <= intensity <= 1
-        self.worn = (name, intensity)
-
-    def pose(self, name: str) -> None:
-        self._note()
-        assert name in POSTURES
-        self.held = name
-
-    def words(self, segment: int, words: Sequence[Word]) -> None:
-        self._note()
-        self.prompts.setdefault(segment, []).extend(words)
+        match cue:
+            case GestureCue(name):
+                assert name in self.gestures
+                self.made.append(name)
+            case ExpressionCue(name, intensity):
+                assert name in self.expressions
+                assert 0 <= intensity <= 1
+                self.worn = (name, intensity)
+            case PostureCue(name):
+                assert name in POSTURES
+                self.held = name
+            case WordsCue(segment, words):
+                self.prompts.setdefault(segment, []).extend(words)
 
     def _note(self) -> None:
         self.threads.add(threading.get_ident())

@@ -15,7 +15,8 @@ from matrix_agent import Diary
 from matrix_script import INTERRUPTED, NEXT, PHASES
 from matrix_tap import Piece
 
-from worker.media import FADE_SAMPLES, SAMPLE_RATE, Pcm, fade_in, ramp_down
+from worker.media import SAMPLE_RATE, Pcm
+from worker.sound import FADE_SAMPLES, fade_in, ramp_down
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

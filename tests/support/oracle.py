@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, Pcm, fade_in, ramp_down
-from worker.meetings.memory import Recording
+from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, Pcm
+from worker.meeting_support.viewed_tracks import TrackRecording
+from worker.sound import fade_in, ramp_down
 
 PREFIX = 16
 """Samples that tell one turn from another."""
@@ -20,7 +21,7 @@ class HeardTurns:
     order: list[int] = field(default_factory=list)
 
 
-def heard(film: Recording, turns: dict[int, Pcm]) -> HeardTurns:
+def heard(film: TrackRecording, turns: dict[int, Pcm]) -> HeardTurns:
     """Check that the viewer heard nothing but the turns' own samples, each once and in order.
 
     Beside them only silence is allowed, and the two ramps of 5 ms that keep sound from
@@ -66,7 +67,7 @@ def heard(film: Recording, turns: dict[int, Pcm]) -> HeardTurns:
     return result
 
 
-def _frame_before(film: Recording, time_s: float) -> int:
+def _frame_before(film: TrackRecording, time_s: float) -> int:
     return sum(published.time_s <= time_s for published in film.published) - 1
 
 

@@ -31,8 +31,8 @@ from dispatcher.settings import Settings as DispatcherSettings
 from dispatcher.workers.process import STATES
 from dispatcher.workers.process import _parse as parse_report
 from dispatcher.workers.process import _read_fate as read_fate
-from localroom.control.http import Request
 from localroom.faults import Chaos, Faults
+from localroom.http.endpoint import Request
 from localroom.media.ice import IceLite
 from localroom.media.relay import Relay
 from localroom.media.rtp import Exchange, begins_key_frame
@@ -41,13 +41,13 @@ from localroom.media.sdp import read as read_offer
 from localroom.signalling.protoo import Channel
 from worker.__main__ import read_join
 from worker.characters.folder import Character
-from worker.errors import InputError, SettingsError
+from worker.errors import InputError, WorkerSettingsError
 from worker.process import control_channel as leash_module
 from worker.process.assignment import Assignment
 from worker.process.control_channel import ControlChannel
-from worker.recording.file import Reader, pack
+from worker.recording.file import RecordingReader, pack
 from worker.recording.timeline import timeline
-from worker.tools.replay import Stage
+from worker.tools.replay import Replay
 
 HOSTS: Final = ("api.videosdk.live",)
 SECRET: Final = "a-secret-of-thirty-two-characters"
@@ -149,7 +149,7 @@ def wire(data: bytes) -> None:
 
 def join(data: bytes) -> None:
     """The first line of a worker's stdin."""
-    with quiet(data, SettingsError):
+    with quiet(data, WorkerSettingsError):
         request, assignment = read_join(BytesIO(data))
         assert request.room_name
         assert assignment == Assignment.from_json(data.partition(b"\n")[0])
@@ -183,10 +183,10 @@ def recording(data: bytes) -> None:
     """A file for ``avatar replay``, as it is and as the lines of one."""
     for content in (data, pack(data)):
         with a_file(content, ".avatar") as path, suppress(InputError):
-            for text in timeline(Reader(path)):
+            for text in timeline(RecordingReader(path)):
                 assert text.isprintable()
-            stage = Stage(CountingRenderer())
-            list(stage.shots(Reader(path).lines()))
+            stage = Replay(CountingRenderer())
+            list(stage.shots(RecordingReader(path).lines()))
             assert stage.flaw.isprintable()
 
 

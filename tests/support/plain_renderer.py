@@ -7,6 +7,7 @@ import numpy as np
 
 from worker.errors import InputError
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
+from worker.renderer import Renderer
 from worker.settings import Settings
 
 LOOK_AHEAD = 2
@@ -14,7 +15,7 @@ REST = 40
 """Luma of the face at rest."""
 
 
-class PlainRenderer:
+class PlainRenderer(Renderer):
     def __init__(self, width: int, height: int) -> None:
         self._size = (width, height)
         self._held: list[tuple[int, Pcm]] = []

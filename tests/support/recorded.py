@@ -16,13 +16,12 @@ from expressive_renderer import ExpressiveRenderer
 from stage import SessionFixture, stage
 
 from worker.media import AvatarFrame, Pcm, Picture
-from worker.meetings.memory import Faults
-from worker.recording.file import Reader
+from worker.meeting_support.memory_network import NetworkFaults
+from worker.recording.file import RecordingReader
 from worker.recording.recorder import recorder
 from worker.renderer import Renderer
 from worker.settings import Settings
-from worker.tools.replay import Shot
-from worker.tools.replay import Stage as Replayed
+from worker.tools.replay import Replay, Shot
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"
@@ -72,7 +71,7 @@ async def recorded(
     folder: Path,
     renderer: Renderer,
     settings: Settings,
-    faults: Faults | None = None,
+    faults: NetworkFaults | None = None,
     seed: int = 0,
 ) -> AsyncIterator[SessionFixture]:
     """A stage whose session is recorded in `folder`, with its sound unless `settings` differ."""
@@ -97,7 +96,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def replayed(path: Path, renderer: Renderer) -> list[Shot]:
     """What a new renderer makes of it."""
-    return list(Replayed(renderer).shots(Reader(path).lines()))
+    return list(Replay(renderer).shots(RecordingReader(path).lines()))
 
 
 def planes(picture: Picture) -> tuple[bytes, bytes, bytes]:

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from agent_side.join import JoinInfo
-from worker.errors import Dismissed, JoinError, MeetingError, Refused
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError
 from worker.meeting import MeetingEvent
 from worker.meetings.memory import MemoryMeeting, MemoryRoom
 from worker.settings import Settings
@@ -43,7 +43,7 @@ class RoomOfOne(MemoryMeeting):
         if self._fate == "tells":
             raise JoinError(f"The room says: {(self._join_info.metadata or {}).get('quote')}")
         if self._fate == "refused":
-            raise Refused("The room refused the token; send a fresh one.")
+            raise JoinRefused("The room refused the token; send a fresh one.")
         if self._fate == "crash":
             os._exit(CRASHED)
         if self._fate == "slow" and was_lost:

@@ -9,7 +9,9 @@ import numpy as np
 
 from agent_side import AvatarAudioOut, AvatarCredentials
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
-from worker.meetings.memory import Faults, MemoryMeeting, MemoryPeer, MemoryRoom, Recording
+from worker.meeting_support.memory_network import NetworkFaults
+from worker.meeting_support.viewed_tracks import TrackRecording
+from worker.meetings.memory import MemoryMeeting, MemoryPeer, MemoryRoom
 from worker.process.metrics import Measures
 from worker.recording.recorder import Recorder
 from worker.renderer import Renderer
@@ -20,7 +22,7 @@ CLOSED = Picture.blank(2, 2, 16)
 OPEN = Picture.blank(2, 2, 235)
 
 
-class QuickRenderer:
+class QuickRenderer(Renderer):
     """An open mouth for every block that is not silent, a closed one otherwise."""
 
     def __init__(self) -> None:
@@ -56,7 +58,7 @@ class SessionFixture:
     session: Session
     peer: MemoryPeer
     agent: AvatarAudioOut
-    film: Recording
+    film: TrackRecording
     acks: list[tuple[int, float, bool]] = field(default_factory=list)
     started: list[int] = field(default_factory=list)
 
@@ -69,7 +71,7 @@ class SessionFixture:
 
 @contextlib.asynccontextmanager
 async def stage(
-    faults: Faults | None = None,
+    faults: NetworkFaults | None = None,
     *,
     seed: int = 0,
     renderer: Renderer | None = None,

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import QuickRenderer
 
-from agent_side.wire import MAX_NAMES, Ack, ActRefused, Expression, Face, Gesture, Posture
-from worker.renderer import Word
-from worker.turns.cues import MAX_GESTURES, MAX_KNOWN, Acts, Prompt, face_of, perform
+from agent_side.wire import MAX_NAMES, Ack, ActRefused, Expression, Face, Gesture, Posture, Word
+from worker.renderer import ExpressionCue, GestureCue, PostureCue, WordsCue
+from worker.turns.cues import MAX_GESTURES, MAX_KNOWN, ReceivedActs, face_of
 
 STREAM = "00112233445566aa"
 FACE = Face(GESTURES, EXPRESSIONS, POSTURES)
 
 
 @pytest.fixture
-def acts() -> Acts:
-    return Acts(FACE, Counter())
+def acts() -> ReceivedActs:
+    return ReceivedActs(FACE, Counter())
 
 
 def gesture(number: int, name: str = "nod") -> Gesture:
@@ -34,7 +34,7 @@ def posture(number: int, name: str = "listening") -> Posture:
     return Posture(STREAM, number, name)
 
 
-def test_what_the_face_has_is_acknowledged_and_told_once(acts: Acts) -> None:
+def test_what_the_face_has_is_acknowledged_and_told_once(acts: ReceivedActs) -> None:
     assert acts.receive(gesture(1)) == Ack(STREAM, "gesture", 1)
     assert acts.receive(expression(2)) == Ack(STREAM, "expression", 2)
     assert acts.receive(posture(3)) == Ack(STREAM, "posture", 3)
@@ -42,7 +42,7 @@ def test_what_the_face_has_is_acknowledged_and_told_once(acts: Acts) -> None:
     assert acts.take() == []
 
 
-def test_what_comes_again_is_acknowledged_again_and_does_nothing(acts: Acts) -> None:
+def test_what_comes_again_is_acknowledged_again_and_does_nothing(acts: ReceivedActs) -> None:
     for act in (gesture(1), expression(2), posture(3)):
         acts.receive(act)
         acts.take()
@@ -50,28 +50,30 @@ def test_what_comes_again_is_acknowledged_again_and_does_nothing(acts: Acts) -> 
         assert acts.take() == []
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are(acts: Acts) -> None:
+def test_an_unknown_name_is_refused_with_those_that_there_are(acts: ReceivedActs) -> None:
     assert acts.receive(gesture(1, "dance")) == ActRefused(STREAM, "gesture", 1, GESTURES)
     assert acts.receive(expression(2, "bored")) == ActRefused(STREAM, "expression", 2, EXPRESSIONS)
     assert acts.receive(posture(3, "asleep")) == ActRefused(STREAM, "posture", 3, POSTURES)
     assert acts.take() == []
 
 
-def test_a_refused_expression_leaves_the_older_one_that_comes_after_it(acts: Acts) -> None:
+def test_a_refused_expression_leaves_the_older_one_that_comes_after_it(acts: ReceivedActs) -> None:
     acts.receive(expression(2, "bored"))
     acts.receive(expression(1))
     assert acts.take() == [expression(1)]
 
 
 def test_a_face_that_can_only_speak_refuses_everything() -> None:
-    acts = Acts(Face(), Counter())
+    acts = ReceivedActs(Face(), Counter())
     assert acts.receive(gesture(1)) == ActRefused(STREAM, "gesture", 1, ())
     assert acts.receive(expression(2)) == ActRefused(STREAM, "expression", 2, ())
     assert acts.take() == []
 
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
-def test_gestures_are_made_in_whatever_order_they_come(acts: Acts, order: tuple[int, ...]) -> None:
+def test_gestures_are_made_in_whatever_order_they_come(
+    acts: ReceivedActs, order: tuple[int, ...]
+) -> None:
     for number in order:
         acts.receive(gesture(number))
     assert acts.take() == [gesture(number) for number in order]
@@ -80,7 +82,7 @@ def test_gestures_are_made_in_whatever_order_they_come(acts: Acts, order: tuple[
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
 @pytest.mark.parametrize("taken_each", [False, True])
 def test_the_newest_expression_and_posture_stay(
-    acts: Acts, order: tuple[int, ...], taken_each: bool
+    acts: ReceivedActs, order: tuple[int, ...], taken_each: bool
 ) -> None:
     cues = []
     for number in order:
@@ -92,7 +94,7 @@ def test_the_newest_expression_and_posture_stay(
     assert [cue for cue in cues if isinstance(cue, Posture)][-1].number == 3
 
 
-def test_a_slow_renderer_gets_the_newest_only(acts: Acts) -> None:
+def test_a_slow_renderer_gets_the_newest_only(acts: ReceivedActs) -> None:
     for number in range(1000):
         acts.receive(expression(2 * number, intensity=number / 1000))
         acts.receive(gesture(2 * number + 1))
@@ -104,7 +106,7 @@ def test_a_slow_renderer_gets_the_newest_only(acts: Acts) -> None:
 
 @given(st.lists(st.integers(0, 3 * MAX_KNOWN), max_size=4 * MAX_KNOWN))
 def test_no_gesture_is_ever_made_twice(numbers: list[int]) -> None:
-    acts, made = Acts(FACE, Counter()), []
+    acts, made = ReceivedActs(FACE, Counter()), []
     for number in numbers:
         acts.receive(gesture(number))
         made += acts.take()
@@ -113,7 +115,7 @@ def test_no_gesture_is_ever_made_twice(numbers: list[int]) -> None:
         assert {act.number for act in made} == set(numbers)
 
 
-def test_when_the_agent_leaves_the_face_is_plain_again(acts: Acts) -> None:
+def test_when_the_agent_leaves_the_face_is_plain_again(acts: ReceivedActs) -> None:
     for act in (gesture(7), expression(8), posture(9)):
         acts.receive(act)
     acts.release()
@@ -122,7 +124,7 @@ def test_when_the_agent_leaves_the_face_is_plain_again(acts: Acts) -> None:
     assert acts.take() == []
 
 
-def test_the_next_stream_counts_anew(acts: Acts) -> None:
+def test_the_next_stream_counts_anew(acts: ReceivedActs) -> None:
     for number in range(2 * MAX_KNOWN):
         acts.receive(gesture(number))
     for act in (expression(8), posture(9)):
@@ -135,7 +137,7 @@ def test_the_next_stream_counts_anew(acts: Acts) -> None:
 
 
 def test_a_face_without_a_plain_look_keeps_the_one_that_it_wears() -> None:
-    acts = Acts(Face(expressions=("happy",)), Counter())
+    acts = ReceivedActs(Face(expressions=("happy",)), Counter())
     acts.receive(expression(1))
     acts.take()
     acts.release()
@@ -164,8 +166,9 @@ def test_names_that_the_protocol_cannot_say_are_left_out(caplog: pytest.LogCaptu
 def test_the_renderer_does_what_it_is_told() -> None:
     renderer = ExpressiveRenderer()
     words = (Word("hi", 0.0, 0.4),)
-    for cue in (gesture(1), expression(2), posture(3), Prompt(5, words)):
-        perform(renderer, cue)
+    cues = (GestureCue("nod"), ExpressionCue("happy", 0.5), PostureCue("listening"))
+    for cue in (*cues, WordsCue(5, words)):
+        renderer.cue(cue)
     assert renderer.made == ["nod"]
     assert renderer.worn == ("happy", 0.5)
     assert renderer.held == "listening"
@@ -173,5 +176,7 @@ def test_the_renderer_does_what_it_is_told() -> None:
 
 
 def test_a_renderer_that_can_only_speak_is_told_nothing() -> None:
-    for cue in (gesture(1), expression(2), posture(3), Prompt(5, ())):
-        perform(QuickRenderer(), cue)
+    renderer = QuickRenderer()
+    for cue in (GestureCue("nod"), ExpressionCue("happy", 1.0), WordsCue(5, ())):
+        renderer.cue(cue)
+    assert renderer.drain() == []

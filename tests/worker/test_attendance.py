@@ -7,7 +7,7 @@ SETTINGS = Settings(agent_absent_s=30, empty_room_s=10, longest_s=1000)
 
 
 def attendance(agent_id: str | None = None) -> Attendance:
-    return Attendance(SETTINGS, agent_id, 0.0)
+    return Attendance(SETTINGS, agent_id)
 
 
 def test_a_worker_waits_for_its_agent_for_a_while() -> None:

@@ -16,16 +16,17 @@ from PIL import Image
 
 from worker.characters import atlas
 from worker.characters.acting import Mood, Move
-from worker.characters.atlas import to_planes
+from worker.characters.compositor import Compositor
 from worker.characters.folder import SHIPPED, Character, names
 from worker.characters.gauge import gauge, mouth_opening
 from worker.characters.life import Pose
 from worker.characters.parts import Box
+from worker.characters.planes import to_planes
 from worker.errors import InputError
 from worker.lipsync.shape import MouthShape
 from worker.media import FPS, FRAME_SAMPLES, Pcm, Picture
-from worker.renderer import Renderer
-from worker.renderers.character import Artist, CharacterRenderer, create
+from worker.renderer import ExpressionCue, GestureCue, Renderer
+from worker.renderers.character import CharacterRenderer, create
 from worker.settings import Settings
 from worker.tools.film import read_sound
 
@@ -245,7 +246,7 @@ def test_another_seed_gives_another_film() -> None:
 def test_only_the_parts_that_change_differ_from_the_figure_at_rest() -> None:
     """No seam around a sprite: at rest, the mouth's and eyes' pictures are the figure."""
     made = built(512, 512)
-    picture = Artist(made).picture(STILL, MouthShape(0.0, 0.0))
+    picture = Compositor(made).picture(STILL, MouthShape(0.0, 0.0))
     for plane, rest in zip(
         (picture.y, picture.u, picture.v), (made.rest[0][0], *made.rest[1]), strict=True
     ):
@@ -288,25 +289,27 @@ def test_the_mouth_is_shut_at_once_when_speech_ends() -> None:
 
 @pytest.mark.parametrize(("size", "poses"), READ_AT)
 def test_the_opening_can_be_read_from_the_pixels(size: tuple[int, int], poses: list[Pose]) -> None:
-    artist = Artist(built(*size))
+    compositor = Compositor(built(*size))
     mouth = built(*size).character.mouth
     reader = gauge("ada", *size)
     for pose in poses:
         for spread in sorted({state[1] for state in mouth.states}):
             for opening in sorted({state[0] for state in mouth.states}):
                 drawn = mouth.states[mouth.nearest((opening, spread, 0.0, 0.0, 0.0))][0]
-                seen = reader.opening(artist.picture(pose, MouthShape(opening, spread)).y)
+                seen = reader.opening(compositor.picture(pose, MouthShape(opening, spread)).y)
                 assert abs(seen - drawn) <= 0.15
                 assert seen <= 0.1 or drawn > 0
                 assert seen > 0.1 or drawn < 0.2
 
 
 def test_shut_and_open_stay_apart_after_an_encoder_had_them() -> None:
-    artist = Artist(built(512, 512))
+    compositor = Compositor(built(512, 512))
     shapes = [
         MouthShape(opening, width) for opening in (0.0, 0.5, 0.0, 1.0) for width in (-1, 0, 1)
     ]
-    pictures = encoded([artist.picture(RESTLESS[i % 2], shape) for i, shape in enumerate(shapes)])
+    pictures = encoded(
+        [compositor.picture(RESTLESS[i % 2], shape) for i, shape in enumerate(shapes)]
+    )
     assert len(pictures) == len(shapes)
     for picture, shape in zip(pictures, shapes, strict=True):
         seen = mouth_opening(picture.y)
@@ -315,9 +318,9 @@ def test_shut_and_open_stay_apart_after_an_encoder_had_them() -> None:
 
 
 def test_the_opening_can_be_read_from_a_tiny_picture() -> None:
-    artist = Artist(built(64, 64))
+    compositor = Compositor(built(64, 64))
     for opening in (0.0, 0.6, 0.8, 1.0):
-        seen = mouth_opening(artist.picture(STILL, MouthShape(opening, 0.0)).y)
+        seen = mouth_opening(compositor.picture(STILL, MouthShape(opening, 0.0)).y)
         assert abs(seen - opening) < 0.11
 
 
@@ -328,10 +331,10 @@ def test_the_head_never_leaves_its_canvas() -> None:
     """The largest movements at every size: nothing is cut short and nothing raises."""
     ends = (-9.0, 9.0)
     for width, height in SIZES:
-        artist = Artist(built(width, height))
+        compositor = Compositor(built(width, height))
         for x, y, tilt, turn, breath in itertools.product(ends, ends, ends, ends, (0.0, 1.0)):
             pose = Pose(Mood(), Move(x=x, y=y, tilt=tilt, turn=turn, pitch=turn), breath)
-            assert artist.picture(pose, MouthShape(1.0, 1.0)).y.shape == (height, width)
+            assert compositor.picture(pose, MouthShape(1.0, 1.0)).y.shape == (height, width)
 
 
 # Cost
@@ -357,8 +360,8 @@ def test_nothing_grows_while_it_speaks_and_rests() -> None:
 def speak_and_rest(face: CharacterRenderer, times: int) -> None:
     pcm = speech(3, 100)
     for number in range(times):
-        face.gesture("nod")
-        face.express("surprised" if number % 2 else "neutral", 1.0)
+        face.cue(GestureCue("nod"))
+        face.cue(ExpressionCue("surprised" if number % 2 else "neutral", 1.0))
         feed(face, number + 1, pcm)
         face.finish(number + 1)
         face.drain()

@@ -14,11 +14,11 @@ from PIL import Image
 
 from worker.characters import atlas, check
 from worker.characters.check import findings
+from worker.characters.compositor import Compositor
 from worker.characters.folder import SHIPPED, Character, names
 from worker.characters.life import Pose
 from worker.characters.source import MAX_PIXELS, open_source, plain
 from worker.errors import InputError
-from worker.renderers.character import Artist
 from worker.tools import character as command
 
 
@@ -80,9 +80,9 @@ def test_always_and_states_describe_a_sheet_too(dot: Path) -> None:
 @pytest.mark.parametrize("top", ["", "dot/"])
 def test_a_zip_is_the_same_as_its_folder(dot: Path, tmp_path: Path, top: str) -> None:
     archive = packed(dot, tmp_path / "dot.zip", top)
-    pictures = [Artist(atlas.build(Character.read(path), 128, 128)) for path in (dot, archive)]
+    pictures = [Compositor(atlas.build(Character.read(path), 128, 128)) for path in (dot, archive)]
     stance = pictures[0].stance
-    first, second = (artist.draw(stance(Pose(), None)) for artist in pictures)
+    first, second = (compositor.draw(stance(Pose(), None)) for compositor in pictures)
     assert first.y.tobytes() == second.y.tobytes()
     assert wrong(archive) == []
 
@@ -219,7 +219,7 @@ def test_a_missing_picture_and_a_wrong_size_are_said(dot: Path) -> None:
     missing, size, none = wrong(dot)
     assert missing.startswith("wall.png: is missing in ")
     assert size == (
-        "mouths.png: is 96x40, but 8 states of the mouth are 96x320; draw it anew, or mend the "
+        "mouths.png: is 96x40, but 8 states of the mouth are 96x320; draw it anew, or fix the "
         "manifest's box or states."
     )
     assert none.startswith("eyes.png: is no picture that can be used (")

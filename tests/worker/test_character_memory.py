@@ -18,6 +18,7 @@ from dataclasses import replace
 import numpy as np
 from worker.characters.folder import Character
 from worker.process.loading import load_renderer, preload
+from worker.renderer import GestureCue
 from worker.renderers import character
 from worker.settings import Settings
 
@@ -39,13 +40,13 @@ if os.fork():
 before = private()
 face = load_renderer(replace(settings, character={name!r}))
 for segment in range(1, 60):
-    face.gesture("nod")
+    face.cue(GestureCue("nod"))
     face.push(segment, pcm)
     face.finish(segment)
     face.drain()
     face.idle()
 used = private() - before
-print(json.dumps({{"used": used, "atlas": face._artist._atlas.nbytes}}))
+print(json.dumps({{"used": used, "atlas": face._compositor._atlas.nbytes}}))
 """
 
 

@@ -17,12 +17,13 @@ from thorough import thorough
 from worker.characters import atlas
 from worker.characters.acting import Mood, Move
 from worker.characters.backdrop import badge
+from worker.characters.compositor import Compositor
 from worker.characters.folder import Character
 from worker.characters.life import Pose
 from worker.lipsync.shape import SHUT, MouthShape
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
-from worker.renderer import Expressive
-from worker.renderers.character import Artist, CharacterRenderer
+from worker.renderer import ExpressionCue, GestureCue, PostureCue
+from worker.renderers.character import CharacterRenderer
 
 WIDTH, HEIGHT = 160, 128
 
@@ -35,12 +36,12 @@ def built(has_badge: bool = False) -> atlas.Atlas:
         return atlas.build(character, WIDTH, HEIGHT, None, mark)
 
 
-class Watched(Artist):
-    """Holds each picture against one of the same stance that a new artist draws."""
+class Watched(Compositor):
+    """Holds each picture against one of the same stance that a new compositor draws."""
 
     def draw(self, stance):  # type: ignore[no-untyped-def]
         picture = super().draw(stance)
-        scratch = Artist(self._atlas).draw(stance)
+        scratch = Compositor(self._atlas).draw(stance)
         for mine, fresh in zip(planes(picture), planes(scratch), strict=True):
             assert np.array_equal(mine, fresh), f"torn: {stance}"
         return picture
@@ -56,7 +57,7 @@ def fingerprint(picture: Picture) -> bytes:
 
 def watched(has_badge: bool = False, seed: int = 1, stillness: float = 0.0) -> CharacterRenderer:
     face = CharacterRenderer(built(has_badge), seed, stillness)
-    face._artist = Watched(built(has_badge))
+    face._compositor = Watched(built(has_badge))
     return face
 
 
@@ -139,13 +140,13 @@ class Stage:
         self.pictures += [self.face.idle() for _ in range(ticks)]
 
     def _gesture(self, name: str) -> None:
-        self.face.gesture(name)
+        self.face.cue(GestureCue(name))
 
     def _express(self, worn: tuple[str, float]) -> None:
-        self.face.express(*worn)
+        self.face.cue(ExpressionCue(*worn))
 
     def _pose(self, name: str) -> None:
-        self.face.pose(name)
+        self.face.cue(PostureCue(name))
 
 
 def _joined(parts: list[Pcm]) -> Pcm:
@@ -200,14 +201,14 @@ def test_a_picture_depends_on_what_is_asked_of_it_and_not_on_the_one_before(
     places: list[tuple[float, float, float, float, float, float, int | None]],
     openings: list[float],
 ) -> None:
-    artist = Watched(built(True))
+    compositor = Watched(built(True))
     for x, y, tilt, turn, breath, lid, frame in places:
         overlay = None if frame is None else ("hand", frame, breath)
         move = Move(x=x, y=y, tilt=tilt, turn=turn, pitch=-turn)
         pose = Pose(Mood(lid=lid), move, breath, overlay)
         for opening in openings:
-            artist.picture(pose, MouthShape(opening, 0.0))
-            artist.picture(pose, None)
+            compositor.picture(pose, MouthShape(opening, 0.0))
+            compositor.picture(pose, None)
 
 
 @pytest.mark.parametrize("ticks", range(12))
@@ -215,44 +216,45 @@ def test_reset_in_the_middle_of_anything_leaves_a_face_at_rest_with_its_mouth_sh
     ticks: int,
 ) -> None:
     face = watched()
-    face.gesture("laugh")
-    face.express("surprised", 1.0)
+    face.cue(GestureCue("laugh"))
+    face.cue(ExpressionCue("surprised", 1.0))
     for _ in range(ticks):
         face.push(1, speech(FRAME_SAMPLES, 8000))
         face.drain()
     face.reset()
-    face.express("neutral", 1.0)
-    face.gesture("nod")
+    face.cue(ExpressionCue("neutral", 1.0))
+    face.cue(GestureCue("nod"))
     pictures = [face.idle() for _ in range(60)]
     assert face.drain() == []
-    shut = face._artist.stance(Pose(), SHUT).mouth
-    assert face._artist._last is not None
-    assert face._artist._last[0].mouth == shut
+    shut = face._compositor.stance(Pose(), SHUT).mouth
+    assert face._compositor._last is not None
+    assert face._compositor._last[0].mouth == shut
     assert len({fingerprint(picture) for picture in pictures}) > 1
 
 
 def test_a_smile_stays_in_speech_and_a_closure_shuts_it() -> None:
-    artist = Artist(built())
+    compositor = Compositor(built())
     states = built().character.mouth.states
     happy = Pose(Mood(smile=1.0))
     for opening in (0.0, 0.02, 0.2, 0.5, 1.0):
-        state = states[artist.stance(happy, MouthShape(opening, 0.0, teeth=opening > 0.1)).mouth]
+        state = states[
+            compositor.stance(happy, MouthShape(opening, 0.0, teeth=opening > 0.1)).mouth
+        ]
         assert state[4] == 1.0
         assert (state[0] == 0.0) == (opening < 0.1)
 
 
 def test_the_face_is_expressive_and_lists_only_what_it_can_show() -> None:
     face = CharacterRenderer(built(), 1)
-    assert isinstance(face, Expressive)
     assert set(face.gestures) == {"nod", "shake", "laugh", "wave_hello"}
     assert set(face.expressions) == {"neutral", "happy", "surprised"}
     assert set(face.postures) == set(POSTURES)
 
 
 def test_an_overlay_touches_no_more_than_its_box() -> None:
-    artist = Artist(built())
-    plain = artist.picture(Pose(), None)
-    waving = artist.picture(Pose(overlay=("hand", 1, 1.0)), None)
+    compositor = Compositor(built())
+    plain = compositor.picture(Pose(), None)
+    waving = compositor.picture(Pose(overlay=("hand", 1, 1.0)), None)
     rows, columns = np.nonzero(plain.y != waving.y)
     left, top, right, bottom = built().overlays["hand"][1].box
     assert len(rows) > 20
@@ -264,7 +266,7 @@ def test_all_gestures_change_the_picture() -> None:
     for name in NAMES:
         face = CharacterRenderer(built(), 1, stillness=1.0)
         plain = CharacterRenderer(built(), 1, stillness=1.0)
-        face.gesture(name)
+        face.cue(GestureCue(name))
         pairs = [(face.idle(), plain.idle()) for _ in range(60)]
         different = [fingerprint(a) != fingerprint(b) for a, b in pairs]
         assert sum(different) > 8, name

@@ -30,6 +30,7 @@ from agent_side.wire import (
 from worker.turns.conversation import (
     ANNOUNCE_S,
     CLAIM_S,
+    EAGER_S,
     ECHO_S,
     MAX_CLAIM,
     MAX_DENIED,
@@ -523,7 +524,18 @@ def test_a_worker_announces_itself_a_bounded_number_of_times(room):
     room.conversation.announce(room.now)
     told = room.wait(60)
     assert set(told) == {AvatarReady("worker", None, FACE)}
-    assert 5 <= len(told) <= ANNOUNCE_S + 5
+    assert 5 <= len(told) <= ANNOUNCE_S + EAGER_S / 0.04 + 5
+    assert room.wait(60) == []
+
+
+def test_a_worker_that_is_not_heard_at_first_is_heard_at_the_next_tick(room):
+    room.joins("agent", is_agent=True)
+    dropped = room.tells(AvatarReady)
+    assert dropped
+    for _ in range(4):
+        assert room.wait(0.04) == dropped
+    room.hears("agent", HELLO)
+    assert room.tells() == [AvatarReady("worker", STREAM, FACE)]
     assert room.wait(60) == []
 
 

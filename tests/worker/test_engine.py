@@ -16,7 +16,8 @@ from thorough import thorough
 from worker.engine import Cut, Engine, Started
 from worker.errors import RendererError
 from worker.media import FRAME_SAMPLES, SAMPLE_RATE, TICK_S, Pcm
-from worker.turns.playout import MIN_PREFETCH, Ended
+from worker.renderer import Renderer
+from worker.turns.playout import Ended
 
 SIZE = (2, 2)
 
@@ -163,8 +164,8 @@ def test_a_renderer_that_fails_ends_the_engine_with_what_to_do() -> None:
 def test_the_prefetch_is_the_renderers(frames: int | None) -> None:
     renderer = PlainRenderer(*SIZE)
     if frames is not None:
-        renderer.prefetch_frames = frames  # type: ignore[attr-defined]
-    wanted = MIN_PREFETCH if frames is None else frames
+        renderer.prefetch_frames = frames
+    wanted = Renderer.prefetch_frames if frames is None else frames
 
     async def scene(listener: Listener) -> None:
         engine = listener.engine

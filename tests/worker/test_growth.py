@@ -47,12 +47,14 @@ from agent_side.wire import (
 )
 from worker.errors import MeetingError
 from worker.media import AvatarFrame, Picture
-from worker.meeting_support.pending_sends import MAX_PARKED, PendingSends
+from worker.meeting_support.pending_sends import MAX_PENDING, PendingSends
+from worker.renderer import Renderer
 from worker.settings import Settings
 from worker.turns.attendance import Attendance
 from worker.turns.conversation import MAX_DENIED, Conversation
 from worker.turns.cues import MAX_GESTURES
-from worker.turns.playout import MAX_PREFETCH, Ended, Playout
+from worker.turns.playout import Ended, Playout
+from worker.turns.prefetch import MAX_PREFETCH
 from worker.turns.segments import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, SegmentQueue
 from worker.turns.version2 import MAX_NEW_TURNS, MAX_PROMPTS, MAX_UNACKED
 
@@ -80,8 +82,9 @@ class Worker:
         self.now = 1000.0
         self.renders = renders
         self.speech = SegmentQueue()
-        self.playout = Playout(REST)
-        self.attendance = Attendance(Settings(), agent_id, self.now)
+        self.playout = Playout(REST, Renderer.prefetch_frames)
+        self.attendance = Attendance(Settings(), agent_id)
+        self.attendance.begin(self.now)
         self.conversation = Conversation(
             self.speech,
             self.playout.handed,
@@ -793,12 +796,12 @@ def test_sends_that_wait_in_the_sdk_are_bounded() -> None:
         await asyncio.get_running_loop().create_future()
 
     async def run() -> list[BaseException | None]:
-        parking = PendingSends()
-        sends = [parking.wait(never_sent()) for _ in range(5 * MAX_PARKED)]
+        pending_sends = PendingSends()
+        sends = [pending_sends.wait(never_sent()) for _ in range(5 * MAX_PENDING)]
         raised = await asyncio.gather(*sends, return_exceptions=True)
-        parking.close()
+        pending_sends.close()
         return raised
 
     raised = virtual_time.run(run())
-    assert begun == MAX_PARKED
+    assert begun == MAX_PENDING
     assert all(isinstance(error, MeetingError) for error in raised)

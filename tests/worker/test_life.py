@@ -6,14 +6,14 @@ import statistics
 import numpy as np
 import pytest
 
-from worker.characters.acting import EXPRESSIONS, GESTURES, STILL, Gesture, Move
-from worker.characters.life import BLINK, GIVE_WAY_S, MOOD_S, POSTURES, Life, Pose
+from worker.characters.acting import EXPRESSIONS, GESTURES, STILL, GestureMotion, Move
+from worker.characters.life import BLINK, GIVE_WAY_S, MOOD_S, POSTURES, Animator, Pose
 from worker.media import FPS
 
 MINUTE = 60 * FPS
 
 
-def poses(life: Life, ticks: int, level_db: float | None = None) -> list[Pose]:
+def poses(life: Animator, ticks: int, level_db: float | None = None) -> list[Pose]:
     return [life.step(level_db) for _ in range(ticks)]
 
 
@@ -22,7 +22,7 @@ def syllables(ticks: int) -> list[float]:
     return [-18.0 if tick % FPS in (5, 6, 7) else -30.0 for tick in range(ticks)]
 
 
-def shut_at(life: Life, ticks: int) -> list[int]:
+def shut_at(life: Animator, ticks: int) -> list[int]:
     """When the lids fall shut."""
     lids = [pose.mood.lid for pose in poses(life, ticks)]
     return [tick for tick in range(1, ticks) if lids[tick] == 1.0 and lids[tick - 1] < 1.0]
@@ -32,7 +32,7 @@ def shut_at(life: Life, ticks: int) -> list[int]:
 
 
 def test_blinks_come_at_human_intervals_and_are_short() -> None:
-    gaps_s = np.diff(shut_at(Life(seed=9), 5 * MINUTE)) / FPS
+    gaps_s = np.diff(shut_at(Animator(seed=9), 5 * MINUTE)) / FPS
     double = gaps_s < 1
     assert 0.02 < double.mean() < 0.4
     assert gaps_s[~double].min() > 1.1
@@ -42,15 +42,15 @@ def test_blinks_come_at_human_intervals_and_are_short() -> None:
 
 
 def test_blinking_goes_on_while_speaking_and_slows_down_in_thought() -> None:
-    speaking = sum(pose.mood.lid == 1.0 for pose in poses(Life(seed=4), MINUTE, -25.0))
-    thinking = Life(seed=4)
+    speaking = sum(pose.mood.lid == 1.0 for pose in poses(Animator(seed=4), MINUTE, -25.0))
+    thinking = Animator(seed=4)
     thinking.pose("thinking")
     assert speaking > 10
-    assert 0 < len(shut_at(thinking, MINUTE)) < len(shut_at(Life(seed=4), MINUTE))
+    assert 0 < len(shut_at(thinking, MINUTE)) < len(shut_at(Animator(seed=4), MINUTE))
 
 
 def test_a_large_shift_of_the_gaze_often_brings_a_blink() -> None:
-    shown = poses(Life(seed=5), 10 * MINUTE)
+    shown = poses(Animator(seed=5), 10 * MINUTE)
     jumps = [
         tick
         for tick in range(1, len(shown) - 1)
@@ -62,18 +62,18 @@ def test_a_large_shift_of_the_gaze_often_brings_a_blink() -> None:
 
 def test_the_eyes_mostly_look_at_you() -> None:
     for posture, least in (("resting", 0.6), ("listening", 0.8)):
-        life = Life(seed=2)
+        life = Animator(seed=2)
         life.pose(posture)
         at_you = [p.mood.gaze_x == p.mood.gaze_y == 0 for p in poses(life, 2 * MINUTE)]
         assert statistics.mean(at_you) > least
-    life = Life(seed=2)
+    life = Animator(seed=2)
     life.pose("thinking")
     assert all(pose.mood.gaze_y < 0 for pose in poses(life, MINUTE))
 
 
 def test_breath_never_stops() -> None:
     for stillness in (0.0, 1.0):
-        breaths = [pose.breath for pose in poses(Life(1, stillness), 20 * FPS)]
+        breaths = [pose.breath for pose in poses(Animator(1, stillness), 20 * FPS)]
         assert min(breaths) < 0.01
         assert max(breaths) > 0.99
         assert np.abs(np.diff(breaths)).max() < 0.08
@@ -84,7 +84,7 @@ def test_breath_never_stops() -> None:
 
 @pytest.mark.parametrize("posture", POSTURES)
 def test_the_head_moves_smoothly_within_bounds_and_rests_in_between(posture: str) -> None:
-    life = Life(seed=2, stillness=0.0)
+    life = Animator(seed=2, stillness=0.0)
     life.pose(posture)
     moves = [pose.move for pose in poses(life, 2 * MINUTE)]
     for name in ("x", "y", "tilt"):
@@ -97,7 +97,7 @@ def test_the_head_moves_smoothly_within_bounds_and_rests_in_between(posture: str
 
 
 def test_a_calm_face_only_blinks_and_breathes() -> None:
-    life = Life(seed=6, stillness=1.0)
+    life = Animator(seed=6, stillness=1.0)
     shown = [life.step(level) for level in (*syllables(MINUTE), *[None] * MINUTE)]
     assert {pose.move for pose in shown} == {STILL}
     assert {(pose.mood.gaze_x, pose.mood.raised) for pose in shown} == {(0, 0)}
@@ -106,7 +106,7 @@ def test_a_calm_face_only_blinks_and_breathes() -> None:
 
 def test_stillness_scales_how_far_the_head_goes() -> None:
     reach = [
-        max(abs(pose.move.x) for pose in poses(Life(3, stillness), MINUTE))
+        max(abs(pose.move.x) for pose in poses(Animator(3, stillness), MINUTE))
         for stillness in (0.0, 0.5, 1.0)
     ]
     assert reach[0] > reach[1] > reach[2] == 0
@@ -117,7 +117,7 @@ def test_stillness_scales_how_far_the_head_goes() -> None:
 
 def nods(levels: list[float], seed: int = 1) -> list[float]:
     """How far speech lets the head go down, beyond what it does without stress."""
-    stressed, even = Life(seed, 0.0), Life(seed, 0.0)
+    stressed, even = Animator(seed, 0.0), Animator(seed, 0.0)
     return [stressed.step(level).move.y - even.step(-30.0).move.y for level in levels]
 
 
@@ -127,14 +127,14 @@ def test_nods_and_brows_follow_the_stress_of_speech() -> None:
     after = np.convolve([level > -20 for level in levels], np.ones(12))[: len(levels)] > 0
     assert down.max() > 0.15
     assert np.abs(down[after]).mean() > 3 * np.abs(down[~after]).mean()
-    life = Life(1, 0.0)
+    life = Animator(1, 0.0)
     raised = [life.step(level).mood.raised for level in levels]
     assert 0.1 < np.mean(np.array(raised) > 0.2) < 0.6
 
 
 def test_even_speech_and_silence_bring_no_nods() -> None:
     assert max(nods([-30.0] * MINUTE)) == 0
-    life, silent = Life(1, 0.0), Life(1, 0.0)
+    life, silent = Animator(1, 0.0), Animator(1, 0.0)
     assert [life.step(-90.0) for _ in range(200)] == [silent.step(None) for _ in range(200)]
 
 
@@ -142,7 +142,7 @@ def test_stress_is_heard_at_once_and_never_before() -> None:
     """Causal: the same film until the first block that differs."""
     levels = syllables(200)
     changed = [*levels[:150], *[-12.0] * 50]
-    first, second = Life(8), Life(8)
+    first, second = Animator(8), Animator(8)
     a, b = [first.step(x) for x in levels], [second.step(x) for x in changed]
     assert a[:150] == b[:150]
     assert a != b
@@ -152,7 +152,7 @@ def test_stress_is_heard_at_once_and_never_before() -> None:
 
 
 def test_a_posture_comes_and_goes_smoothly_and_not_in_speech() -> None:
-    life, plain = Life(7, 0.0), Life(7, 0.0)
+    life, plain = Animator(7, 0.0), Animator(7, 0.0)
     life.pose("listening")
     tilts = [
         a.move.tilt - b.move.tilt for a, b in zip(poses(life, 60), poses(plain, 60), strict=True)
@@ -165,7 +165,7 @@ def test_a_posture_comes_and_goes_smoothly_and_not_in_speech() -> None:
 
 
 def test_an_expression_is_worn_within_a_quarter_of_a_second_and_smoothly() -> None:
-    life = Life(1, stillness=1.0)
+    life = Animator(1, stillness=1.0)
     poses(life, 10)
     life.express("happy", 0.5)
     smiles = [pose.mood.smile for pose in poses(life, 20)]
@@ -193,7 +193,7 @@ def test_a_gesture_begins_and_ends_at_rest(name: str) -> None:
 @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(GESTURES, 2)))
 def test_a_gesture_gives_way_smoothly(first: str, second: str) -> None:
     for tick in (1, 7, 12, 20):
-        life = Life(1, stillness=1.0)
+        life = Animator(1, stillness=1.0)
         life.gesture(first)
         moves = [pose.move for pose in poses(life, tick)]
         life.gesture(second)
@@ -210,7 +210,7 @@ def _steps(moves: list[Move]) -> float:
 
 
 def test_a_gesture_wears_its_expression_and_gives_it_back() -> None:
-    life = Life(1, stillness=1.0)
+    life = Animator(1, stillness=1.0)
     life.express("sad", 1.0)
     poses(life, 20)
     life.gesture("laugh")
@@ -219,8 +219,8 @@ def test_a_gesture_wears_its_expression_and_gives_it_back() -> None:
 
 
 def test_an_overlay_is_shown_frame_by_frame_and_fades_when_it_is_broken_off() -> None:
-    wave = Gesture(1.0, overlay="hand", frames=(0, 1, 2, 1, 0))
-    life = Life(1, gestures={**GESTURES, "wave": wave})
+    wave = GestureMotion(1.0, overlay="hand", frames=(0, 1, 2, 1, 0))
+    life = Animator(1, gestures={**GESTURES, "wave": wave})
     life.gesture("wave")
     shown = [pose.overlay for pose in poses(life, 30)]
     assert [each[1] for each in shown if each][::5] == [0, 1, 2, 1, 0]
@@ -238,7 +238,7 @@ def test_an_overlay_is_shown_frame_by_frame_and_fades_when_it_is_broken_off() ->
 
 
 def film(seed: int) -> list[Pose]:
-    life = Life(seed, 0.1)
+    life = Animator(seed, 0.1)
     shown = poses(life, 50)
     life.gesture("nod")
     life.pose("listening")
@@ -253,7 +253,7 @@ def test_the_same_seed_and_calls_give_the_same_film_and_another_seed_another() -
 
 
 def test_what_a_face_is_told_does_not_move_its_blinks() -> None:
-    told, untold = Life(5, 1.0), Life(5, 1.0)
+    told, untold = Animator(5, 1.0), Animator(5, 1.0)
     told.gesture("shake")
     told.express("happy", 1.0)
     assert shut_at(told, MINUTE) == shut_at(untold, MINUTE)

@@ -5,7 +5,7 @@ import pytest
 
 from worker.lipsync import net
 from worker.lipsync.features import FEATURES, GROUP, GROUP_SAMPLES, Features
-from worker.lipsync.net import Listener, Net, Pair
+from worker.lipsync.net import AdaptiveVisemeNet, Pair, VisemeNet
 from worker.lipsync.shape import Floats
 from worker.media import SAMPLE_RATE, Pcm
 
@@ -17,12 +17,14 @@ def features(groups: int, seed: int = 1) -> list[Floats]:
     return [rng.normal(size=(GROUP, FEATURES)).astype(np.float32) for _ in range(groups)]
 
 
-def heard(listener: Listener, groups: list[Floats], range_db: float | None) -> list[Floats]:
+def heard(
+    listener: AdaptiveVisemeNet, groups: list[Floats], range_db: float | None
+) -> list[Floats]:
     return [listener.push(group, range_db).copy() for group in groups]
 
 
 def always(weights: net.Weights, groups: list[Floats]) -> list[Floats]:
-    run = Net(weights)
+    run = VisemeNet(weights)
     return [run.push(group).copy() for group in groups]
 
 
@@ -30,14 +32,14 @@ def test_the_net_for_noise_listens_until_it_is_known_how_quiet_pauses_are() -> N
     groups = features(10)
 
     assert np.array_equal(
-        heard(Listener(net.shipped()), groups, None), always(net.shipped().noisy, groups)
+        heard(AdaptiveVisemeNet(net.shipped()), groups, None), always(net.shipped().noisy, groups)
     )
 
 
 @pytest.mark.parametrize("before", [1, 20, 60])
 def test_whoever_takes_over_has_heard_all_that_matters(before: int) -> None:
     groups, pair = features(before + 20), net.shipped()
-    listener = Listener(pair)
+    listener = AdaptiveVisemeNet(pair)
 
     heard(listener, groups[:before], CROWDED_DB)
     alone = heard(listener, groups[before:], ALONE_DB)
@@ -49,7 +51,7 @@ def test_it_takes_more_to_be_alone_again_than_to_stay_so() -> None:
     between = (net.NOISY_BELOW_DB + net.QUIET_ABOVE_DB) / 2
     groups, pair = features(9), net.shipped()
 
-    from_noise, from_quiet = Listener(pair), Listener(pair)
+    from_noise, from_quiet = AdaptiveVisemeNet(pair), AdaptiveVisemeNet(pair)
     heard(from_noise, groups[:3], CROWDED_DB)
     heard(from_quiet, groups[:3], ALONE_DB)
 
@@ -59,7 +61,7 @@ def test_it_takes_more_to_be_alone_again_than_to_stay_so() -> None:
 
 def test_after_a_sound_its_surroundings_are_remembered_and_nothing_else() -> None:
     groups, pair = features(12), net.shipped()
-    listener = Listener(pair)
+    listener = AdaptiveVisemeNet(pair)
 
     heard(listener, features(5, seed=2), ALONE_DB)
     listener.hush()
@@ -68,7 +70,7 @@ def test_after_a_sound_its_surroundings_are_remembered_and_nothing_else() -> Non
 
 
 def test_a_listener_keeps_no_more_of_the_past_than_a_net_sees() -> None:
-    listener, groups = Listener(net.shipped()), features(200)
+    listener, groups = AdaptiveVisemeNet(net.shipped()), features(200)
     heard(listener, groups, CROWDED_DB)
 
     assert len(listener._past) * GROUP >= net.shipped().noisy.history

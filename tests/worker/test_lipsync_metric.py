@@ -12,12 +12,12 @@ from benchmarks.lipsync import causality, film, metric, testset
 from benchmarks.lipsync.baseline import amplitude
 from benchmarks.lipsync.bench import GOALS
 from benchmarks.lipsync.evaluate import Tallied, groups, report, total
-from benchmarks.lipsync.metric import Answer, Scores
+from benchmarks.lipsync.metric import LipReading, Scores
 from training import corpus
 from training.labels import Interval, blended, labels, per_hop
 from training.labels import seen as seen_as
 from training.material import Material, MaterialError, read_folder
-from worker.lipsync.shape import VISEMES, Track
+from worker.lipsync.shape import VISEMES, VisemeTrack
 from worker.media import Pcm
 
 SUBSET = Path(__file__).parents[1] / "data" / "lipsync"
@@ -28,20 +28,20 @@ def material() -> list[Material]:
     return list(read_folder(SUBSET))
 
 
-def itself(one: Material) -> Answer:
+def itself(one: Material) -> LipReading:
     reference = one.reference
-    return Answer(reference.visemes, reference.opening, reference.rounding)
+    return LipReading(reference.visemes, reference.opening, reference.rounding)
 
 
-def scored(material: list[Material], answers: list[Answer]) -> Scores:
+def scored(material: list[Material], answers: list[LipReading]) -> Scores:
     pairs = zip(material, answers, strict=True)
     sums = [metric.tally(one.said, one.reference, answer) for one, answer in pairs]
     return metric.scores(np.sum(sums, axis=0))
 
 
-def shifted(answer: Answer, hops: int) -> Answer:
+def shifted(answer: LipReading, hops: int) -> LipReading:
     """The same, `hops` later."""
-    return Answer(
+    return LipReading(
         *(np.roll(row, hops) for row in (answer.visemes, answer.opening, answer.rounding))
     )
 
@@ -106,12 +106,12 @@ def test_one_viseme_for_another_of_its_class_costs_f1_alone(material: list[Mater
     assert scores.f1 < 0.95
 
 
-def utterance(opening: list[float], said: list[Interval]) -> tuple[list[Interval], Answer]:
+def utterance(opening: list[float], said: list[Interval]) -> tuple[list[Interval], LipReading]:
     row = np.array(opening, np.float32)
-    return said, Answer(per_hop(said, len(row)), row, np.zeros_like(row))
+    return said, LipReading(per_hop(said, len(row)), row, np.zeros_like(row))
 
 
-def measured(said: list[Interval], answer: Answer) -> Scores:
+def measured(said: list[Interval], answer: LipReading) -> Scores:
     reference = labels(said, len(answer.visemes))
     return metric.scores(metric.tally(said, reference, answer))
 
@@ -296,12 +296,12 @@ def test_an_empty_folder_is_one_clear_line(tmp_path: Path) -> None:
 def reader_that_looks_ahead(samples: int) -> causality.Read:
     """Hop i says how loud the sound is up to `samples` behind the hop's middle."""
 
-    def read(pcm: Pcm) -> Track:
+    def read(pcm: Pcm) -> VisemeTrack:
         hops = len(pcm) // 240
         ends = np.arange(hops) * 240 + 120 + samples
         loud = np.concatenate([[0.0], np.cumsum(np.abs(pcm.astype(np.float64)))])
         row = loud[np.clip(ends, 0, len(pcm))].astype(np.float32)
-        return Track(np.zeros((hops, 15), np.float32), row, row, row)
+        return VisemeTrack(np.zeros((hops, 15), np.float32), row, row, row)
 
     return read
 

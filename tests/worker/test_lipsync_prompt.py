@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.lipsync.lips import LipSync, Reader, read
+from agent_side.wire import Word
+from worker.lipsync.lips import LipSync, VisemeReader, read
 from worker.lipsync.prompt import DAMPED, MARGIN_HOPS, Prompt, possible
 from worker.lipsync.shape import VISEMES
 from worker.media import FRAME_SAMPLES
-from worker.renderer import Prompted, Word
+from worker.renderer import WordsCue
 from worker.renderers.character import create
 from worker.settings import Settings
 from worker.tools.film import read_sound
@@ -61,7 +62,7 @@ def test_between_two_words_either_may_be_heard() -> None:
 
 def test_words_of_no_sound_change_nothing() -> None:
     pcm = read_sound(SPEECH)[0][: 24_000 * 2]
-    reader = Reader()
+    reader = VisemeReader()
     reader.words([Word("sun", 100.0, 101.0)])
     track = reader.push(pcm)
     plain = read(pcm)
@@ -70,30 +71,29 @@ def test_words_of_no_sound_change_nothing() -> None:
 
 def test_a_mouth_that_is_told_of_no_closure_shows_less_of_it() -> None:
     pcm = read_sound(SPEECH)[0][: 24_000 * 4]
-    told = Reader()
+    told = VisemeReader()
     told.words([Word("a", 0.0, 4.0)])
     assert told.push(pcm).closed.max() < 0.5 * read(pcm).closed.max()
 
 
 def test_a_face_takes_words_early_late_twice_and_for_nobody() -> None:
     face = create(Settings.from_env({"AVATAR_SIZE": "64x64"}))
-    assert isinstance(face, Prompted)
     block = read_sound(SPEECH)[0][24_000 : 24_000 + FRAME_SAMPLES]
     for segment in (1, 2, 40):
-        face.words(segment, [Word("sun", 0.0, 1.0)])
-        face.words(segment + 1, [Word("moon", 0.0, 1.0)] * 300)
+        face.cue(WordsCue(segment, (Word("sun", 0.0, 1.0),)))
+        face.cue(WordsCue(segment + 1, (Word("moon", 0.0, 1.0),) * 300))
         face.push(segment, block)
-        face.words(segment, [Word("sum", 0.2, 1.0)])
-        face.words(0, [Word("sum", 0.2, 1.0)])
+        face.cue(WordsCue(segment, (Word("sum", 0.2, 1.0),)))
+        face.cue(WordsCue(0, (Word("sum", 0.2, 1.0),)))
         face.finish(segment)
-        face.words(segment, [Word("late", 0.2, 1.0)])
+        face.cue(WordsCue(segment, (Word("late", 0.2, 1.0),)))
         assert [frame.segment for frame in face.drain() if len(frame.pcm)] == [segment]
         face.reset()
 
 
 def test_a_speaker_is_known_after_the_first_sound() -> None:
     pcm = read_sound(SPEECH)[0][: 24_000 * 3]
-    reader = Reader()
+    reader = VisemeReader()
     reader.push(pcm)
     reader.finish()
     again = [reader.push(pcm), reader.finish()]

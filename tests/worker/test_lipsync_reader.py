@@ -5,8 +5,8 @@ import pytest
 
 from worker.lipsync import lips, net
 from worker.lipsync.features import FEATURES, GROUP, GROUP_SAMPLES, Features
-from worker.lipsync.lips import LOOKAHEAD_S, Reader, read
-from worker.lipsync.shape import VISEMES, Floats, Track
+from worker.lipsync.lips import LOOKAHEAD_S, VisemeReader, read
+from worker.lipsync.shape import VISEMES, Floats, VisemeTrack
 from worker.media import SAMPLE_RATE, Pcm
 
 HOP_SAMPLES = SAMPLE_RATE // 100
@@ -28,9 +28,9 @@ def voice(seconds: float, seed: int = 1, peak: float = 0.5) -> Pcm:
     return np.asarray(sound / np.abs(sound).max() * peak * 32767, np.int16)
 
 
-def streamed(pcm: Pcm, sizes: list[int]) -> Track:
+def streamed(pcm: Pcm, sizes: list[int]) -> VisemeTrack:
     """Pushed in pieces of these sizes, over and over."""
-    reader, tracks, start, turn = Reader(), [], 0, 0
+    reader, tracks, start, turn = VisemeReader(), [], 0, 0
     while start < len(pcm):
         size = sizes[turn % len(sizes)]
         tracks.append(reader.push(pcm[start : start + size]))
@@ -38,8 +38,8 @@ def streamed(pcm: Pcm, sizes: list[int]) -> Track:
     return joined([*tracks, reader.finish()])
 
 
-def joined(tracks: list[Track]) -> Track:
-    return Track(
+def joined(tracks: list[VisemeTrack]) -> VisemeTrack:
+    return VisemeTrack(
         np.concatenate([track.visemes for track in tracks]),
         np.concatenate([track.opening for track in tracks]),
         np.concatenate([track.rounding for track in tracks]),
@@ -47,11 +47,11 @@ def joined(tracks: list[Track]) -> Track:
     )
 
 
-def columns(track: Track) -> list[Floats]:
+def columns(track: VisemeTrack) -> list[Floats]:
     return [track.visemes, track.opening, track.rounding, track.closed]
 
 
-def same(one: Track, other: Track) -> bool:
+def same(one: VisemeTrack, other: VisemeTrack) -> bool:
     return all(map(np.array_equal, columns(one), columns(other)))
 
 
@@ -90,7 +90,7 @@ def test_there_is_one_row_for_each_10_ms_begun(samples: int) -> None:
 
 
 def test_hops_come_as_soon_as_their_look_ahead_does() -> None:
-    reader = Reader()
+    reader = VisemeReader()
     ready = [len(reader.push(voice(1.0)[:GROUP_SAMPLES]).opening) for _ in range(4)]
     assert ready == [0, GROUP - 1, GROUP, GROUP]
 
@@ -106,7 +106,7 @@ def test_rows_are_sound() -> None:
 
 
 def test_a_reader_that_was_reset_knows_nothing_of_before() -> None:
-    reader, pcm = Reader(), voice(1.0)
+    reader, pcm = VisemeReader(), voice(1.0)
     first = joined([reader.push(pcm), reader.finish()])
     reader.push(voice(0.7, seed=5))
     reader.reset()
@@ -115,7 +115,7 @@ def test_a_reader_that_was_reset_knows_nothing_of_before() -> None:
 
 
 def test_a_sound_that_ended_or_was_broken_off_leaves_only_the_speaker() -> None:
-    ended, broken, pcm = Reader(), Reader(), voice(1.0)
+    ended, broken, pcm = VisemeReader(), VisemeReader(), voice(1.0)
     for reader in (ended, broken):
         reader.push(pcm)
         reader.finish()
@@ -126,7 +126,7 @@ def test_a_sound_that_ended_or_was_broken_off_leaves_only_the_speaker() -> None:
 
 
 def test_sessions_share_the_weights_and_nothing_else() -> None:
-    one, other, pcm = Reader(), Reader(), voice(1.0)
+    one, other, pcm = VisemeReader(), VisemeReader(), voice(1.0)
     alone = joined([one.push(pcm), one.finish()])
     one.reset()
     begun = one.push(pcm[:5000])

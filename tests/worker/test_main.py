@@ -21,7 +21,7 @@ from signalling import Certificate, Signalling
 
 from agent_side.join import JoinInfo
 from worker.__main__ import MAX_REQUEST, dress, read_join
-from worker.errors import InputError, RendererError, SettingsError
+from worker.errors import InputError, RendererError, WorkerSettingsError
 from worker.process.assignment import Assignment
 from worker.process.loading import load_renderer, renderer_names
 from worker.settings import Settings
@@ -90,7 +90,7 @@ def test_the_dispatcher_may_add_which_session_it_is() -> None:
     ],
 )
 def test_a_join_request_that_cannot_be_used_is_refused(text: bytes, reason: str) -> None:
-    with pytest.raises(SettingsError, match=reason):
+    with pytest.raises(WorkerSettingsError, match=reason):
         read_join(io.BytesIO(text))
 
 
@@ -134,7 +134,7 @@ def test_the_renderers_that_ship_are_named_by_their_file() -> None:
         ("plain_renderer:nothing", "has no function 'nothing'"),
         ("plain_renderer:LOOK_AHEAD", "has no function 'LOOK_AHEAD'"),
         ("builtins:len", r"cannot be made \(TypeError"),
-        ("builtins:repr", "made a str without push, finish, drain"),
+        ("builtins:repr", "made a str; its class has to inherit from worker.renderer.Renderer"),
         (":create", r"cannot be imported \(ValueError"),
     ],
 )

@@ -3,19 +3,8 @@
 import numpy as np
 import pytest
 
-from worker.media import (
-    FADE_SAMPLES,
-    FRAME_SAMPLES,
-    PIECE_SAMPLES,
-    SAMPLE_RATE,
-    SILENCE,
-    Doubler,
-    Pcm,
-    Picture,
-    Resampler,
-    fade_in,
-    ramp_down,
-)
+from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, SILENCE, Pcm, Picture
+from worker.sound import FADE_SAMPLES, Doubler, Resampler, fade_in, ramp_down
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000]
 OTHER_RATES = [4_000, 11_025, 12_000, 32_000, 96_000, 192_000]

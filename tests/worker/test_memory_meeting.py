@@ -25,17 +25,10 @@ from agent_side.wire import MAX_PAYLOAD, Interrupt, Pcm
 from worker.errors import JoinError, MeetingError, MeetingLost
 from worker.media import PIECE_SAMPLES, SILENCE, AvatarFrame
 from worker.meeting import Joined, Left, Received
+from worker.meeting_support.memory_network import BUFFER_THRESHOLD, Counts, NetworkFaults
 from worker.meeting_support.pending_sends import SEND_S
-from worker.meetings.memory import (
-    BUFFER_THRESHOLD,
-    MAX_EVENTS,
-    Counts,
-    Faults,
-    MemoryMeeting,
-    MemoryPeer,
-    MemoryRoom,
-    Recording,
-)
+from worker.meeting_support.viewed_tracks import TrackRecording
+from worker.meetings.memory import MAX_EVENTS, MemoryMeeting, MemoryPeer, MemoryRoom
 
 SPEECH = b"\xff" * 960
 
@@ -57,7 +50,7 @@ class MemoryStage:
     async def exit(self, peer: MemoryPeer) -> None:
         peer.leave()
 
-    async def watch(self, peer: MemoryPeer, participant_id: str = "avatar") -> Recording:
+    async def watch(self, peer: MemoryPeer, participant_id: str = "avatar") -> TrackRecording:
         return peer.watch(participant_id)
 
 
@@ -314,7 +307,7 @@ async def test_what_a_worker_leaves_unread_is_bounded() -> None:
     assert reader.events[-2:] == [Joined("user", is_agent=False), Left("user")]
 
 
-# Faults ------------------------------------------------------------------------------------------
+# Faults -----------------------------------------------------------------------------------------
 
 
 @in_virtual_time
@@ -330,7 +323,7 @@ async def test_without_faults_everything_arrives_once_in_order() -> None:
 
 @in_virtual_time
 async def test_loss_is_a_list() -> None:
-    room = MemoryRoom(faults=Faults(drops=[False, True, False, True]))
+    room = MemoryRoom(faults=NetworkFaults(drops=[False, True, False, True]))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     other = PeerListener(room.peer("other", "normal"))
     await send_numbers(agent, 6)
@@ -341,7 +334,7 @@ async def test_loss_is_a_list() -> None:
 
 @in_virtual_time
 async def test_duplication_is_a_list() -> None:
-    room = MemoryRoom(faults=Faults(copies=[1, 3, 2]))
+    room = MemoryRoom(faults=NetworkFaults(copies=[1, 3, 2]))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     await send_numbers(agent, 4)
     await asyncio.sleep(0)
@@ -351,7 +344,7 @@ async def test_duplication_is_a_list() -> None:
 
 @in_virtual_time
 async def test_delays_are_a_list_and_make_packets_overtake() -> None:
-    room = MemoryRoom(faults=Faults(delays_s=[0.3, 0.0, 0.1]))
+    room = MemoryRoom(faults=NetworkFaults(delays_s=[0.3, 0.0, 0.1]))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     await send_numbers(agent, 4)
     await asyncio.sleep(1)
@@ -362,7 +355,7 @@ async def test_delays_are_a_list_and_make_packets_overtake() -> None:
 
 @in_virtual_time
 async def test_packets_of_one_delay_keep_their_order() -> None:
-    room = MemoryRoom(faults=Faults(delay_s=(0.05, 0.05)))
+    room = MemoryRoom(faults=NetworkFaults(delay_s=(0.05, 0.05)))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     await send_numbers(agent, 500)
     await asyncio.sleep(1)
@@ -371,7 +364,7 @@ async def test_packets_of_one_delay_keep_their_order() -> None:
 
 @in_virtual_time
 async def test_in_order_packets_are_delayed_but_never_overtake() -> None:
-    room = MemoryRoom(seed=5, faults=Faults(delay_s=(0.0, 1.0), in_order=True))
+    room = MemoryRoom(seed=5, faults=NetworkFaults(delay_s=(0.0, 1.0), in_order=True))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     for number in range(200):
         await agent.send(str(number), RELIABLE if number % 3 else UNRELIABLE)
@@ -382,7 +375,7 @@ async def test_in_order_packets_are_delayed_but_never_overtake() -> None:
 
 def stormy_arrivals(seed: int) -> tuple[list[int], Counts]:
     async def main() -> tuple[list[int], Counts]:
-        faults = Faults(loss=0.2, duplication=0.1, delay_s=(0.0, 0.5))
+        faults = NetworkFaults(loss=0.2, duplication=0.1, delay_s=(0.0, 0.5))
         room = MemoryRoom(seed, faults)
         agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
         await send_numbers(agent, 2000)
@@ -412,13 +405,13 @@ async def test_faults_can_be_for_one_sender_one_channel_and_a_while() -> None:
     room = MemoryRoom()
     agent, user = room.peer("agent"), room.peer("user", "normal")
     listener = PeerListener(room.peer("other", "normal"))
-    room.disturb(Faults(loss=1.0), sender="agent", reliable=False)
+    room.disturb(NetworkFaults(loss=1.0), sender="agent", reliable=False)
     await agent.send("1", UNRELIABLE)
     await agent.send("2", RELIABLE)
     await user.send("3", UNRELIABLE)
-    room.disturb(Faults(), sender="agent", reliable=False)
+    room.disturb(NetworkFaults(), sender="agent", reliable=False)
     await agent.send("4", UNRELIABLE)
-    room.disturb(Faults(loss=1.0))
+    room.disturb(NetworkFaults(loss=1.0))
     await user.send("5", RELIABLE)
     await asyncio.sleep(0)
     assert arrivals(listener) == [2, 3, 4]
@@ -429,7 +422,7 @@ async def test_faults_can_be_for_one_sender_one_channel_and_a_while() -> None:
 
 @in_virtual_time
 async def test_a_full_buffer_makes_send_wait_until_it_drains() -> None:
-    room = MemoryRoom(faults=Faults(bandwidth=10_000))
+    room = MemoryRoom(faults=NetworkFaults(bandwidth=10_000))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     loop = asyncio.get_running_loop()
     begin = loop.time()
@@ -445,7 +438,7 @@ async def test_a_full_buffer_makes_send_wait_until_it_drains() -> None:
 
 @in_virtual_time
 async def test_all_who_wait_go_on_together_as_in_the_sdk() -> None:
-    room = MemoryRoom(faults=Faults(bandwidth=10_000))
+    room = MemoryRoom(faults=NetworkFaults(bandwidth=10_000))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     loop = asyncio.get_running_loop()
     begin = loop.time()
@@ -460,7 +453,7 @@ async def test_all_who_wait_go_on_together_as_in_the_sdk() -> None:
 
 @in_virtual_time
 async def test_control_queues_behind_speech_but_has_a_buffer_of_its_own() -> None:
-    room = MemoryRoom(faults=Faults(bandwidth=BUFFER_THRESHOLD))
+    room = MemoryRoom(faults=NetworkFaults(bandwidth=BUFFER_THRESHOLD))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     loop = asyncio.get_running_loop()
     begin = loop.time()
@@ -476,7 +469,7 @@ async def test_control_queues_behind_speech_but_has_a_buffer_of_its_own() -> Non
 
 @in_virtual_time
 async def test_a_send_that_waits_when_the_connection_ends_waits_for_ever_as_in_the_sdk() -> None:
-    room = MemoryRoom(faults=Faults(bandwidth=1_000))
+    room = MemoryRoom(faults=NetworkFaults(bandwidth=1_000))
     agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     for _ in range(7):
         await agent.send(bytes(10_000), UNRELIABLE)
@@ -491,7 +484,7 @@ async def test_a_send_that_waits_when_the_connection_ends_waits_for_ever_as_in_t
 
 @in_virtual_time
 async def test_a_worker_does_not_wait_for_ever() -> None:
-    room = MemoryRoom(faults=Faults(bandwidth=1_000))
+    room = MemoryRoom(faults=NetworkFaults(bandwidth=1_000))
     room.peer("agent")
     meeting = room.join_worker()
     await meeting.join()
@@ -535,7 +528,7 @@ async def test_a_recording_has_what_left_and_what_was_handed_over() -> None:
 
 
 def test_a_raw_room_shows_the_same_without_the_cost() -> None:
-    async def scene(raw: bool) -> Recording:
+    async def scene(raw: bool) -> TrackRecording:
         room = MemoryRoom(raw=raw)
         recording = room.peer("agent").watch()
         meeting = room.join_worker()
@@ -570,7 +563,7 @@ async def test_several_watch_one_worker_and_may_stop() -> None:
 
 def test_the_room_lives_in_real_time_too() -> None:
     async def main() -> None:
-        room = MemoryRoom(faults=Faults(delay_s=(0.001, 0.002)))
+        room = MemoryRoom(faults=NetworkFaults(delay_s=(0.001, 0.002)))
         agent = room.peer("agent")
         recording = agent.watch()
         meeting = room.join_worker()
@@ -588,7 +581,7 @@ def test_the_room_lives_in_real_time_too() -> None:
 
 def test_the_connection_dies_of_a_waiting_send_that_is_cancelled() -> None:
     async def main() -> None:
-        room = MemoryRoom(faults=Faults(bandwidth=100_000))
+        room = MemoryRoom(faults=NetworkFaults(bandwidth=100_000))
         agent = room.peer("agent")
         room.peer("viewer", "normal")
         for _ in range(5):

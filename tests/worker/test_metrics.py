@@ -22,7 +22,8 @@ from dispatcher.workers import shared_numbers
 from dispatcher.workers.shared_numbers import SharedNumbers
 from worker.errors import JoinError, MeetingLost
 from worker.media import SAMPLE_RATE, TICK_S
-from worker.meetings.memory import Faults, MemoryRoom
+from worker.meeting_support.memory_network import NetworkFaults
+from worker.meetings.memory import MemoryRoom
 from worker.process import shared_numbers as of_the_worker
 from worker.process.metrics import INTERVAL_S, REJECTED, Measures, Metrics
 from worker.session import Session
@@ -163,7 +164,7 @@ def test_speech_that_the_network_loses_is_a_gap() -> None:
     watched = Watched()
 
     async def main() -> None:
-        faults = Faults(drops=[False] * 20 + [True])
+        faults = NetworkFaults(drops=[False] * 20 + [True])
         async with stage(faults, measures=watched.measures) as scene:
             await scene.agent.wait_until_ready()
             await say(scene.agent, voice(2 * SAMPLE_RATE))

@@ -10,16 +10,12 @@ from hypothesis import strategies as st
 from stage import voice
 from thorough import thorough
 
-from worker.media import FRAME_SAMPLES, AvatarFrame, Picture, fade_in, ramp_down
-from worker.turns.playout import (
-    HOLD_TICKS,
-    MAX_PREFETCH,
-    MIN_PREFETCH,
-    TRANSITIONS,
-    Ended,
-    Playout,
-    State,
-)
+from worker.media import FRAME_SAMPLES, AvatarFrame, Picture
+from worker.renderer import Renderer
+from worker.sound import fade_in, ramp_down
+from worker.turns.playout import HOLD_TICKS, Ended, Playout
+from worker.turns.playout_state import TRANSITIONS, PlayoutState
+from worker.turns.prefetch import MAX_PREFETCH
 
 REST = Picture.blank(2, 2, 1)
 """The face at rest when a test begins."""
@@ -29,7 +25,7 @@ class Line:
     """A playout, and the speech of its segments as a renderer would draw it."""
 
     def __init__(self):
-        self.playout = Playout(REST)
+        self.playout = Playout(REST, Renderer.prefetch_frames)
         self.frames = {}
 
     def say(self, segment, *lengths, last=False, empty_last=False):
@@ -77,7 +73,7 @@ def test_a_turn_waits_for_two_frames_before_it_sounds(line):
     assert line.sounds(1) == [0]
     line.say(1, 960)
     assert line.sounds(2) == [1, 1]
-    assert line.playout.underruns == 0
+    assert line.playout.prefetch.stalls == 0
 
 
 def test_a_turn_that_is_complete_sounds_at_once(line):
@@ -199,7 +195,7 @@ def test_speech_that_resumes_fades_in_and_loses_nothing(line):
     assert resumed.picture is line.frames[1][2].picture
     assert is_whole(next_one, line.frames[1][3])
     assert line.playout.handed(1) == 4 * 960
-    assert line.playout.underruns == 1
+    assert line.playout.prefetch.stalls == 1
     assert line.playout.started() == [1]
 
 
@@ -218,8 +214,8 @@ def test_a_turn_that_ends_while_it_is_held_did_not_stumble(line):
     line.say(1, empty_last=True)
     line.ticks(1)
     assert line.playout.ended() == [Ended(1, 1920, interrupted=False)]
-    assert line.playout.underruns == 0
-    assert line.playout.prefetch == MIN_PREFETCH
+    assert line.playout.prefetch.stalls == 0
+    assert line.playout.prefetch.frames == Renderer.prefetch_frames
 
 
 def test_the_turn_after_one_that_was_held_begins_without_a_fade(line):
@@ -247,9 +243,9 @@ def test_each_stumble_makes_the_prefetch_grow_up_to_its_most(line):
     prefetch = []
     for segment in (1, 2, 3):
         stumble(line, segment)
-        prefetch.append(line.playout.prefetch)
+        prefetch.append(line.playout.prefetch.frames)
     assert prefetch == [4, MAX_PREFETCH, MAX_PREFETCH]
-    assert line.playout.underruns == 3
+    assert line.playout.prefetch.stalls == 3
 
 
 def test_a_grown_prefetch_is_waited_for(line):
@@ -265,7 +261,7 @@ def test_each_clean_turn_makes_the_prefetch_shrink_down_to_its_least(line):
     prefetch = []
     for segment in (2, 3, 4):
         speak(line, segment)
-        prefetch.append(line.playout.prefetch)
+        prefetch.append(line.playout.prefetch.frames)
     assert prefetch == [3, 2, 2]
 
 
@@ -506,7 +502,7 @@ class Recorded(Playout):
     """Keeps the transitions that happen."""
 
     def __init__(self, seen):
-        super().__init__(REST)
+        super().__init__(REST, Renderer.prefetch_frames)
         self.seen = seen
 
     def _go(self, state, segment=0):
@@ -538,7 +534,7 @@ def test_every_transition_is_reached_and_every_other_refused():
                     segment += 1
     allowed = {(before, after) for before, those in TRANSITIONS.items() for after in those}
     assert seen == allowed
-    for before, after in set(itertools.product(State, State)) - allowed:
+    for before, after in set(itertools.product(PlayoutState, PlayoutState)) - allowed:
         line = Line()
         line.playout.state = before
         with pytest.raises(AssertionError, match=f"{before.name} is never followed"):

@@ -26,6 +26,7 @@ from worker.tools import character
 from worker.tools.portrait import brows, eyes, figure, finder, models, mouth, photo
 from worker.tools.portrait.__main__ import main
 from worker.tools.portrait.landmarks import Iris, Landmarks
+from worker.tools.portrait.mouth_geometry import Mouth
 from worker.tools.portrait.warp import curve, sampled, sources
 
 DATA = Path(__file__).parents[1] / "data" / "portrait"
@@ -395,17 +396,17 @@ def test_a_photo_that_ends_at_the_chin_is_continued() -> None:
 # Mouths
 
 
-def lips() -> mouth.Painter:
+def lips() -> mouth.MouthPainter:
     return _lips()
 
 
 @cache
-def _lips() -> mouth.Painter:
-    return mouth.Painter(small_figure())
+def _lips() -> mouth.MouthPainter:
+    return mouth.MouthPainter(small_figure())
 
 
 MOUTHS = [
-    mouth.Mouth(opening, width, teeth, tongue, smile)
+    Mouth(opening, width, teeth, tongue, smile)
     for opening, width, teeth, tongue, smile in (
         (0, 0, 0, 0, 0), (1, 0, 0, 0, 0), (1, -1, 0, 0, 0), (1, 1, 0, 0, 0), (0, -1, 0, 0, 0),
         (0, 1, 0, 0, 0), (0.5, 0, 0, 0, 1), (1, 1, 0, 0, 1), (1, -1, 0, 0, -1), (0.1, 0, 1, 0, 0),
@@ -415,14 +416,14 @@ MOUTHS = [
 
 
 @pytest.mark.parametrize("state", MOUTHS, ids=str)
-def test_lips_and_jaw_never_fold(state: mouth.Mouth) -> None:
-    painter = lips()
-    shape = painter._shape(state)
-    left, top, right, bottom = painter.box
+def test_lips_and_jaw_never_fold(state: Mouth) -> None:
+    geometry = lips()._geometry
+    shape = geometry.shift(state)
+    left, top, right, bottom = geometry.box
     x, y = np.meshgrid(np.arange(left, right, 1.0), np.arange(top, bottom, 1.0))
     x, y = x.astype(np.float32), y.astype(np.float32)
-    above = y <= painter._line(x)
-    for move, half in ((painter._upper, above), (painter._lower, ~above)):
+    above = y <= geometry._line(x)
+    for move, half in ((geometry.upper, above), (geometry.lower, ~above)):
         to_x, to_y = (a + b for a, b in zip((x, y), move(shape, x, y), strict=True))
         area = (
             np.diff(to_x, axis=1)[:-1] * np.diff(to_y, axis=0)[:, :-1]
@@ -433,10 +434,10 @@ def test_lips_and_jaw_never_fold(state: mouth.Mouth) -> None:
 
 
 @pytest.mark.parametrize("state", MOUTHS, ids=str)
-def test_nothing_moves_at_the_border_of_the_box(state: mouth.Mouth) -> None:
-    painter = lips()
-    shape = painter._shape(state)
-    left, top, right, bottom = painter.box
+def test_nothing_moves_at_the_border_of_the_box(state: Mouth) -> None:
+    geometry = lips()._geometry
+    shape = geometry.shift(state)
+    left, top, right, bottom = geometry.box
     across = np.arange(left, right, dtype=np.float32)
     down = np.arange(top, bottom, dtype=np.float32)
     edges = [
@@ -446,18 +447,18 @@ def test_nothing_moves_at_the_border_of_the_box(state: mouth.Mouth) -> None:
         (np.full_like(down, right), down),
     ]
     for x, y in edges:
-        above = y <= painter._line(x)
-        for move, here in ((painter._upper, above), (painter._lower, ~above)):
+        above = y <= geometry._line(x)
+        for move, here in ((geometry.upper, above), (geometry.lower, ~above)):
             moved = np.hypot(*move(shape, x[None], y[None]))[0]
             assert float((moved * here).max()) < 0.35
 
 
 def test_both_halves_agree_beside_the_mouth() -> None:
-    painter = lips()
-    shape = painter._shape(mouth.Mouth(1.0, -1.0))
-    x = np.arange(painter.right + 1, painter.right + painter.width, dtype=np.float32)[None]
-    y = painter._line(x)
-    upper, lower = painter._upper(shape, x, y), painter._lower(shape, x, y)
+    geometry = lips()._geometry
+    shape = geometry.shift(Mouth(1.0, -1.0))
+    x = np.arange(geometry.right + 1, geometry.right + geometry.width, dtype=np.float32)[None]
+    y = geometry._line(x)
+    upper, lower = geometry.upper(shape, x, y), geometry.lower(shape, x, y)
     assert np.allclose(upper[0], lower[0], atol=0.05)
     assert np.allclose(upper[1], lower[1], atol=0.05)
 
@@ -472,7 +473,7 @@ def darkness(picture: np.ndarray[Any, Any]) -> float:
 
 
 def test_the_dark_of_the_mouth_grows_with_its_opening() -> None:
-    dark = [darkness(lips().draw(mouth.Mouth(opening))) for opening in (0, 0.18, 0.5, 1)]
+    dark = [darkness(lips().draw(Mouth(opening))) for opening in (0, 0.18, 0.5, 1)]
     assert dark[0] < 0.02
     assert dark == sorted(dark)
     assert dark[-1] > 0.12
@@ -480,7 +481,8 @@ def test_the_dark_of_the_mouth_grows_with_its_opening() -> None:
 
 def test_a_rounded_mouth_is_narrower_and_a_spread_one_wider() -> None:
     def wide(width: float) -> int:
-        upper, lower = lips()._edges(lips()._shape(mouth.Mouth(0.5, width)), lips()._x[0])
+        geometry = lips()._geometry
+        upper, lower = geometry.edges(geometry.shift(Mouth(0.5, width)), lips()._x[0])
         return int((lower - upper > 0.5).sum())
 
     assert wide(-1) < 0.8 * wide(0)
@@ -491,11 +493,11 @@ def test_a_mouth_at_rest_is_the_photo() -> None:
     painter = lips()
     left, top, right, bottom = painter.box
     plain = small_figure().pixels[top:bottom, left:right, :3]
-    assert np.abs(painter.draw(mouth.Mouth())[..., :3] - plain).max() < 0.5
+    assert np.abs(painter.draw(Mouth())[..., :3] - plain).max() < 0.5
 
 
 def test_upper_teeth_stay_where_the_skull_is() -> None:
-    one, other = (lips()._teeth_end(mouth.Mouth(opening)) for opening in (0.2, 1.0))
+    one, other = (lips()._teeth_end(Mouth(opening)) for opening in (0.2, 1.0))
     assert one == other
 
 
@@ -503,11 +505,11 @@ def test_upper_teeth_stay_where_the_skull_is() -> None:
 
 
 @cache
-def looks() -> eyes.Painter:
-    return eyes.Painter(small_figure())
+def looks() -> eyes.EyePainter:
+    return eyes.EyePainter(small_figure())
 
 
-def eyeballs(look: eyes.Look) -> np.ndarray[Any, Any]:
+def eyeballs(look: eyes.Eyes) -> np.ndarray[Any, Any]:
     """The colours where the photo's eyes are open."""
     painter = looks()
     picture = painter.draw(look)[..., :3]
@@ -524,12 +526,12 @@ def eyeballs(look: eyes.Look) -> np.ndarray[Any, Any]:
 def test_eyes_at_rest_are_the_photo() -> None:
     left, top, right, bottom = looks().box
     plain = small_figure().pixels[top:bottom, left:right, :3]
-    assert np.array_equal(looks().draw(eyes.Look())[..., :3], plain)
+    assert np.array_equal(looks().draw(eyes.Eyes())[..., :3], plain)
 
 
 def test_a_shut_lid_leaves_no_eyeball_to_be_seen() -> None:
     skin = lips().skin.mean()
-    open_, shut = eyeballs(eyes.Look()), eyeballs(eyes.Look(lid=1.0))
+    open_, shut = eyeballs(eyes.Eyes()), eyeballs(eyes.Eyes(lid=1.0))
     assert np.percentile(open_.mean(axis=1), 15) < 0.55 * skin
     assert np.percentile(shut.mean(axis=1), 15) > 0.45 * skin
     # Skin is redder than an eyeball.
@@ -537,19 +539,19 @@ def test_a_shut_lid_leaves_no_eyeball_to_be_seen() -> None:
 
 
 def test_an_iris_goes_where_it_looks() -> None:
-    def dark_column(look: eyes.Look) -> float:
+    def dark_column(look: eyes.Eyes) -> float:
         eye = looks()._eyes[0]
         luma = eye.draw(look).mean(axis=2)
         inside = eye._within(eye._y, 1.0, 1.5) > 0.5
         weight = np.where(inside, np.clip(90 - luma, 0, None), 0).sum(axis=0)
         return float((weight * np.arange(len(weight))).sum() / weight.sum())
 
-    left, middle, right = (dark_column(eyes.Look(gaze=(x, 0.0))) for x in (-0.6, 0.0, 0.6))
+    left, middle, right = (dark_column(eyes.Eyes(gaze=(x, 0.0))) for x in (-0.6, 0.0, 0.6))
     assert left + 2 < middle < right - 2
 
 
 def test_brows_rise_and_sink() -> None:
-    painter = brows.Painter(small_figure())
+    painter = brows.BrowPainter(small_figure())
 
     def height(state: brows.Brows) -> float:
         luma = painter.draw(state)[..., :3].mean(axis=2)

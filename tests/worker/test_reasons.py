@@ -3,13 +3,13 @@
 import pytest
 
 from worker.errors import (
-    AvatarError,
     Dismissed,
     InputError,
     JoinError,
+    JoinRefused,
     MeetingLost,
-    Refused,
     RendererError,
+    WorkerError,
 )
 from worker.turns.reasons import Reason
 
@@ -26,11 +26,11 @@ def test_a_reason_is_its_sentence() -> None:
     [
         (Dismissed("gone"), "dismissed"),
         (MeetingLost("gone"), "meeting_lost"),
-        (Refused("no"), "refused"),
+        (JoinRefused("no"), "refused"),
         (JoinError("no"), "join_failed"),
         (RendererError("no"), "renderer_failed"),
         (InputError("no"), "failed"),
-        (AvatarError("no"), "failed"),
+        (WorkerError("no"), "failed"),
         (ZeroDivisionError("no"), "failed"),
     ],
 )

@@ -12,13 +12,14 @@ from stock_agent import StockAgent
 
 from agent_side import AvatarAudioOut, AvatarCredentials
 from agent_side.wire import AvatarReady
-from worker.errors import Dismissed, JoinError, MeetingLost, Refused
-from worker.media import FADE_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingLost
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
 from worker.meeting import Away, Back, Joined, MeetingEvent
 from worker.meeting_support.reconnecting import PAUSES_S, STEADY_S, Rejoining
 from worker.meetings.memory import MemoryMeeting, MemoryRoom
 from worker.session import Session
 from worker.settings import Settings
+from worker.sound import FADE_SAMPLES
 
 FRAME = AvatarFrame(0, Picture.blank(2, 2), np.ones(FRAME_SAMPLES, np.int16))
 
@@ -193,18 +194,18 @@ def test_after_a_steady_while_the_count_begins_anew() -> None:
     play(scene)
 
 
-@pytest.mark.parametrize("final", [Dismissed, Refused])
+@pytest.mark.parametrize("final", [Dismissed, JoinRefused])
 def test_what_is_final_is_not_tried_again(final: type[Exception]) -> None:
     async def scene(room: Room) -> None:
         await room.rejoining.join()
-        if final is Refused:
-            room.refusals.append(Refused("That token is dead."))
+        if final is JoinRefused:
+            room.refusals.append(JoinRefused("That token is dead."))
             room.lose()
         else:
             room.made[0].dismissed("Somebody else has that id.")
         with pytest.raises(final):
             await events_of(room, 99)
-        assert len(room.made) == (2 if final is Refused else 1)
+        assert len(room.made) == (2 if final is JoinRefused else 1)
 
     play(scene)
 

@@ -38,12 +38,12 @@ from worker.errors import InputError, RendererError
 from worker.meeting_support.reconnecting import Rejoining
 from worker.meetings.memory import MemoryMeeting, MemoryRoom
 from worker.process.loading import load_renderer
-from worker.recording.file import FORMAT, CutOff, Damaged, Reader, compose, pack
+from worker.recording.file import FORMAT, CutOff, Damaged, RecordingReader, compose, pack
 from worker.recording.recorder import recorder
 from worker.session import Session
 from worker.settings import Settings
 from worker.tools.film import read_pictures
-from worker.tools.replay import Stage, main, settings_of
+from worker.tools.replay import Replay, main, settings_of
 
 SIZE = Settings(width=64, height=64)
 
@@ -219,7 +219,7 @@ def test_a_recording_does_not_choose_code(ada, tmp_path, capsys):
     assert (status, out) == (2, "")
     assert "if you trust it" in err
     trusted = Settings(renderer="os:system")
-    assert settings_of(Reader(other).header, trusted, tmp_path).renderer == "os:system"
+    assert settings_of(RecordingReader(other).header, trusted, tmp_path).renderer == "os:system"
 
 
 class FailsLater(CountingRenderer):
@@ -242,8 +242,8 @@ def test_a_renderer_that_fails_ends_the_film_where_it_did(tmp_path):
         virtual_time.run(session())
     path = recording(tmp_path)
     assert lines(path)[-1]["reason"].startswith("RendererError: The renderer failed with Zero")
-    stage = Stage(CountingRenderer())
-    shots = list(stage.shots(Reader(path).lines()))
+    stage = Replay(CountingRenderer())
+    shots = list(stage.shots(RecordingReader(path).lines()))
     assert "ZeroDivisionError" in stage.flaw
     assert len(shots) == sum(line["what"] == "tick" for line in lines(path))
     assert all(shot.as_shown for shot in shots)
@@ -328,13 +328,13 @@ def test_what_a_recording_says_cannot_reach_the_terminal(ada, tmp_path, capsys):
 
 def test_a_recording_may_be_cut_off_anywhere(ada, tmp_path):
     data = ada.read_bytes()
-    whole = list(Reader(ada).lines())
+    whole = list(RecordingReader(ada).lines())
     part = tmp_path / "part.avatar"
     counts = set()
     for length in sorted({*range(0, len(data), 997), *range(40), len(data) - 1}):
         part.write_bytes(data[:length])
         try:
-            reader = Reader(part)
+            reader = RecordingReader(part)
         except InputError:
             assert length < 2000, "the header is in the first block"
             continue
@@ -347,7 +347,7 @@ def test_a_recording_may_be_cut_off_anywhere(ada, tmp_path):
 
 def test_a_flipped_bit_is_noticed_and_what_is_before_it_stays(ada, tmp_path):
     data = ada.read_bytes()
-    whole = list(Reader(ada).lines())
+    whole = list(RecordingReader(ada).lines())
     random = np.random.default_rng(0)
     part = tmp_path / "part.avatar"
     noticed = 0
@@ -355,7 +355,7 @@ def test_a_flipped_bit_is_noticed_and_what_is_before_it_stays(ada, tmp_path):
         place, bit = int(random.integers(len(data))), int(random.integers(8))
         part.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
         try:
-            reader = Reader(part)
+            reader = RecordingReader(part)
         except InputError:
             noticed += 1
             continue
@@ -496,4 +496,4 @@ def test_a_forked_worker_of_another_character_comes_back_too(tmp_path, capsys):
     status, out, err = replay(path, "-o", tmp_path / "session.mp4", capsys=capsys)
     assert (status, err) == (0, "")
     assert "all as shown" in out
-    assert Reader(path).header.character == "leo"
+    assert RecordingReader(path).header.character == "leo"

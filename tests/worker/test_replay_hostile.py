@@ -12,9 +12,9 @@ from PIL import Image
 from recorded import CountingRenderer
 
 from worker.errors import InputError
-from worker.recording.file import FORMAT, Header, Reader, compose, pack
+from worker.recording.file import FORMAT, Header, RecordingReader, compose, pack
 from worker.settings import Settings
-from worker.tools.replay import MOST_UNSHOWN, Stage, main, settings_of
+from worker.tools.replay import MOST_UNSHOWN, Replay, main, settings_of
 
 HERE = Settings(width=64, height=64)
 ROWS_A_BLOCK = 5000
@@ -45,10 +45,10 @@ class Idle(CountingRenderer):
 def test_pictures_that_nobody_was_shown_are_not_drawn_for_ever(tmp_path: Path) -> None:
     path = recording(tmp_path / "r.avatar", [IDLE] * 200_000)
     renderer = Idle()
-    stage = Stage(renderer)
-    assert list(stage.shots(Reader(path).lines())) == []
+    stage = Replay(renderer)
+    assert list(stage.shots(RecordingReader(path).lines())) == []
     assert renderer.asked == MOST_UNSHOWN
-    assert stage.flaw == f"line {MOST_UNSHOWN + 2} draws again what nobody was shown"
+    assert stage.flaw == f"line {MOST_UNSHOWN + 2} draws what was never shown"
 
 
 def test_the_command_says_it_in_one_line(
@@ -69,9 +69,9 @@ def test_a_session_that_rests_for_hours_is_drawn_to_its_end(tmp_path: Path) -> N
         for number in range(ticks)
         for row in (IDLE, ("tick", {"picture": number, "segment": 0, "sound": "silent"}))
     ]
-    stage = Stage(Idle())
+    stage = Replay(Idle())
     path = recording(tmp_path / "r.avatar", rows)
-    assert len(list(stage.shots(Reader(path).lines()))) == ticks
+    assert len(list(stage.shots(RecordingReader(path).lines()))) == ticks
     assert stage.flaw == ""
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from stage import voice
 from thorough import thorough
 
-from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Resampler
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE
+from worker.sound import Resampler
 from worker.turns.segments import MAX_AHEAD_S, MAX_PIECES_AHEAD, AudioSegment, SegmentQueue
 
 RATES = (8000, 16_000, 22_050, 24_000, 44_100, 48_000)

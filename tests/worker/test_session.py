@@ -15,10 +15,11 @@ from stock_agent import StockAgent
 from agent_side import AvatarAudioOut, AvatarCredentials
 from agent_side.wire import AgentHello, TurnInterrupt, Word, Words
 from worker.errors import JoinError, MeetingLost, RendererError
-from worker.media import SAMPLE_RATE, AvatarFrame, Resampler
+from worker.media import SAMPLE_RATE, AvatarFrame
 from worker.meetings.memory import MemoryRoom
 from worker.session import Session
 from worker.settings import Settings
+from worker.sound import Resampler
 
 
 def agent_of(peer, rate=SAMPLE_RATE):
@@ -592,8 +593,8 @@ def test_words_of_a_turn_that_was_interrupted_meanwhile_reach_no_renderer():
 
 
 class FailingFace(ExpressiveRenderer):
-    def gesture(self, name):
-        raise KeyError(name)
+    def cue(self, cue):
+        raise KeyError(cue)
 
 
 def test_a_face_that_fails_at_a_gesture_ends_the_session_with_one_clear_error():

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from worker.errors import AvatarError, SettingsError
+from worker.errors import WorkerError, WorkerSettingsError
 from worker.settings import Settings, parse_size
 
 
@@ -122,10 +122,10 @@ SECONDS = "it has to be seconds, above 0 and up to 604800."
 def test_a_bad_value_gets_one_sentence_that_names_it(
     name: str, value: str, what_to_do: str
 ) -> None:
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(WorkerSettingsError) as caught:
         Settings.from_env({name: value})
     assert str(caught.value) == f"{name} is {value!r}; {what_to_do}"
-    assert isinstance(caught.value, AvatarError)
+    assert isinstance(caught.value, WorkerError)
 
 
 @pytest.mark.parametrize("text", ["64x64", "2048x2048", "130x98", "0512x0512"])
@@ -135,5 +135,5 @@ def test_a_size_may_be_any_that_can_be_drawn(text: str) -> None:
 
 
 def test_a_bad_size_says_whose_it_is() -> None:
-    with pytest.raises(SettingsError, match=r"^--size is '1x1'"):
+    with pytest.raises(WorkerSettingsError, match=r"^--size is '1x1'"):
         parse_size("1x1", "--size")

@@ -10,7 +10,7 @@ import pytest
 from bounds import within
 from collector import Collector, collecting
 
-from worker.errors import SettingsError
+from worker.errors import WorkerSettingsError
 from worker.process import tracing
 
 ROOT = Path(__file__).parents[2]
@@ -109,5 +109,7 @@ def test_where_the_sdk_is_not_installed_one_line_says_so(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http", None)
     name = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
     monkeypatch.delitem(sys.modules, name, raising=False)
-    with pytest.raises(SettingsError, match=r"AVATAR_TRACING is on, but .* avatar-face\[tracing\]"):
+    with pytest.raises(
+        WorkerSettingsError, match=r"AVATAR_TRACING is on, but .* avatar-face\[tracing\]"
+    ):
         tracing.load()

@@ -15,7 +15,6 @@ from virtual_time import START_S
 
 from worker.clock import Clock, now, sleep_until
 from worker.media import (
-    FADE_SAMPLES,
     FRAME_SAMPLES,
     PIECE_SAMPLES,
     SAMPLE_RATE,
@@ -25,6 +24,7 @@ from worker.media import (
     Picture,
 )
 from worker.meeting_support.tracks import MAX_PICTURES, MAX_PIECES, PIECE_S, Tracks, TracksClosed
+from worker.sound import FADE_SAMPLES
 
 WAVE = np.rint(9000 * np.sin(np.arange(FRAME_SAMPLES * 1000) / 7)).astype(np.int16)
 """A tone in which every sample differs from its neighbours."""

@@ -15,8 +15,9 @@ from stock_agent import StockAgent
 from thorough import thorough
 
 from agent_side.wire import MAX_PCM, AgentHello, Interrupt, Pcm, SegmentEnd, StreamEnded
-from worker.media import FADE_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE, fade_in
-from worker.meetings.memory import Faults
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE
+from worker.meeting_support.memory_network import NetworkFaults
+from worker.sound import FADE_SAMPLES, fade_in
 from worker.turns.playout import Ended
 from worker.turns.segments import MAX_WAITING_S, SegmentQueue
 from worker.turns.version1 import (
@@ -655,7 +656,7 @@ scripts = st.lists(
     max_size=10,
 )
 networks = st.builds(
-    Faults,
+    NetworkFaults,
     loss=st.sampled_from([0.0, 0.1, 0.5]),
     duplication=st.sampled_from([0.0, 0.3]),
     delay_s=st.sampled_from([(0.0, 0.0), (0.0, 0.05), (0.05, 0.3), (0.0, 1.0)]),

@@ -12,7 +12,7 @@ from stage import stage, voice
 from stock_agent import StockAgent
 from thorough import thorough
 
-from worker.meetings.memory import Faults
+from worker.meeting_support.memory_network import NetworkFaults
 from worker.turns.version1 import GRACE_S
 
 SHORTEST = 2000
@@ -69,7 +69,7 @@ def check(turns, killed_to, result, acks):
 @thorough(RUNS)
 @given(script=conversations, delay_s=st.sampled_from([0.0, 0.03, 0.5]))
 def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
-    faults = Faults(delay_s=(delay_s, delay_s), in_order=True)
+    faults = NetworkFaults(delay_s=(delay_s, delay_s), in_order=True)
     turns, killed_to, result, acks, _ = virtual_time.run(play(script, faults, 0))
     check(turns, killed_to, result, acks)
 
@@ -77,7 +77,7 @@ def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
 @thorough(RUNS // 4)
 @given(script=conversations, seed=st.integers(0, 2**16))
 def test_jitter_changes_nothing_while_turns_keep_their_distance(script, seed):
-    faults = Faults(delay_s=(0.0, 0.05), in_order=True)
+    faults = NetworkFaults(delay_s=(0.0, 0.05), in_order=True)
     rest_s = GRACE_S + 0.05 + 0.01
     turns, killed_to, result, acks, _ = virtual_time.run(play(script, faults, seed, rest_s))
     check(turns, killed_to, result, acks)

@@ -29,8 +29,7 @@ from agent_side.wire import (
     Word,
     Words,
 )
-from worker import renderer
-from worker.turns.cues import Prompt
+from worker.renderer import WordsCue
 from worker.turns.playout import Ended
 from worker.turns.segments import MAX_WAITING_S, SegmentQueue
 from worker.turns.version2 import GAP_REPORT_S, MAX_NEW_TURNS, REPORT_S, Version2
@@ -480,7 +479,7 @@ def prompts(worker):
     return [
         (cue.segment, word.text, word.start_s)
         for cue in worker.version.take_cues()
-        if isinstance(cue, Prompt)
+        if isinstance(cue, WordsCue)
         for word in cue.words
     ]
 
@@ -577,9 +576,7 @@ def test_a_second_worker_counts_words_from_where_it_goes_on():
     worker = Worker(AgentHello(STREAM, 4, 8000, 16_000))
     worker.hears(words_of(0.0, 0.25, 0.75, turn=4))
     (prompt,) = worker.version.take_cues()
-    assert prompt == Prompt(
-        1, (renderer.Word("word0.25", 0.0, 0.25), renderer.Word("word0.75", 0.25, 0.75))
-    )
+    assert prompt == WordsCue(1, (Word("word0.25", 0.0, 0.25), Word("word0.75", 0.25, 0.75)))
 
 
 def test_a_chunk_behind_a_hole_is_a_gap():

@@ -13,12 +13,12 @@ from stage import QuickRenderer, voice
 from agent_side import AvatarAudioOut, AvatarCredentials
 from localroom.faults import DatagramFaults, Faults, MessageFaults, PeerFaults
 from localroom.launch import LocalRoom
-from worker.errors import Dismissed, JoinError, MeetingLost, Refused
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingLost
 from worker.media import SAMPLE_RATE
 from worker.meeting import Meeting
 from worker.meeting_support.reconnecting import Rejoining
 from worker.meetings.videosdk import VideoSDKMeeting
-from worker.session import TOLD, Session
+from worker.session import STOPPED, Session
 from worker.settings import Settings
 
 NOTICE_S = 20.0
@@ -109,7 +109,7 @@ def test_a_meeting_that_is_lost_is_noticed(
     asyncio.run(_play(partial(RoomStage, local, f"lost-{end.__name__}"), read))
 
 
-@pytest.mark.parametrize(("entry", "refusal"), [("401", Refused), ("500", JoinError)])
+@pytest.mark.parametrize(("entry", "refusal"), [("401", JoinRefused), ("500", JoinError)])
 def test_a_room_that_refuses_says_so(
     local: LocalRoom, entry: str, refusal: type[JoinError]
 ) -> None:
@@ -173,7 +173,7 @@ def test_a_place_that_is_lost_is_taken_anew_and_the_turn_goes_on(
         assert told == [(6.0, False, 1)]
         assert [active for active, _ in places] == [True, False, True]
         session.finish()
-        assert await running == TOLD
+        assert await running == STOPPED
         await agent.aclose()
 
     asyncio.run(_play(partial(RoomStage, local, f"again-{end.__name__}"), speak))

@@ -29,8 +29,8 @@ from vsaiortc.mediastreams import MediaStreamError
 
 from agent_side.join import JoinInfo
 from agent_side.wire import Interrupt, Pcm, SegmentEnd, StreamEnded
-from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
-from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler, Picture
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
+from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support import pending_sends as parking
 from worker.meeting_support import sdk_internals as sdk
@@ -40,6 +40,7 @@ from worker.meetings.videosdk import Inbox, PictureTrack, SoundTrack, VideoSDKMe
 from worker.process import logs
 from worker.process.logs import hash_of
 from worker.settings import Settings
+from worker.sound import Doubler
 
 TOKEN = "eyJ.secret-token.sig"
 PATIENCE_S = 30.0
@@ -408,8 +409,8 @@ async def test_two_meetings_in_one_process_do_not_mix(certificate: Certificate) 
         assert await some(first, 1) == [Joined("bot", is_agent=True)]
         assert await some(second, 1) == [Joined("user", is_agent=False)]
         await first.leave()
-        assert second._inside is not None
-        assert second._inside.lost() is None
+        assert second._internals is not None
+        assert second._internals.lost() is None
 
 
 FAILURES: list[tuple[dict[str, Any], str]] = [
@@ -462,7 +463,7 @@ def test_whatever_refuses_the_worker_is_named_without_the_token(
 def test_what_the_meeting_refuses_for_good_is_not_tried_again(
     changes: dict[str, Any], final: bool, certificate: Certificate
 ) -> None:
-    """A worker that ends with Refused has no successor, and its reason is the session's."""
+    """A worker that ends with JoinRefused has no successor, and its reason is the session's."""
 
     async def scene() -> None:
         room = Signalling()
@@ -472,7 +473,7 @@ def test_what_the_meeting_refuses_for_good_is_not_tried_again(
             meeting = worker_in(room)
             with pytest.raises(JoinError) as failure:
                 await join(meeting)
-            assert isinstance(failure.value, Refused) == final
+            assert isinstance(failure.value, JoinRefused) == final
             await meeting.leave()
 
     asyncio.run(scene())
@@ -698,9 +699,9 @@ async def test_leaving_does_not_wait_for_ever(
     async with room.running(certificate):
         meeting = worker_in(room)
         await join(meeting)
-        assert meeting._inside is not None
-        leave = meeting._inside.leave
-        monkeypatch.setattr(meeting._inside, "leave", never)
+        assert meeting._internals is not None
+        leave = meeting._internals.leave
+        monkeypatch.setattr(meeting._internals, "leave", never)
         with within(10):
             await meeting.leave()
         await leave()
@@ -801,8 +802,8 @@ async def test_a_signalling_server_that_has_stopped_answering_is_noticed(
     monkeypatch.setattr(sdk, "CLOSE_S", 0.1)
     async with joined(certificate) as (room, meeting):
         await asyncio.sleep(0.3)
-        assert meeting._inside is not None
-        assert meeting._inside.lost() is None
+        assert meeting._internals is not None
+        assert meeting._internals.lost() is None
         room.sockets[0].transport.pause_reading()
         assert "the signalling connection has closed" in await loss_of(meeting)
         room.sockets[0].transport.abort()
@@ -816,8 +817,8 @@ async def test_a_host_who_mutes_the_face_does_not_end_it(certificate: Certificat
         await room.sockets[0].send(json.dumps(request))
         await until(lambda: producer.track.readyState == "ended")
         assert producer.closed
-        assert meeting._inside is not None
-        assert meeting._inside.lost() is None
+        assert meeting._internals is not None
+        assert meeting._internals.lost() is None
 
 
 @asynchronous

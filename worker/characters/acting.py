@@ -62,7 +62,7 @@ STILL: Final = Move()
 
 
 @dataclass(frozen=True, slots=True)
-class Gesture:
+class GestureMotion:
     """A movement that begins and ends at rest.
 
     `keys` are moments in seconds, rising, and what is done then; between them it goes smoothly,
@@ -110,9 +110,9 @@ EXPRESSIONS: Final[Mapping[str, Mood]] = MappingProxyType(
     }
 )
 
-GESTURES: Final[Mapping[str, Gesture]] = MappingProxyType(
+GESTURES: Final[Mapping[str, GestureMotion]] = MappingProxyType(
     {
-        "nod": Gesture(
+        "nod": GestureMotion(
             1.0,
             (
                 (0.08, Move(y=-0.1, pitch=-0.1)),
@@ -121,7 +121,7 @@ GESTURES: Final[Mapping[str, Gesture]] = MappingProxyType(
                 (0.68, Move(y=0.5, pitch=0.6, lid=0.1)),
             ),
         ),
-        "shake": Gesture(
+        "shake": GestureMotion(
             1.2,
             (
                 (0.18, Move(x=-0.45, turn=-1.0)),
@@ -130,7 +130,7 @@ GESTURES: Final[Mapping[str, Gesture]] = MappingProxyType(
                 (0.94, Move(x=0.15, turn=0.4)),
             ),
         ),
-        "laugh": Gesture(
+        "laugh": GestureMotion(
             1.7,
             (
                 (0.16, Move(y=-0.35, pitch=-0.5, breath=0.6, opening=0.45, width=0.5, tilt=0.8)),

@@ -3,26 +3,36 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from worker.characters.backdrop import backdrop, badge
 from worker.characters.folder import Character, Placement
 from worker.characters.parts import Box, Overlay, Part, Sheet, even_pixels
+from worker.characters.planes import (
+    RGB_TO_YUV,
+    Head,
+    OverlayFrame,
+    Planes,
+    Rect,
+    Region,
+    Sprites,
+    Words,
+    centres,
+    halved,
+    rounded,
+    smooth,
+    to_planes,
+)
 from worker.errors import InputError
 from worker.media import Plane
+from worker.settings import Settings
 
-Planes = tuple[Plane, Plane]
-"""Luma of shape (1, rows, columns), and both chroma planes of half its size in one array, of
-shape (2, rows / 2, columns / 2). One of them is drawn as the other, with a step of 1 or 2."""
-
-Rect = tuple[int, int, int, int]
-"""Left, top, right, bottom in even pixels of the picture."""
-
-Words = npt.NDArray[np.uint16]
-Floats = npt.NDArray[np.float32]
+MAX_PRELOADED: Final = 16
+"""Characters that a parent of workers keeps ready: 80 MB at 512x512."""
 
 FILTER: Final = Image.Resampling.LANCZOS
 FILTER_REACH: Final = 3
@@ -51,65 +61,6 @@ TILT_STEPS: Final = 10
 SUBPIXELS: Final = 16
 """Shares in which two neighbours are mixed; an eighth of luma is a sixteenth of chroma."""
 
-# BT.601, limited range; rows are y, u, v, columns are r, g, b of 0..255.
-RGB_TO_YUV: Final = (
-    np.array(
-        [[65.481, 128.553, 24.966], [-37.797, -74.203, 112.0], [112.0, -93.786, -18.214]],
-        np.float32,
-    )
-    / 255
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Sprites:
-    """A part of the face in all its states, at `box` of the picture when the head is at rest.
-
-    `states` are planes of which there is one more dimension, the first, that counts states.
-    """
-
-    box: Rect
-    states: Planes
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A rectangle of the picture, `box`, in which a canvas is drawn faded at its edges.
-
-    `mask` is how much of the canvas is drawn at each place, 0..256, for luma and for chroma;
-    `still` is 256 - mask. All of it is drawn within `core`, a part of `box`.
-    """
-
-    box: Rect
-    core: Rect
-    mask: tuple[Words, Words]
-    still: tuple[Words, Words]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The part of the picture that moves as one, and the face, which moves a little more.
-
-    `canvas` is the head at rest with `pad` luma pixels more on every side, around
-    `region.box`. It leans about the height `pivot_y` of the picture.
-    """
-
-    region: Region
-    face: Region | None
-    pad: int
-    canvas: Planes
-    pivot_y: float
-
-
-@dataclass(frozen=True, slots=True)
-class Film:
-    """One picture of an overlay: what is drawn in `box` and how much of it, 0..255."""
-
-    box: Rect
-    colour: Planes
-    alpha: tuple[Plane, Plane]
-    """For luma and for chroma, of two dimensions."""
-
 
 @dataclass(frozen=True, slots=True)
 class Atlas:
@@ -127,8 +78,8 @@ class Atlas:
     mouth: Sprites
     eyes: Sprites
     brows: Sprites
-    overlays: Mapping[str, list[Film]]
-    badge: Film | None
+    overlays: Mapping[str, list[OverlayFrame]]
+    badge: OverlayFrame | None
 
     @property
     def whole(self) -> Rect:
@@ -159,29 +110,63 @@ class Atlas:
         return sum(plane.nbytes for plane in planes) + sum(each.nbytes for each in words)
 
 
+def prepared(settings: Settings) -> Atlas:
+    """The atlas of the character that `settings` name, built once. Raises InputError."""
+    return _prepared(
+        settings.character,
+        settings.characters,
+        settings.width,
+        settings.height,
+        settings.background,
+        settings.badge,
+    )
+
+
+@lru_cache(maxsize=MAX_PRELOADED + 1)
+def _prepared(
+    character: str, folder: str, width: int, height: int, background: str, has_badge: bool
+) -> Atlas:
+    """An atlas is never written to, so all renderers and all forks of a process share it."""
+    found = Character.find(character, folder)
+    return _before(found, width, height, background, has_badge)
+
+
+def build_for(character: Character, settings: Settings) -> Atlas:
+    """The atlas of a character that was read already."""
+    width, height = settings.width, settings.height
+    return _before(character, width, height, settings.background, settings.badge)
+
+
+def _before(
+    character: Character, width: int, height: int, background: str, has_badge: bool
+) -> Atlas:
+    wall = backdrop(background, width, height)
+    return build(character, width, height, wall, badge(width, height) if has_badge else None)
+
+
 def build(
     character: Character,
     width: int,
     height: int,
-    backdrop: Image.Image | None = None,
-    badge: Image.Image | None = None,
+    wall: Image.Image | None = None,
+    corner: Image.Image | None = None,
 ) -> Atlas:
-    """Scale `character` to a picture of width x height, before `backdrop` or its own wall.
+    """Scale `character` to a picture of width x height, before `wall` or its own.
 
-    `badge` is drawn over the picture's lower right corner. Raises InputError for unusable files.
+    `corner` is drawn over the picture's lower right corner. Raises InputError for unusable files.
     """
     placement = character.place(width, height)
     figure = character.image(character.figure)
-    wall = backdrop or character.image(character.wall)
-    wall = wall.convert("RGBA").resize((width, height), Image.Resampling.BICUBIC)
-    stage = _Stage(figure, wall, placement)
-    rest = stage.planes(figure, (0, 0), (0, 0, width, height))
+    behind = (wall or character.image(character.wall)).convert("RGBA")
+    behind = behind.resize((width, height), Image.Resampling.BICUBIC)
+    view = _FigureView(figure, behind, placement)
+    rest = view.planes(figure, (0, 0), (0, 0, width, height))
     head = _head(character, placement, rest)
     breath_top, breaths = _breaths(character, placement, rest)
 
     def sprites(part: Part) -> Sprites:
         box = even_pixels(placement.to_picture(part.box))
-        states = list(stage.states(character, part, box))
+        states = list(view.states(character, part, box))
         luma, chroma = (np.stack(each) for each in zip(*states, strict=True))
         return Sprites(box, (luma, chroma))
 
@@ -201,11 +186,11 @@ def build(
             name: _films(character, overlay, placement, width, height)
             for name, overlay in character.overlays.items()
         },
-        badge=None if badge is None else _badge(badge, width, height),
+        badge=None if corner is None else _badge(corner, width, height),
     )
 
 
-class _Stage:
+class _FigureView:
     """Figures before the wall, seen through the picture's frame."""
 
     def __init__(self, figure: Image.Image, wall: Image.Image, placement: Placement) -> None:
@@ -278,36 +263,6 @@ def _rows(
         yield image.crop((0, row * height, width, (row + 1) * height))
 
 
-def to_planes(picture: Image.Image) -> Planes:
-    """An RGB picture of even size as YUV 4:2:0, BT.601, limited range."""
-    rgb = np.asarray(picture.convert("RGB"), np.float32)
-    luma: Floats = np.asarray(rgb @ RGB_TO_YUV[0] + 16, np.float32)
-    chroma: Floats = np.asarray(_halved(rgb) @ RGB_TO_YUV[1:].T + 128, np.float32)
-    return _bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0).astype(np.float32))
-
-
-def _halved(values: Floats) -> Floats:
-    """Means of squares of two by two pixels."""
-    rows, columns, *rest = values.shape
-    quads = values.reshape(rows // 2, 2, columns // 2, 2, *rest)
-    return np.asarray(quads.mean(axis=(1, 3)), np.float32)
-
-
-def _bytes(values: Floats) -> Plane:
-    return np.ascontiguousarray(np.rint(values), np.uint8)
-
-
-def _smooth(values: Floats) -> Floats:
-    """An eased step: 0 below 0, 1 above 1."""
-    share = np.clip(values, 0, 1)
-    return share * share * (3 - 2 * share)
-
-
-def _centres(first: int, last: int, step: int) -> Floats:
-    """Middles of the pixels from `first` to `last`, of a plane that is `step` times smaller."""
-    return np.arange(first, last, step).astype(np.float32) + np.float32(step / 2)
-
-
 def _region(
     whole: Box, fade_px: tuple[float, float, float, float], width: int, height: int
 ) -> Region:
@@ -317,9 +272,9 @@ def _region(
     fade = [max(length, 1.0) for length in fade_px]
 
     def mask(step: int) -> Words:
-        x, y = _centres(left, right, step), _centres(top, bottom, step)
-        across = _smooth((x - whole.left) / fade[0]) * _smooth((whole.right - x) / fade[2])
-        down = _smooth((y - whole.top) / fade[1]) * _smooth((whole.bottom - y) / fade[3])
+        x, y = centres(left, right, step), centres(top, bottom, step)
+        across = smooth((x - whole.left) / fade[0]) * smooth((whole.right - x) / fade[2])
+        down = smooth((y - whole.top) / fade[1]) * smooth((whole.bottom - y) / fade[3])
         return np.asarray(np.rint(256 * np.outer(down, across)), np.uint16)
 
     luma, chroma = mask(1), mask(2)
@@ -382,14 +337,14 @@ def _breaths(character: Character, placement: Placement, rest: Planes) -> tuple[
     top = min(max(0, 2 * math.floor(low / 2)), height)
 
     def risen(plane: Plane, step: int, rise: float) -> Plane:
-        y = _centres(top, height, step)
-        lift = _smooth((y - low) / (high - low)) * _smooth((height - y) / max(height - high, 1.0))
+        y = centres(top, height, step)
+        lift = smooth((y - low) / (high - low)) * smooth((height - y) / max(height - high, 1.0))
         last = plane.shape[1] - 1
         place = np.clip((y + rise * lift) / step - 0.5, 0, last)
         row = np.floor(place).astype(np.intp)
         share = (place - row).astype(np.float32)[:, None]
         below = np.minimum(row + 1, last)
-        return _bytes(plane[:, row] * (1 - share) + plane[:, below] * share)
+        return rounded(plane[:, row] * (1 - share) + plane[:, below] * share)
 
     count = math.ceil(reach / BREATH_STEP_PX) + 1
     rises = np.linspace(0, reach, count)
@@ -398,7 +353,7 @@ def _breaths(character: Character, placement: Placement, rest: Planes) -> tuple[
 
 def _films(
     character: Character, overlay: Overlay, placement: Placement, width: int, height: int
-) -> list[Film]:
+) -> list[OverlayFrame]:
     """An overlay's pictures, each cut to what is seen of it."""
     columns, rows = round(overlay.box.width), round(overlay.box.height)
     placed = placement.to_picture(overlay.box)
@@ -428,24 +383,24 @@ def _films(
     return films
 
 
-def _film(image: Image.Image, left: int, top: int) -> Film:
+def _film(image: Image.Image, left: int, top: int) -> OverlayFrame:
     """`image` at (left, top), cut to the smallest even rectangle that has something in it."""
     bounds = image.getchannel("A").point(lambda value: 255 if value > 1 else 0).getbbox()
     cut = even_pixels(Box(*(bounds or (0, 0, 2, 2))))
     rgba = np.asarray(image.crop(cut), np.float32)
     alpha = rgba[..., 3]
     # Colours of the half-sized planes are means weighted by how much of each is seen.
-    seen = _halved(rgba[..., :3] * alpha[..., None])
-    weight = _halved(alpha)
+    seen = halved(rgba[..., :3] * alpha[..., None])
+    weight = halved(alpha)
     chroma = (seen / np.maximum(weight, 1e-6)[..., None]) @ RGB_TO_YUV[1:].T + 128
     chroma[weight <= 0] = 128
     luma = rgba[..., :3] @ RGB_TO_YUV[0] + 16
-    colour = (_bytes(luma[None]), _bytes(np.moveaxis(chroma, -1, 0).astype(np.float32)))
+    colour = (rounded(luma[None]), rounded(np.moveaxis(chroma, -1, 0).astype(np.float32)))
     box = (left + cut[0], top + cut[1], left + cut[2], top + cut[3])
-    return Film(box, colour, (_bytes(alpha), _bytes(weight)))
+    return OverlayFrame(box, colour, (rounded(alpha), rounded(weight)))
 
 
-def _badge(image: Image.Image, width: int, height: int) -> Film:
+def _badge(image: Image.Image, width: int, height: int) -> OverlayFrame:
     margin = 2 * round(min(width, height) * 0.0156)
     left = max(0, width - margin - image.width) // 2 * 2
     top = max(0, height - margin - image.height) // 2 * 2

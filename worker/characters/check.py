@@ -13,6 +13,7 @@ from PIL import Image
 
 from worker.characters.acting import EXPRESSIONS, Mood, Move
 from worker.characters.atlas import build
+from worker.characters.compositor import Compositor
 from worker.characters.folder import Character
 from worker.characters.gauge import dark_share
 from worker.characters.life import Pose
@@ -21,7 +22,6 @@ from worker.characters.parts import Box, Part, Sheet
 from worker.characters.source import open_source, picture, picture_size
 from worker.errors import InputError
 from worker.lipsync.shape import MouthShape
-from worker.renderers.character import Artist
 
 SEAM: Final = 24
 """A step in colour (of 255) at a sprite's edge that is seen as a line."""
@@ -48,8 +48,8 @@ Pixels = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One line about a character. `wrong`: it has to be mended; else it may stay."""
+class Comment:
+    """One line about a character. `wrong`: it has to be fixed; else it may stay."""
 
     wrong: bool
     line: str
@@ -60,15 +60,15 @@ class Finding:
         return f"{kind:5}  {self.line}"
 
 
-def findings(path: Path) -> Iterator[Finding]:
+def findings(path: Path) -> Iterator[Comment]:
     """All that can be found out about the character at `path` by looking at its pictures.
 
     Raises InputError where there is no folder and no .zip.
     """
     source = open_source(path)
     character, faults, strangers = Character.parse(source)
-    yield from (Finding(True, fault) for fault in faults)
-    yield from (Finding(False, stranger) for stranger in strangers)
+    yield from (Comment(True, fault) for fault in faults)
+    yield from (Comment(False, stranger) for stranger in strangers)
     if character is None:
         return
     yield from _words(character)
@@ -80,16 +80,16 @@ def findings(path: Path) -> Iterator[Finding]:
     yield from _costs(character)
 
 
-def _words(character: Character) -> Iterator[Finding]:
+def _words(character: Character) -> Iterator[Comment]:
     if not character.licence:
-        yield Finding(True, "licence: is missing; say under which licence the drawings are.")
+        yield Comment(True, "licence: is missing; say under which licence the drawings are.")
     if not character.title:
-        yield Finding(True, "title: is missing; say what the character is called.")
+        yield Comment(True, "title: is missing; say what the character is called.")
     if not character.made_by:
-        yield Finding(False, "made_by: is missing; say who or what drew it.")
+        yield Comment(False, "made_by: is missing; say who or what drew it.")
 
 
-def _pictures(character: Character) -> Iterator[Finding]:
+def _pictures(character: Character) -> Iterator[Comment]:
     """Files that are missing, unusable or of another size than the manifest says."""
     wanted: list[tuple[str, tuple[int, int] | None, str]] = [(character.wall, None, "")]
     for part in (character.mouth, character.eyes, character.brows):
@@ -103,39 +103,39 @@ def _pictures(character: Character) -> Iterator[Finding]:
         try:
             has = picture_size(character.source, file)
         except InputError as error:
-            yield Finding(True, str(error))
+            yield Comment(True, str(error))
             continue
         if due is not None and has != due:
-            yield Finding(
+            yield Comment(
                 True, f"{file}: is {has[0]}x{has[1]}, but {what} are {due[0]}x{due[1]}; "
-                "draw it anew, or mend the manifest's box or states.",
+                "draw it anew, or fix the manifest's box or states.",
             )  # fmt: skip
     try:
         width, height = picture_size(character.source, character.figure)
     except InputError as error:
-        yield Finding(True, str(error))
+        yield Comment(True, str(error))
         return
     if abs(height - character.figure_height) > 0.5:
-        yield Finding(True, f"figure_height: is {character.figure_height:g}, but "
+        yield Comment(True, f"figure_height: is {character.figure_height:g}, but "
                       f"{character.figure} is {height} high; write that.")  # fmt: skip
     whole = Box(0, 0, width, height)
     boxes = {"frame": character.frame, "head.box": character.head}
     boxes |= {f"overlays.{name}.box": each.box for name, each in character.overlays.items()}
     for name, box in boxes.items():
         if name != "frame" and not whole.contains(box):
-            yield Finding(True, f"{name}: reaches beyond {character.figure} ({width}x{height}).")
+            yield Comment(True, f"{name}: reaches beyond {character.figure} ({width}x{height}).")
     if not whole.overlaps(character.frame):
-        yield Finding(True, f"frame: shows nothing of {character.figure} ({width}x{height}).")
+        yield Comment(True, f"frame: shows nothing of {character.figure} ({width}x{height}).")
     if character.shoulders[1] >= height:
-        yield Finding(True, f"shoulders: reach beyond {character.figure} ({width}x{height}).")
+        yield Comment(True, f"shoulders: reach beyond {character.figure} ({width}x{height}).")
 
 
-def _look(character: Character) -> Iterator[Finding]:
+def _look(character: Character) -> Iterator[Comment]:
     """What is seen in the pictures."""
     figure = picture(character.source, character.figure)
     looks = {}
     for part in (character.mouth, character.eyes, character.brows):
-        look = looks[part.name] = Look(character, figure, part)
+        look = looks[part.name] = PartLook(character, figure, part)
         yield from look.findings()
     yield from _shut(looks["mouth"], character)
     yield from _lids(looks["eyes"], character)
@@ -143,7 +143,7 @@ def _look(character: Character) -> Iterator[Finding]:
     yield from _overlays(character)
 
 
-class Look:
+class PartLook:
     """A part's states as they are seen in the figure, opaque."""
 
     def __init__(self, character: Character, figure: Image.Image, part: Part) -> None:
@@ -164,31 +164,31 @@ class Look:
         """Such as ``mouths.webp, state 3 (opening 0.3)``."""
         sheet, row = self._files[place]
         values = zip(PARAMETERS[self.part.name], sheet.states[row], strict=True)
-        told = ", ".join(f"{name} {value:g}" for name, value in values if value) or "all 0"
-        return f"{sheet.file}, state {row} ({told})"
+        values_text = ", ".join(f"{name} {value:g}" for name, value in values if value) or "all 0"
+        return f"{sheet.file}, state {row} ({values_text})"
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Comment]:
         """Seams at the edges, and states that are declared twice, drawn alike or out of place."""
         rest = _pixels(self.rest)
         yield from self._seams(rest)
         first: dict[tuple[float, ...], int] = {}
         for place, values in enumerate(self.part.states):
             if values in first:
-                yield Finding(False, f"{self.name(place)}: is never drawn, as "
+                yield Comment(False, f"{self.name(place)}: is never drawn, as "
                               f"{self.name(first[values])} is the same; leave it out.")  # fmt: skip
             first.setdefault(values, place)
         nearest = self.nearest({})
         change = np.abs(self.states[nearest] - rest).max(axis=-1) > SEAM
         if change.mean() > SEAM_SHARE:
-            yield Finding(True, f"{self.name(nearest)}: is the {self.part.name} at rest, but "
+            yield Comment(True, f"{self.name(nearest)}: is the {self.part.name} at rest, but "
                           "differs from the figure; draw the figure with it.")  # fmt: skip
         for a, b in itertools.pairwise(range(len(self.states))):
             shut = self.part.name == "eyes" and self.part.states[a][0] >= SHUT_LID
             if not shut and np.array_equal(self.states[a], self.states[b]):
-                yield Finding(False, f"{self.name(b)}: looks exactly as {self.name(a)}; draw a "
+                yield Comment(False, f"{self.name(b)}: looks exactly as {self.name(a)}; draw a "
                               "difference.")  # fmt: skip
 
-    def _seams(self, rest: Pixels) -> Iterator[Finding]:
+    def _seams(self, rest: Pixels) -> Iterator[Comment]:
         """One line for each sheet and edge: the worst of its states."""
         worst: dict[tuple[str, str], list[tuple[float, int]]] = {}
         for place, state in enumerate(self.states):
@@ -199,7 +199,7 @@ class Look:
         for (_, edge), found in worst.items():
             share, place = max(found)
             more = f", and {len(found) - 1} other states" if len(found) > 1 else ""
-            yield Finding(share > LINE_SHARE, f"{self.name(place)}{more}: differs from the figure "
+            yield Comment(share > LINE_SHARE, f"{self.name(place)}{more}: differs from the figure "
                           f"along {share:.0%} of the {edge} edge, a seam; draw it alike there, or "
                           f"make {self.part.name}.box larger.")  # fmt: skip
 
@@ -207,12 +207,12 @@ class Look:
         return self.part.nearest(tuple(wanted.get(n, 0.0) for n in PARAMETERS[self.part.name]))
 
 
-def _shut(mouth: Look, character: Character) -> Iterator[Finding]:
+def _shut(mouth: PartLook, character: Character) -> Iterator[Comment]:
     """A mouth at opening 0 has to be shut, and there has to be one."""
     part = mouth.part
     shut = [place for place, state in enumerate(part.states) if state[0] == 0]
     if not shut:
-        yield Finding(True, "mouth.sheets: have no state with opening 0; draw the shut mouth.")
+        yield Comment(True, "mouth.sheets: have no state with opening 0; draw the shut mouth.")
         return
     inside = character.inside_mouth
     left, top = round(inside.left - part.box.left), round(inside.top - part.box.top)
@@ -222,29 +222,29 @@ def _shut(mouth: Look, character: Character) -> Iterator[Finding]:
     for place in shut:
         dark = darkness(mouth.states[place][window], scale)
         if dark > SHUT_DARK:
-            yield Finding(True, f"{mouth.name(place)}: is not shut, {dark:.1%} of mouth.inside is "
+            yield Comment(True, f"{mouth.name(place)}: is not shut, {dark:.1%} of mouth.inside is "
                           "dark; let the lips meet, or make mouth.inside smaller.")  # fmt: skip
     if darkness(mouth.states[wide][window], scale) < 10 * SHUT_DARK:
-        yield Finding(True, f"{mouth.name(wide)}: shows no dark inside within mouth.inside; "
+        yield Comment(True, f"{mouth.name(wide)}: shows no dark inside within mouth.inside; "
                       "open it, or move mouth.inside to where it opens.")  # fmt: skip
     openings = sorted({state[0] for state in part.states})
     if len(openings) < 4:
-        yield Finding(False, f"mouth.sheets: have {len(openings)} openings; four or more let "
+        yield Comment(False, f"mouth.sheets: have {len(openings)} openings; four or more let "
                       "speech flow.")  # fmt: skip
     for smile in sorted({state[4] for state in part.states} - {0.0}):
         if not any(state[0] == 0 and state[4] == smile for state in part.states):
-            yield Finding(True, f"mouth.sheets: have no shut mouth with smile {smile:g}; draw "
+            yield Comment(True, f"mouth.sheets: have no shut mouth with smile {smile:g}; draw "
                           "one, or p, b and m cannot be seen with it.")  # fmt: skip
 
 
-def _lids(eyes: Look, character: Character) -> Iterator[Finding]:
+def _lids(eyes: PartLook, character: Character) -> Iterator[Comment]:
     if not any(state[0] >= 0.9 for state in eyes.part.states):
-        yield Finding(True, "eyes.sheets: have no state with lid 1; draw shut eyes, for blinks.")
+        yield Comment(True, "eyes.sheets: have no state with lid 1; draw shut eyes, for blinks.")
     if not any(state[0] <= 0.1 for state in eyes.part.states):
-        yield Finding(True, "eyes.sheets: have no state with lid 0; draw open eyes.")
+        yield Comment(True, "eyes.sheets: have no state with lid 0; draw open eyes.")
 
 
-def _expressions(looks: dict[str, Look], character: Character) -> Iterator[Finding]:
+def _expressions(looks: dict[str, PartLook], character: Character) -> Iterator[Comment]:
     def drawn(mood: Mood) -> list[int]:
         parts = parts_of(mood)
         return [look.nearest(parts[name]) for name, look in looks.items()]
@@ -262,44 +262,44 @@ def _expressions(looks: dict[str, Look], character: Character) -> Iterator[Findi
             what = "is not offered, as no state of this character shows it; draw some"
             if not by_us:
                 what = "changes no pixel; draw states for it, or leave it out"
-            yield Finding(not by_us, f"expressions.{name}: {what}.")
+            yield Comment(not by_us, f"expressions.{name}: {what}.")
 
 
-def _overlays(character: Character) -> Iterator[Finding]:
+def _overlays(character: Character) -> Iterator[Comment]:
     for name, overlay in character.overlays.items():
         image = picture(character.source, overlay.file)
         if not np.asarray(image.getchannel("A")).any():
-            yield Finding(True, f"overlays.{name}: shows nothing; draw it, with alpha.")
+            yield Comment(True, f"overlays.{name}: shows nothing; draw it, with alpha.")
         users = [each for each, g in character.gestures.items() if g.overlay == name]
         if not users:
-            yield Finding(False, f"overlays.{name}: is used by no gesture; leave it out.")
+            yield Comment(False, f"overlays.{name}: is used by no gesture; leave it out.")
     for name, gesture in character.gestures.items():
         idle = all(not any(move) for _, move in gesture.keys)
         if idle and gesture.overlay is None and gesture.expression is None:
-            yield Finding(True, f"gestures.{name}: moves nothing; give it keys or an overlay.")
+            yield Comment(True, f"gestures.{name}: moves nothing; give it keys or an overlay.")
 
 
-def _costs(character: Character) -> Iterator[Finding]:
+def _costs(character: Character) -> Iterator[Comment]:
     """What it takes at each size, and whether that is too much."""
     for width, height in SIZES:
         built = build(character, width, height)
         memory_mb = built.nbytes / 1e6
-        cost_ms = _cost_ms(Artist(built))
-        told = f"{width}x{height}: {memory_mb:.1f} MB, {cost_ms:.2f} ms of CPU for a moved picture"
-        yield Finding(False, told + ".", is_fact=True)
+        cost_ms = _cost_ms(Compositor(built))
+        fact = f"{width}x{height}: {memory_mb:.1f} MB, {cost_ms:.2f} ms of CPU for a moved picture"
+        yield Comment(False, fact + ".", is_fact=True)
         if memory_mb > MOST_MB:
-            yield Finding(True, f"{width}x{height}: takes {memory_mb:.0f} MB of at most {MOST_MB}; "
+            yield Comment(True, f"{width}x{height}: takes {memory_mb:.0f} MB of at most {MOST_MB}; "
                           "draw fewer states, or smaller boxes.")  # fmt: skip
 
 
-def _cost_ms(artist: Artist) -> float:
+def _cost_ms(compositor: Compositor) -> float:
     """The median CPU time of pictures in which all has changed."""
     costs = []
     for number in range(DRAWN):
         move = Move(x=number % 3 / 8, tilt=number % 5 / 4, turn=number % 2 / 2)
-        stance = artist.stance(Pose(move=move), MouthShape(number % 4 / 4, 0.0))
+        stance = compositor.stance(Pose(move=move), MouthShape(number % 4 / 4, 0.0))
         begin = time.process_time()
-        artist.draw(stance)
+        compositor.draw(stance)
         costs.append(1000 * (time.process_time() - begin))
     return float(np.median(costs))
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from agent_side.join import CHARACTER
 from avatar_runtime.texts import folded
-from worker.characters.acting import Gesture, Mood
-from worker.characters.manifest import Reader, parse
+from worker.characters.acting import GestureMotion, Mood
+from worker.characters.manifest import ManifestReader, parse
 from worker.characters.parts import Box, Overlay, Part
 from worker.characters.source import MANIFEST, Source, expanded, open_source, picture
 from worker.errors import InputError
@@ -22,7 +22,7 @@ LOW_SHARE: Final = 0.35
 """Of the height that a tall picture has to spare, how much goes above the head."""
 
 IS_PATH: Final = re.compile(r"[/\\]|\.zip$|^[.~]", re.IGNORECASE)
-"""What tells a path from a name in AVATAR_CHARACTER and --character."""
+"""What distinguishes a path from a name in AVATAR_CHARACTER and --character."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Character:
     eyes: Part
     brows: Part
     overlays: Mapping[str, Overlay]
-    gestures: Mapping[str, Gesture]
+    gestures: Mapping[str, GestureMotion]
     expressions: Mapping[str, Mood]
 
     @classmethod
@@ -108,14 +108,14 @@ class Character:
     def parse(cls, source: Source) -> tuple[Self | None, list[str], list[str]]:
         """The character, or None and all that is wrong with its manifest; and mere oddities."""
         try:
-            reader = Reader(parse(source.read(MANIFEST)))
+            reader = ManifestReader(parse(source.read(MANIFEST)))
         except InputError as error:
             return None, [str(error)], []
         character = cls._from(source, reader)
         return None if reader.faults else character, reader.faults, reader.strangers
 
     @classmethod
-    def _from(cls, source: Source, reader: Reader) -> Self:
+    def _from(cls, source: Source, reader: ManifestReader) -> Self:
         reader.version()
         overlays, expressions = reader.overlays(), reader.expressions()
         has_face = reader.has("face")
@@ -147,7 +147,7 @@ class Character:
         character._fit(reader)
         return character
 
-    def _fit(self, reader: Reader) -> None:
+    def _fit(self, reader: ManifestReader) -> None:
         """What holds between entries."""
         if reader.faults:
             return

@@ -1,8 +1,9 @@
-"""Life: when a face blinks, looks aside, breathes, nods and moves. Numbers only, a pose per tick.
+"""When a face blinks, looks aside, breathes, nods and moves. Numbers only, a pose per tick.
 
 Every movement goes somewhere and then rests there, as people's do, so there are stretches in
-which nothing but the breath moves. Each has dice of its own: speech or a gesture changes when a
-brow is raised, and never when the next blink comes. The same seed and calls give the same poses.
+which nothing but the breath moves. Each has a random generator of its own: speech or a gesture
+changes when a brow is raised, and never when the next blink comes. The same seed and calls give
+the same poses.
 """
 
 import math
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from worker.characters.acting import EXPRESSIONS, GESTURES, STILL, Gesture, Mood, Move, eased
+from worker.characters.acting import EXPRESSIONS, GESTURES, STILL, GestureMotion, Mood, Move, eased
 from worker.media import FPS
 
 POSTURES: Final = ("resting", "listening", "thinking")
@@ -94,17 +95,17 @@ class Pose:
     overlay: tuple[str, int, float] | None = None
 
 
-class Life:
+class Animator:
     """Hands out one pose per tick.
 
-    `stillness` 0 is lively, 1 calm: then it only blinks and breathes, and does what it is told.
+    `stillness` 0 is lively, 1 calm: then it only blinks and breathes, and follows its cues.
     """
 
     def __init__(
         self,
         seed: int,
         stillness: float = 0.3,
-        gestures: Mapping[str, Gesture] = GESTURES,
+        gestures: Mapping[str, GestureMotion] = GESTURES,
         expressions: Mapping[str, Mood] = EXPRESSIONS,
     ) -> None:
         self._lively = 1 - stillness
@@ -129,7 +130,7 @@ class Life:
         self._mood = self._mood_from = self._mood_to = Mood()
         self._mood_s = MOOD_S
 
-        self._gesture: Gesture | None = None
+        self._gesture: GestureMotion | None = None
         self._gesture_s = 0.0
         self._moved = self._rest = STILL
         self._rest_s = GIVE_WAY_S

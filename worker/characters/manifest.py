@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeGuard
 
 from avatar_runtime.texts import read_text
-from worker.characters.acting import EXPRESSIONS, GESTURES, Gesture, Mood, Move
+from worker.characters.acting import EXPRESSIONS, GESTURES, GestureMotion, Mood, Move
 from worker.characters.parts import Box, Overlay, Part, Sheet
 from worker.characters.source import plain
 from worker.errors import InputError
@@ -81,13 +81,13 @@ def parse(content: bytes) -> dict[str, object]:
     try:
         manifest = json.loads(read_text(content))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"manifest.json: is not JSON ({error}); mend it there.") from error
+        raise InputError(f"manifest.json: is not JSON ({error}); fix it there.") from error
     if not isinstance(manifest, dict):
         raise InputError("manifest.json: has to be an object, { ... }.")
     return manifest
 
 
-class Reader:
+class ManifestReader:
     """Takes values out of a manifest and notes what is wrong with them.
 
     Each method returns something of the right type in any case; it means nothing once there
@@ -196,7 +196,7 @@ class Reader:
 
     def gestures(
         self, overlays: Mapping[str, Overlay], expressions: Mapping[str, Mood]
-    ) -> dict[str, Gesture]:
+    ) -> dict[str, GestureMotion]:
         """The built-in ones, and those of the manifest instead or besides."""
         gestures = dict(GESTURES)
         for name, entry, value in self._named("gestures"):
@@ -211,7 +211,7 @@ class Reader:
         value: object,
         overlays: Mapping[str, Overlay],
         expressions: Mapping[str, Mood],
-    ) -> Gesture:
+    ) -> GestureMotion:
         group = self._group(entry, value, {"seconds", "keys", "overlay", "frames", "expression"})
         seconds = self._number(f"{entry}.seconds", group.get("seconds"), (0.2, MAX_SECONDS))
         keys = self._keys(f"{entry}.keys", group.get("keys", []), seconds)
@@ -245,7 +245,7 @@ class Reader:
                         f"{entry}.expression",
                         f"has to be [name, intensity], one of {', '.join(expressions)}.",
                     )
-        return Gesture(seconds, keys, overlay, frames, worn)
+        return GestureMotion(seconds, keys, overlay, frames, worn)
 
     def _keys(self, entry: str, value: object, seconds: float) -> tuple[tuple[float, Move], ...]:
         keys: list[tuple[float, Move]] = []

@@ -12,13 +12,13 @@ from worker.characters import atlas
 from worker.characters.acting import Mood
 from worker.characters.atlas import Atlas
 from worker.characters.backdrop import badge
+from worker.characters.compositor import Compositor
 from worker.characters.folder import Character
-from worker.characters.life import Life, Pose
+from worker.characters.life import Animator, Pose
 from worker.characters.parts import Box, Part
 from worker.lipsync.shape import VISEMES, MouthShape
 from worker.media import FPS, Picture
-from worker.renderers.character import Artist
-from worker.tools.script import Act
+from worker.tools.script import ScriptedAct
 
 WIDTH: Final = 2640
 MARGIN: Final = 24
@@ -54,7 +54,7 @@ FILM_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class PreviewCell:
     """One picture of the sheet and what it is."""
 
     image: Image.Image
@@ -64,21 +64,21 @@ class Cell:
 def contact_sheet(character: Character) -> Image.Image:
     """Everything it can show, labelled; 512-pixel pictures are shown pixel for pixel."""
     built = atlas.build(character, 512, 512)
-    artist = Artist(built)
+    compositor = Compositor(built)
     rows = [
         ("Sizes", list(_sizes(character))),
-        ("Mouth, by viseme", list(_mouths(artist, built, Mood()))),
+        ("Mouth, by viseme", list(_mouths(compositor, built, Mood()))),
         *(
-            (f"Mouth, {name}", list(_mouths(artist, built, character.expressions[name])))
+            (f"Mouth, {name}", list(_mouths(compositor, built, character.expressions[name])))
             for name in ("happy", "sad")
             if _smiles(character, name)
         ),
-        ("Eyes: lids and gaze", list(_eyes(artist, built))),
-        ("Brows", list(_brows(artist, built))),
-        ("Expressions", list(_expressions(artist, built, None))),
-        ("Expressions, in speech", list(_expressions(artist, built, MouthShape(0.5, 0.2)))),
+        ("Eyes: lids and gaze", list(_eyes(compositor, built))),
+        ("Brows", list(_brows(compositor, built))),
+        ("Expressions", list(_expressions(compositor, built, None))),
+        ("Expressions, in speech", list(_expressions(compositor, built, MouthShape(0.5, 0.2)))),
         *(
-            (f"Gesture: {name}", list(_gesture(character, artist, built, name)))
+            (f"Gesture: {name}", list(_gesture(character, compositor, built, name)))
             for name in character.gestures
         ),
         ("Badge and background", list(_backgrounds(character))),
@@ -86,14 +86,16 @@ def contact_sheet(character: Character) -> Image.Image:
     return _laid_out(character, rows)
 
 
-def film_script(character: Character, offered: tuple[str, ...], seconds: float) -> list[Act]:
+def film_script(
+    character: Character, offered: tuple[str, ...], seconds: float
+) -> list[ScriptedAct]:
     """Every gesture and every expression of `offered`, spread over a film of so many seconds."""
     moods = [name for name in offered if name != "neutral"]
     gestures = [name for name in character.gestures if name != "wave_hello"]
-    acts = [Act("posture", "listening", at_s=0.0)]
+    acts = [ScriptedAct("posture", "listening", at_s=0.0)]
     begin = 0.4
     if "wave_hello" in character.gestures:
-        acts.append(Act("gesture", "wave_hello", at_s=0.3))
+        acts.append(ScriptedAct("gesture", "wave_hello", at_s=0.3))
         begin += character.gestures["wave_hello"].seconds
     # A gesture and an expression in turn, with a rest between expressions.
     steps: list[tuple[str, str]] = []
@@ -105,21 +107,21 @@ def film_script(character: Character, offered: tuple[str, ...], seconds: float) 
         at_s = begin + place * each
         if kind == "expression":
             acts += [
-                Act("expression", name, 1.0, at_s),
-                Act("expression", "neutral", 1.0, at_s + max(0.8, each * 1.4)),
+                ScriptedAct("expression", name, 1.0, at_s),
+                ScriptedAct("expression", "neutral", 1.0, at_s + max(0.8, each * 1.4)),
             ]
         else:
-            acts.append(Act("gesture", name, at_s=at_s + 0.3 * each))
+            acts.append(ScriptedAct("gesture", name, at_s=at_s + 0.3 * each))
     return acts
 
 
 # Rows
 
 
-def _sizes(character: Character) -> Iterator[Cell]:
+def _sizes(character: Character) -> Iterator[PreviewCell]:
     for width, height in SIZES:
-        artist = Artist(atlas.build(character, width, height))
-        yield Cell(rgb(artist.picture(Pose(), None)), f"{width}x{height}")
+        compositor = Compositor(atlas.build(character, width, height))
+        yield PreviewCell(rgb(compositor.picture(Pose(), None)), f"{width}x{height}")
 
 
 def _smiles(character: Character, name: str) -> bool:
@@ -127,13 +129,13 @@ def _smiles(character: Character, name: str) -> bool:
     return any(state[4] * smile > 0 for state in character.mouth.states)
 
 
-def _mouths(artist: Artist, built: Atlas, mood: Mood) -> Iterator[Cell]:
+def _mouths(compositor: Compositor, built: Atlas, mood: Mood) -> Iterator[PreviewCell]:
     for viseme in VISEMES:
-        picture = artist.picture(Pose(mood), MOUTHS[viseme])
-        yield Cell(rgb(picture).crop(_near(built, built.character.mouth, 0.35)), viseme)
+        picture = compositor.picture(Pose(mood), MOUTHS[viseme])
+        yield PreviewCell(rgb(picture).crop(_near(built, built.character.mouth, 0.35)), viseme)
 
 
-def _eyes(artist: Artist, built: Atlas) -> Iterator[Cell]:
+def _eyes(compositor: Compositor, built: Atlas) -> Iterator[PreviewCell]:
     """Each lid straight on, and each gaze of the open eye."""
     part = built.character.eyes
     for lid, gaze_x, gaze_y, squint in part.states:
@@ -143,11 +145,13 @@ def _eyes(artist: Artist, built: Atlas) -> Iterator[Cell]:
         words = [f"lid {lid:g}"] if lid else []
         words += [f"gaze {gaze_x:g} {gaze_y:g}"] if gaze_x or gaze_y else []
         words += [f"squint {squint:g}"] if squint else []
-        picture = rgb(artist.picture(Pose(mood), None))
-        yield Cell(picture.crop(_near(built, part, 0.25)), ", ".join(words) or "open, at you")
+        picture = rgb(compositor.picture(Pose(mood), None))
+        yield PreviewCell(
+            picture.crop(_near(built, part, 0.25)), ", ".join(words) or "open, at you"
+        )
 
 
-def _brows(artist: Artist, built: Atlas) -> Iterator[Cell]:
+def _brows(compositor: Compositor, built: Atlas) -> Iterator[PreviewCell]:
     part = built.character.brows
     for raised, slant, skew in part.states:
         mood = Mood(raised=raised, slant=slant, skew=skew)
@@ -156,23 +160,27 @@ def _brows(artist: Artist, built: Atlas) -> Iterator[Cell]:
             for name, value in (("raised", raised), ("slant", slant), ("skew", skew))
             if value
         ]
-        picture = rgb(artist.picture(Pose(mood), None))
+        picture = rgb(compositor.picture(Pose(mood), None))
         box = _near(built, part, 0.12)
         eyes = _near(built, built.character.eyes, 0.0)
-        yield Cell(
+        yield PreviewCell(
             picture.crop((box[0], box[1], box[2], max(box[3], eyes[3]))),
             ", ".join(words) or "at rest",
         )
 
 
-def _expressions(artist: Artist, built: Atlas, mouth: MouthShape | None) -> Iterator[Cell]:
+def _expressions(
+    compositor: Compositor, built: Atlas, mouth: MouthShape | None
+) -> Iterator[PreviewCell]:
     for name, mood in built.character.expressions.items():
-        if artist.shows(name):
-            yield Cell(rgb(artist.picture(Pose(mood), mouth)).crop(_head(built)), name)
+        if compositor.shows(name):
+            yield PreviewCell(rgb(compositor.picture(Pose(mood), mouth)).crop(_head(built)), name)
 
 
-def _gesture(character: Character, artist: Artist, built: Atlas, name: str) -> Iterator[Cell]:
-    life = Life(1, 1.0, character.gestures, character.expressions)
+def _gesture(
+    character: Character, compositor: Compositor, built: Atlas, name: str
+) -> Iterator[PreviewCell]:
+    life = Animator(1, 1.0, character.gestures, character.expressions)
     life.gesture(name)
     ticks = round(character.gestures[name].seconds * FPS) + 3
     wanted = {round(place * (ticks - 1) / (STRIP - 1)) for place in range(STRIP)}
@@ -182,19 +190,19 @@ def _gesture(character: Character, artist: Artist, built: Atlas, name: str) -> I
         if pose.mood.lid > 0.5:
             pose = Pose(pose.mood._replace(lid=0.0), pose.move, pose.breath, pose.overlay)
         if tick in wanted:
-            picture = rgb(artist.picture(pose, None))
+            picture = rgb(compositor.picture(pose, None))
             if character.gestures[name].overlay is None:
                 picture = picture.crop(_head(built))
             else:
                 picture = picture.resize((270, 270), Image.Resampling.LANCZOS)
-            yield Cell(picture, f"{tick / FPS:.2f} s")
+            yield PreviewCell(picture, f"{tick / FPS:.2f} s")
 
 
-def _backgrounds(character: Character) -> Iterator[Cell]:
+def _backgrounds(character: Character) -> Iterator[PreviewCell]:
     for colour in ("#1f3d4a", "#e9dfd2", "#ffffff"):
         ground = Image.new("RGBA", (512, 512), colour)
         built = atlas.build(character, 512, 512, ground, badge(512, 512))
-        yield Cell(rgb(Artist(built).picture(Pose(), None)), colour)
+        yield PreviewCell(rgb(Compositor(built).picture(Pose(), None)), colour)
 
 
 # Layout
@@ -216,7 +224,7 @@ def rgb(picture: Picture) -> Image.Image:
     return Image.fromarray(np.asarray(pixels, np.uint8))
 
 
-def _laid_out(character: Character, rows: list[tuple[str, list[Cell]]]) -> Image.Image:
+def _laid_out(character: Character, rows: list[tuple[str, list[PreviewCell]]]) -> Image.Image:
     title, heading, label = (ImageFont.load_default(size) for size in (48, 30, LABEL))
     sheet = Image.new("RGB", (WIDTH, 40_000), GROUND)
     draw = ImageDraw.Draw(sheet)
@@ -241,7 +249,7 @@ def _laid_out(character: Character, rows: list[tuple[str, list[Cell]]]) -> Image
     return sheet.crop((0, 0, WIDTH, y))
 
 
-def _lines(cells: list[Cell]) -> Iterator[list[Cell]]:
+def _lines(cells: list[PreviewCell]) -> Iterator[list[PreviewCell]]:
     """Cells in lines that fit the sheet, about equally full."""
     label = ImageFont.load_default(LABEL)
     widths = np.array(

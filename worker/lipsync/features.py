@@ -39,7 +39,7 @@ PEAK_RISE: Final = 0.5
 PEAK_FALL_DB: Final = 0.02
 """Per hop of speech, 2 dB a second."""
 SPEECH_RANGE_DB: Final = 28.0
-"""A hop this far below the peak, or more, tells nothing of the speaker."""
+"""A hop this far below the peak, or more, says nothing of the speaker."""
 
 FLOOR_RISE_DB: Final = 0.1
 """Per hop: what was quietest is forgotten by 10 dB a second."""
@@ -106,7 +106,7 @@ class Features:
     def range_db(self) -> float | None:
         """How far the speaker's loudest lies above the quietest of the last seconds.
 
-        None where that cannot be told yet.
+        None where that is not known yet.
         """
         if self._groups < RANGE_GROUPS or self._peak_db <= FIRST_PEAK_DB:
             return None

@@ -1,4 +1,4 @@
-"""Sound to mouth: visemes at 100 Hz (`Reader`), mouth shapes at 25 pictures a second (`LipSync`).
+"""Sound to mouth: visemes at 100 Hz, mouth shapes at 25 pictures a second (`LipSync`).
 
 Causal, with a look-ahead of 55 ms, state per session. What the net says of a hop is steadied
 twice: its visemes by what was believed a hop before, its opening by lips that shut when they are
@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
+from agent_side.wire import Word
 from worker.lipsync import net
 from worker.lipsync.features import GROUP, GROUP_SAMPLES, HOP, Features
 from worker.lipsync.prompt import Prompt
-from worker.lipsync.shape import SHUT, VISEMES, Floats, MouthShape, Track
+from worker.lipsync.shape import SHUT, VISEMES, Floats, MouthShape, VisemeTrack
 from worker.media import Pcm
-from worker.renderer import Word
 
 AHEAD_HOPS: Final = 5
 """The net, at hop i, speaks of hop i - 5."""
@@ -64,7 +64,7 @@ _SPREAD: Final = np.array(
 """How far each viseme draws the corners of the mouth apart."""
 
 
-class Reader:
+class VisemeReader:
     """One session's sound as visemes. Streamed and whole sound give the same, bit for bit."""
 
     def __init__(self, weights: net.Pair | None = None) -> None:
@@ -75,7 +75,7 @@ class Reader:
     def reset(self) -> None:
         """Forget the sound, the speaker and what is around."""
         self._features.reset()
-        self._net = net.Listener(self._weights)
+        self._net = net.AdaptiveVisemeNet(self._weights)
         self._begin()
 
     def hush(self) -> None:
@@ -97,7 +97,7 @@ class Reader:
         """What is said, where somebody knows; hops that were read already stay as they are."""
         self._prompt.add(words)
 
-    def push(self, pcm: Pcm) -> Track:
+    def push(self, pcm: Pcm) -> VisemeTrack:
         """The hops that are ready now that `pcm`, any number of samples at 24 kHz, came."""
         self._samples += len(pcm)
         sound = np.concatenate([self._rest, pcm]) if len(self._rest) else pcm
@@ -106,7 +106,7 @@ class Reader:
         starts = range(0, whole, GROUP_SAMPLES)
         return joined(self._group(sound[start : start + GROUP_SAMPLES]) for start in starts)
 
-    def finish(self) -> Track:
+    def finish(self) -> VisemeTrack:
         """The hops up to the end of the sound, behind which is silence.
 
         The next sound is taken for the same speaker's.
@@ -116,14 +116,14 @@ class Reader:
         silence = np.zeros(GROUP_SAMPLES - len(self._rest) + 2 * GROUP_SAMPLES, np.int16)
         track = self.push(silence)
         self.hush()
-        return Track(
+        return VisemeTrack(
             track.visemes[:missing],
             track.opening[:missing],
             track.rounding[:missing],
             track.closed[:missing],
         )
 
-    def _group(self, pcm: Pcm) -> Track:
+    def _group(self, pcm: Pcm) -> VisemeTrack:
         so_far_db = self._features.range_db  # Of hops before: this group's last are too far ahead.
         out = self._net.push(self._features.push(pcm), so_far_db)
         likely = np.ascontiguousarray(out[:, : len(VISEMES)])
@@ -143,7 +143,9 @@ class Reader:
             likely[hop] = self._steadied(row)
         skipped = min(GROUP, max(0, -self._hops))
         self._hops += GROUP
-        return Track(likely[skipped:], opening[skipped:], rounding[skipped:], pressed[skipped:])
+        return VisemeTrack(
+            likely[skipped:], opening[skipped:], rounding[skipped:], pressed[skipped:]
+        )
 
     def _shut(self, *, pressed: bool) -> bool:
         """Whether lips that are, or are not, pressed together at this hop show as shut."""
@@ -163,21 +165,21 @@ class Reader:
         return belief
 
 
-def read(pcm: Pcm, weights: net.Pair | None = None) -> Track:
+def read(pcm: Pcm, weights: net.Pair | None = None) -> VisemeTrack:
     """The track of a whole sound."""
-    reader = Reader(weights)
+    reader = VisemeReader(weights)
     return joined([reader.push(pcm), reader.finish()])
 
 
-def joined(tracks: Iterable[Track]) -> Track:
+def joined(tracks: Iterable[VisemeTrack]) -> VisemeTrack:
     """One track after the other."""
     parts = list(tracks)
     if len(parts) == 1:
         return parts[0]
     if not parts:
         nothing = np.zeros(0, np.float32)
-        return Track(np.zeros((0, len(VISEMES)), np.float32), nothing, nothing, nothing)
-    return Track(
+        return VisemeTrack(np.zeros((0, len(VISEMES)), np.float32), nothing, nothing, nothing)
+    return VisemeTrack(
         np.concatenate([part.visemes for part in parts]),
         np.concatenate([part.opening for part in parts]),
         np.concatenate([part.rounding for part in parts]),
@@ -193,7 +195,7 @@ class LipSync:
     """
 
     def __init__(self, weights: net.Pair | None = None) -> None:
-        self._reader = Reader(weights)
+        self._reader = VisemeReader(weights)
         self._forget()
 
     def reset(self) -> None:
@@ -202,7 +204,7 @@ class LipSync:
         self._forget()
 
     def words(self, words: Iterable[Word]) -> None:
-        """What is said, where somebody knows; see `Reader.words`."""
+        """What is said, where somebody knows; see `VisemeReader.words`."""
         self._reader.words(words)
 
     def push(self, pcm: Pcm) -> list[MouthShape]:
@@ -225,7 +227,7 @@ class LipSync:
         self._shown = 0
         self._shape = SHUT
 
-    def _shapes(self, track: Track) -> list[MouthShape]:
+    def _shapes(self, track: VisemeTrack) -> list[MouthShape]:
         self._hops += _hops(track)
         shapes = []
         while len(self._hops) >= PICTURE_HOPS:
@@ -267,7 +269,7 @@ class _Hop:
     shut: bool
 
 
-def _hops(track: Track) -> list[_Hop]:
+def _hops(track: VisemeTrack) -> list[_Hop]:
     widths = np.clip((track.visemes * _SPREAD).sum(axis=1) - track.rounding, -1.0, 1.0)
     visemes = track.visemes.argmax(axis=1)
     shut = (track.opening < SHUT_BELOW) & (track.closed > PRESSED)
@@ -276,7 +278,7 @@ def _hops(track: Track) -> list[_Hop]:
 
 
 _SHUT_HOP: Final = _Hop(_SIL, 0.0, 0.0, shut=False)
-_SILENT: Final = Track(
+_SILENT: Final = VisemeTrack(
     np.eye(len(VISEMES), dtype=np.float32)[[_SIL] * PICTURE_HOPS],
     np.zeros(PICTURE_HOPS, np.float32),
     np.zeros(PICTURE_HOPS, np.float32),

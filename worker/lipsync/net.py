@@ -5,8 +5,8 @@ as much of its past as its taps reach back. All arrays of a step have fixed shap
 hop gets does not depend on how its sound was cut. `training/nets.py` is the same net
 to be trained.
 
-There are two sets of weights: for a voice alone, and for one among other sounds. `Listener` takes
-the one that suits.
+There are two sets of weights: for a voice alone, and for one among other sounds.
+`AdaptiveVisemeNet` takes the one that suits.
 """
 
 from collections import deque
@@ -136,7 +136,7 @@ class _Memory:
         return np.dot(self._row, self._weight, out=self._out)
 
 
-class Net:
+class VisemeNet:
     """One session's run through the net."""
 
     def __init__(self, weights: Weights) -> None:
@@ -154,7 +154,7 @@ class Net:
         return self._head.step(values)
 
 
-class Listener:
+class AdaptiveVisemeNet:
     """One session's run through the net that suits what is heard.
 
     The net for noise begins, as nobody knows yet. Where the other one suits better it takes over,
@@ -189,5 +189,5 @@ class Listener:
         self._past.append(features)
         return self._net.push(features)
 
-    def _chosen(self) -> Net:
-        return Net(self._pair.noisy if self._noisy else self._pair.quiet)
+    def _chosen(self) -> VisemeNet:
+        return VisemeNet(self._pair.noisy if self._noisy else self._pair.quiet)

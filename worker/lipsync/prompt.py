@@ -1,4 +1,4 @@
-"""Words as a hint: what a mouth is not doing while a word is said that it was told of.
+"""Words as a hint: what a mouth does not do while a known word is spoken.
 
 Letters are the hint, not a language's rules of how they are read: each may stand for any sound
 that it stands for in the languages that use it, so a word rules out little, but rules it out for
@@ -11,8 +11,8 @@ from typing import Final
 
 import numpy as np
 
+from agent_side.wire import Word
 from worker.lipsync.shape import HOP_S, VISEMES, Floats
-from worker.renderer import Word
 
 DAMPED: Final = np.float32(0.1)
 """How much is left of the belief in a viseme that no letter of the word stands for."""

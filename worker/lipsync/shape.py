@@ -12,13 +12,13 @@ HOP_S: Final = 0.01
 VISEMES: Final = (
     "sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U",
 )  # fmt: skip
-"""The 15 visemes of Oculus LipSync, in its order; `Track.visemes` has a column for each."""
+"""The 15 visemes of Oculus LipSync, in its order; `VisemeTrack.visemes` has a column for each."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Track:
+class VisemeTrack:
     """What is seen of a mouth, `n` hops of 10 ms each; all float32.
 
     `visemes` has shape (n, 15), rows sum to 1, the greatest is the viseme of the hop. `opening`

@@ -11,26 +11,26 @@ from typing import Any, Final
 from worker.errors import MeetingError
 
 SEND_S: Final = 5.0
-MAX_PARKED: Final = 64
+MAX_PENDING: Final = 64
 
 
 class PendingSends:
     """Waits for sends up to a limit, and keeps those that go on waiting out of the way."""
 
     def __init__(self) -> None:
-        self._parked: set[asyncio.Future[Any]] = set()
+        self._pending: set[asyncio.Future[Any]] = set()
 
     async def wait(self, send: Coroutine[Any, Any, Any]) -> None:
         """Return when `send` is done. Raises what it raises, and MeetingError after `SEND_S`.
 
-        With `MAX_PARKED` that wait already, `send` is not begun, and MeetingError comes at once.
+        With `MAX_PENDING` that wait already, `send` is not begun, and MeetingError comes at once.
         """
-        if len(self._parked) >= MAX_PARKED:
+        if len(self._pending) >= MAX_PENDING:
             send.close()
-            raise MeetingError(f"{MAX_PARKED} packets wait in the data channel; it may be dead.")
+            raise MeetingError(f"{MAX_PENDING} packets wait in the data channel; it may be dead.")
         sending = asyncio.ensure_future(send)
-        self._parked.add(sending)
-        sending.add_done_callback(self._parked.discard)
+        self._pending.add(sending)
+        sending.add_done_callback(self._pending.discard)
         sending.add_done_callback(_forget)
         await asyncio.wait([sending], timeout=SEND_S)
         if not sending.done():
@@ -41,7 +41,7 @@ class PendingSends:
 
     def close(self) -> None:
         """The transport is gone: nothing can happen to it any more."""
-        for sending in list(self._parked):
+        for sending in list(self._pending):
             sending.cancel()
 
 

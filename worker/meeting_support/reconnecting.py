@@ -7,9 +7,9 @@ from typing import Final
 
 from agent_side.wire import Message
 from worker import clock
-from worker.errors import Dismissed, JoinError, MeetingLost, Refused
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingLost
 from worker.media import AvatarFrame
-from worker.meeting import Away, Back, Meeting, MeetingEvent, Timed
+from worker.meeting import Away, Back, Meeting, MeetingEvent
 
 PAUSES_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """The wait before each attempt to join anew; after the last one the meeting is given up."""
@@ -24,9 +24,9 @@ class Rejoining:
     """The Meeting port over one meeting after the other, each made by `make`.
 
     When one is lost, whoever reads `messages` gets `Away`, and `Back` once the next is joined.
-    In between nothing is published and `send` waits. Dismissed and Refused are final. Before each
-    attempt it waits for `ask`: a worker that was cut off may have a successor in the room, which
-    it would throw out.
+    In between nothing is published and `send` waits. Dismissed and JoinRefused are final. Before
+    each attempt it waits for `ask`: a worker that was cut off may have a successor in the room,
+    which it would throw out.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Rejoining:
 
     @property
     def offset_s(self) -> float | None:
-        return self._meeting.offset_s if isinstance(self._meeting, Timed) else None
+        return self._meeting.offset_s
 
     async def leave(self) -> None:
         self._here.clear()
@@ -83,7 +83,7 @@ class Rejoining:
         self._here.set()
 
     async def _join_anew(self, loss: MeetingLost) -> None:
-        """Raises Refused, and MeetingLost when no attempt is left."""
+        """Raises JoinRefused, and MeetingLost when no attempt is left."""
         problem: Exception = loss
         if clock.now() - self._joined_at >= STEADY_S:
             self._failures = 0
@@ -97,7 +97,7 @@ class Rejoining:
             self._meeting = self._make()
             try:
                 await self._meeting.join()
-            except Refused:
+            except JoinRefused:
                 raise
             except JoinError as error:
                 problem = error

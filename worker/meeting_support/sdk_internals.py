@@ -2,8 +2,8 @@
 
 The SDK's join blocks the event loop without a timeout, its failures are not raised, it decodes
 everybody's sound and pictures whether they are wanted or not, and it never notices that the
-meeting is gone. All of that can be mended from outside, but only through names that the SDK
-keeps to itself. They are here and nowhere else; a test holds that the pinned version has them.
+meeting is gone. All of that is patched from outside, through names that are private to the
+SDK. They are here and nowhere else; a test holds that the pinned version has them.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from agent_side.sctp import mend
 from avatar_runtime.cpus import cpus as usable_cpus
-from worker.errors import JoinError, Refused
+from worker.errors import JoinError, JoinRefused
 
 VERSION: Final = "0.4.1"
 
@@ -66,26 +66,29 @@ T = TypeVar("T")
 
 mend()
 
-_threads_of = vpx.number_of_threads
+_sdk_threads = vpx.number_of_threads
+
+USABLE_THREADS: Final = usable_cpus().threads
+"""CPUs that this process may use. Read at import, before the fork, so that no worker reads it."""
 
 
-def _threads(pixels: int, cpus: int) -> int:
-    """For the picture's encoder, by the CPUs that there are for us, not by the host's."""
-    threads: int = _threads_of(pixels, min(cpus, usable_cpus().threads))
+def _encoder_threads(pixels: int, cpus: int) -> int:
+    """The SDK's choice for the picture's encoder, limited to the CPUs that are usable."""
+    threads: int = _sdk_threads(pixels, min(cpus, USABLE_THREADS))
     return threads
 
 
-vpx.number_of_threads = _threads
+vpx.number_of_threads = _encoder_threads
 
 
 class SdkInternals:
-    """The inner side of one SDK meeting. Raises JoinError where the SDK is another version."""
+    """The internals of one SDK meeting. Raises JoinError where the SDK is another version."""
 
     def __init__(self, meeting: Any) -> None:
         installed = version("videosdk")
         if installed != VERSION:
             raise JoinError(
-                f"videosdk {installed} is installed, but this worker knows the inside of "
+                f"videosdk {installed} is installed, but this worker knows the internals of "
                 f"{VERSION} only; run `pip install videosdk=={VERSION}`."
             )
         self._client: Any = meeting._Meeting__room_client
@@ -268,7 +271,7 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     outcome: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: Exception | None) -> None:
+    def resolve(result: T | None, error: Exception | None) -> None:
         if outcome.done():
             return
         if error is not None:
@@ -282,7 +285,7 @@ async def _in_daemon_thread(call: Callable[[], T]) -> T:
         except Exception as error:  # noqa: BLE001 - it is raised where it is awaited
             report = (None, error)
         with suppress(RuntimeError):  # the loop has closed, nobody waits
-            loop.call_soon_threadsafe(settle, *report)
+            loop.call_soon_threadsafe(resolve, *report)
 
     threading.Thread(target=run, name="videosdk-config", daemon=True).start()
     return await outcome
@@ -295,12 +298,12 @@ def _no_config(error: Exception, host: str) -> JoinError:
     if isinstance(cause, HTTPError):
         code = cause.response.status_code
         if code in TOKEN_REFUSED:
-            return Refused(
+            return JoinRefused(
                 f"{host} refused the token (HTTP {code}); "
                 "send a fresh one that allows to join this meeting."
             )
         if is_final(code):
-            return Refused(
+            return JoinRefused(
                 f"{host} refused to let anybody join this meeting (HTTP {code}); "
                 "check that the room exists and that the token is for it."
             )

@@ -17,8 +17,8 @@ from worker.media import (
     AvatarFrame,
     Pcm,
     Picture,
-    ramp_down,
 )
+from worker.sound import ramp_down
 
 PIECE_S: Final = PIECE_SAMPLES / SAMPLE_RATE
 MAX_PIECES: Final = 20

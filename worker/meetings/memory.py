@@ -14,25 +14,23 @@ import asyncio
 import heapq
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from itertools import count
 from random import Random
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import av
-import numpy as np
 
 from agent_side.wire import MAX_PAYLOAD, Message, decode, encode
 from worker import clock
 from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting import Joined, Left, MeetingEvent, Received
+from worker.meeting_support.memory_network import Counts, Datagram, FaultRule, NetworkFaults, Uplink
 from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.tracks import Tracks, TracksClosed
-
-BUFFER_THRESHOLD: Final = 65_535
-"""With more than this unsent on a channel, the SDK's ``send`` waits (bytes)."""
+from worker.meeting_support.viewed_tracks import Published, Shown, Sound, TrackCut, TrackRecording
 
 MAX_EVENTS: Final = 4096
 """What a worker may leave unread; later packets are lost, as on any network."""
@@ -44,91 +42,6 @@ _log = logging.getLogger("avatar.worker.meetings.memory")
 
 
 @dataclass(frozen=True, slots=True)
-class Faults:
-    """What the network does to packets; the defaults do nothing.
-
-    Lists are for tests that say exactly what happens: each receiver works through them from
-    the first packet on, and behind their end the seeded probabilities and ranges apply.
-
-    - `drops`: whether the packet is lost.
-    - `copies`: how often it arrives if it is not lost.
-    - `delays_s`: how long it is under way; a copy takes as long as the original.
-    - `loss`, `duplication`: probabilities, 0 to 1.
-    - `delay_s`: (least, most); each packet and each copy has its own delay, so they overtake.
-    - `in_order`: packets never overtake those that their sender sent before.
-    - `bandwidth`: what the sender's uplink carries (bytes/s), both channels together; None
-      for any amount. Only a sender with a bandwidth ever has a full buffer.
-    """
-
-    drops: Sequence[bool] = ()
-    copies: Sequence[int] = ()
-    delays_s: Sequence[float] = ()
-    loss: float = 0.0
-    duplication: float = 0.0
-    delay_s: tuple[float, float] = (0.0, 0.0)
-    in_order: bool = False
-    bandwidth: float | None = None
-
-
-@dataclass(slots=True)
-class Counts:
-    """What became of one sender's packets: `sent` once each, the others once per receiver."""
-
-    sent: int = 0
-    dropped: int = 0
-    duplicated: int = 0
-    delivered: int = 0
-
-
-class Sound(NamedTuple):
-    """20 ms that left the sound track. `pts` is in samples at 24 kHz."""
-
-    time_s: float
-    pts: int
-    pcm: Pcm
-
-
-class Shown(NamedTuple):
-    """A picture that left the picture track: a Picture where the room is `raw`. 90 kHz `pts`."""
-
-    time_s: float
-    pts: int
-    picture: av.VideoFrame | Picture
-
-
-class Published(NamedTuple):
-    """A frame that was handed to the tracks."""
-
-    time_s: float
-    frame: AvatarFrame
-
-
-class Cut(NamedTuple):
-    """A call of `Meeting.cut` and what it returned."""
-
-    time_s: float
-    unheard: int
-
-
-@dataclass(slots=True)
-class Recording:
-    """What a viewer has seen and heard of one worker since `MemoryPeer.watch`.
-
-    `sound` and `pictures` are what left the tracks, `published` and `cuts` what the worker
-    did to them; each grows until the recording is stopped.
-    """
-
-    sound: list[Sound] = field(default_factory=list)
-    pictures: list[Shown] = field(default_factory=list)
-    published: list[Published] = field(default_factory=list)
-    cuts: list[Cut] = field(default_factory=list)
-
-    def heard(self) -> Pcm:
-        """All the sound, in the order in which it left."""
-        return np.concatenate([np.zeros(0, np.int16), *(piece.pcm for piece in self.sound)])
-
-
-@dataclass(frozen=True, slots=True)
 class Participant:
     """Somebody else in the room, as join and leave events show them."""
 
@@ -136,7 +49,7 @@ class Participant:
     display_name: str
 
 
-class Listener(Protocol):
+class EventListener(Protocol):
     """What the SDK's ``BaseEvent`` is to a meeting."""
 
     def handle_event(self, action: str, data: Any) -> None:
@@ -152,7 +65,7 @@ class MemoryRoom:
     def __init__(
         self,
         seed: int = 0,
-        faults: Faults | None = None,
+        faults: NetworkFaults | None = None,
         *,
         room_id: str = "memory",
         raw: bool = False,
@@ -161,17 +74,17 @@ class MemoryRoom:
         self.raw = raw
         self.join_delay_s = 0.0
         self.counts: dict[str, Counts] = {}
-        self.recordings: dict[str, list[Recording]] = {}
+        self.recordings: dict[str, list[TrackRecording]] = {}
         self._random = Random(seed)  # noqa: S311 - faults, not secrets
         self._peers: dict[str, MemoryPeer] = {}
-        self._rules: list[_Rule] = []
-        self._air: list[tuple[float, int, MemoryPeer, _Packet]] = []
+        self._rules: list[FaultRule] = []
+        self._air: list[tuple[float, int, MemoryPeer, Datagram]] = []
         self._serial = count()
         self._last_arrival: dict[tuple[str, str], float] = {}
-        self.disturb(faults or Faults())
+        self.disturb(faults or NetworkFaults())
 
     def disturb(
-        self, faults: Faults, *, sender: str | None = None, reliable: bool | None = None
+        self, faults: NetworkFaults, *, sender: str | None = None, reliable: bool | None = None
     ) -> None:
         """From now on, packets of `sender` on that channel suffer `faults`.
 
@@ -181,7 +94,7 @@ class MemoryRoom:
         self._rules = [
             rule for rule in self._rules if (rule.sender, rule.reliable) != (sender, reliable)
         ]
-        self._rules.append(_Rule(faults, sender, reliable))
+        self._rules.append(FaultRule(faults, sender, reliable))
 
     def peer(self, participant_id: str, peer_type: PeerType = "agent") -> "MemoryPeer":
         """Somebody who is in the room now. Raises ValueError if the name is taken."""
@@ -209,15 +122,15 @@ class MemoryRoom:
         self._peers[peer.participant.id] = peer
 
     def exit(self, peer: "MemoryPeer") -> None:
-        """Called by the peer: tell the others that it has left."""
+        """Called by the peer: report to the others that it has left."""
         del self._peers[peer.participant.id]
         for other in self._peers.values():
             self._notify(other, "left", peer)
 
-    def broadcast(self, packet: "_Packet") -> None:
+    def broadcast(self, packet: Datagram) -> None:
         """Called by a peer's uplink: the packet goes to everybody else, each with its own luck."""
         counts = self.counts.setdefault(packet.sender, Counts())
-        rule = self.rule(packet)
+        rule = self._rule(packet)
         for receiver in self._peers.values():
             if receiver.participant.id == packet.sender:
                 continue
@@ -227,12 +140,20 @@ class MemoryRoom:
             for delay_s in delays:
                 self._launch(packet, receiver, delay_s, in_order=rule.faults.in_order)
 
-    def rule(self, packet: "_Packet") -> "_Rule":
+    def count(self, packet: Datagram) -> None:
+        """Called by a peer's uplink: the packet was given to it."""
+        self.counts.setdefault(packet.sender, Counts()).sent += 1
+
+    def bandwidth(self, packet: Datagram) -> float | None:
+        """Called by a peer's uplink: what it carries (bytes/s)."""
+        return self._rule(packet).faults.bandwidth
+
+    def _rule(self, packet: Datagram) -> FaultRule:
         """The newest rule that fits `packet`."""
         return next(rule for rule in reversed(self._rules) if rule.fits(packet))
 
     def _launch(
-        self, packet: "_Packet", receiver: "MemoryPeer", delay_s: float, *, in_order: bool
+        self, packet: Datagram, receiver: "MemoryPeer", delay_s: float, *, in_order: bool
     ) -> None:
         way = (packet.sender, receiver.participant.id)
         arrival = clock.now() + delay_s
@@ -270,9 +191,9 @@ class MemoryPeer:
         self.participants: dict[str, Participant] = {}
         self.raised: list[Exception] = []
         self.deaf = False
-        self._listeners: list[Listener] = []
-        self._uplink: _Uplink | None = None
-        self._inside = False
+        self._listeners: list[EventListener] = []
+        self._uplink: Uplink | None = None
+        self._is_in_room = False
 
     @property
     def id(self) -> str:
@@ -283,10 +204,10 @@ class MemoryPeer:
     def local_participant(self) -> Participant:
         return self.participant
 
-    def add_event_listener(self, event_listener: Listener) -> None:
+    def add_event_listener(self, event_listener: EventListener) -> None:
         self._listeners.append(event_listener)
 
-    def remove_event_listener(self, event_listener: Listener) -> None:
+    def remove_event_listener(self, event_listener: EventListener) -> None:
         """Raises ValueError for a listener that was not added, as the SDK does."""
         self._listeners.remove(event_listener)
 
@@ -302,18 +223,18 @@ class MemoryPeer:
         if size > MAX_PAYLOAD:
             raise ValueError(f"A payload of {size} bytes is longer than {MAX_PAYLOAD}.")
         if self._uplink is None:
-            raise ConnectionError("Cannot send message, Network is not available.")
+            raise ConnectionError("Cannot send message, Carrier is not available.")
         reliable = (options or {"reliability": "RELIABLE"})["reliability"] == "RELIABLE"
-        await self._uplink.send(_Packet(self.participant.id, payload, size, reliable))
+        await self._uplink.send(Datagram(self.participant.id, payload, size, reliable))
         return True
 
-    def watch(self, participant_id: str = "avatar") -> Recording:
+    def watch(self, participant_id: str = "avatar") -> TrackRecording:
         """Record what that worker publishes from now on, also if it is yet to join."""
-        recording = Recording()
+        recording = TrackRecording()
         self.room.recordings.setdefault(participant_id, []).append(recording)
         return recording
 
-    def stop_watching(self, recording: Recording) -> None:
+    def stop_watching(self, recording: TrackRecording) -> None:
         """The recording grows no more."""
         for recordings in self.room.recordings.values():
             recordings[:] = [each for each in recordings if each is not recording]
@@ -322,17 +243,17 @@ class MemoryPeer:
         """Leave the room; the others notice. May be called twice."""
         self.cut_off()
         self.participants.clear()
-        if self._inside:
-            self._inside = False
+        if self._is_in_room:
+            self._is_in_room = False
             self.room.exit(self)
 
     def rejoin(self) -> None:
         """Be in the room, anew if need be, with a fresh connection."""
-        if not self._inside:
+        if not self._is_in_room:
             self.room.enter(self)
-            self._inside = True
+            self._is_in_room = True
         self.deaf = False
-        self._uplink = _Uplink(self.room, self.cut_off)
+        self._uplink = Uplink(self.room, self.cut_off)
 
     def cut_off(self) -> None:
         """The connection is dead and nobody noticed: sending raises, nothing arrives."""
@@ -340,8 +261,8 @@ class MemoryPeer:
             self._uplink.close()
         self._uplink = None
 
-    def receive(self, packet: "_Packet") -> bool:
-        """Called by the room: the packet arrives, unless nobody can hear it."""
+    def receive(self, packet: Datagram) -> bool:
+        """Called by the room: the packet arrives, unless the peer is cut off or deaf."""
         if self._uplink is None or self.deaf:
             return False
         payload = packet.payload
@@ -361,7 +282,7 @@ class MemoryPeer:
 
     def notice(self, action: str, participant: Participant) -> None:
         """Called by the room: somebody has joined or left."""
-        if not self._inside:
+        if not self._is_in_room:
             return
         if action.endswith("joined"):
             self.participants[participant.id] = participant
@@ -396,7 +317,7 @@ class MemoryMeeting:
         self._ended = False
         self._loss: MeetingLost | None = None
         self._senders: list[asyncio.Task[None]] = []
-        self._parking = PendingSends()
+        self._pending_sends = PendingSends()
 
     async def join(self) -> None:
         try:
@@ -431,7 +352,7 @@ class MemoryMeeting:
         packet = encode(message)
         options = {"reliability": "RELIABLE" if packet.reliable else "UNRELIABLE"}
         try:
-            await self._parking.wait(self._peer.send(packet.payload, options))
+            await self._pending_sends.wait(self._peer.send(packet.payload, options))
         except ConnectionError as error:
             raise MeetingError(f"The worker is not connected to the room: {error}") from error
 
@@ -443,7 +364,7 @@ class MemoryMeeting:
     def cut(self) -> int:
         unheard = self.tracks.cut()
         for recording in self._recordings():
-            recording.cuts.append(Cut(clock.now(), unheard))
+            recording.cuts.append(TrackCut(clock.now(), unheard))
         return unheard
 
     @property
@@ -484,7 +405,7 @@ class MemoryMeeting:
         self.tracks.close()
         self._news.set()
 
-    def _recordings(self) -> list[Recording]:
+    def _recordings(self) -> list[TrackRecording]:
         return self._room.recordings.get(self._peer.participant.id, [])
 
     async def _send_sound(self) -> None:
@@ -516,103 +437,3 @@ class MemoryMeeting:
             return await self.tracks.next_planes()
         frame = await self.tracks.next_picture()
         return frame.pts or 0, frame
-
-
-class _Packet(NamedTuple):
-    sender: str
-    payload: str | bytes
-    size: int
-    reliable: bool
-
-
-@dataclass(slots=True)
-class _Rule:
-    """Faults, whose packets suffer them, and how far each receiver is in their lists."""
-
-    faults: Faults
-    sender: str | None
-    reliable: bool | None
-    places: dict[str, int] = field(default_factory=dict)
-
-    def fits(self, packet: _Packet) -> bool:
-        return self.sender in (None, packet.sender) and self.reliable in (None, packet.reliable)
-
-    def delays(self, receiver: str, random: Random) -> list[float]:
-        """How long the next packet is under way to `receiver`, for each of its copies."""
-        place = self.places.get(receiver, 0)
-        self.places[receiver] = place + 1
-        faults = self.faults
-        if faults.drops[place] if place < len(faults.drops) else random.random() < faults.loss:
-            return []
-        if place < len(faults.copies):
-            copies = faults.copies[place]
-        else:
-            copies = 1 + (random.random() < faults.duplication)
-        if place < len(faults.delays_s):
-            return [faults.delays_s[place]] * copies
-        return [random.uniform(*faults.delay_s) for _ in range(copies)]
-
-
-class _Uplink:
-    """One connection's way out: a single queue for both channels, each with its own buffer."""
-
-    def __init__(self, room: MemoryRoom, die: Callable[[], None]) -> None:
-        self._room = room
-        self._die = die
-        self._queue: deque[_Packet] = deque()
-        self._free_at = 0.0
-        self._unsent = {True: 0, False: 0}
-        self._waiting: dict[bool, list[tuple[_Packet, asyncio.Future[None]]]] = {
-            True: [],
-            False: [],
-        }
-        self._open = True
-
-    async def send(self, packet: _Packet) -> None:
-        """Queue the packet; while its channel's buffer is too full, wait for that."""
-        if self._unsent[packet.reliable] <= BUFFER_THRESHOLD:
-            self._put(packet)
-            return
-        drained = asyncio.get_running_loop().create_future()
-        self._waiting[packet.reliable].append((packet, drained))
-        await drained
-
-    def close(self) -> None:
-        """What has not left never will, and nothing wakes those who wait, as in the SDK."""
-        self._open = False
-
-    def _put(self, packet: _Packet) -> None:
-        self._room.counts.setdefault(packet.sender, Counts()).sent += 1
-        now = clock.now()
-        bandwidth = self._room.rule(packet).faults.bandwidth
-        self._free_at = max(now, self._free_at) + (packet.size / bandwidth if bandwidth else 0.0)
-        if self._free_at <= now:
-            self._room.broadcast(packet)
-            return
-        self._queue.append(packet)
-        self._unsent[packet.reliable] += packet.size
-        asyncio.get_running_loop().call_at(self._free_at, self._left)
-
-    def _left(self) -> None:
-        if not self._open:
-            return
-        packet = self._queue.popleft()
-        before = self._unsent[packet.reliable]
-        self._unsent[packet.reliable] = after = before - packet.size
-        self._room.broadcast(packet)
-        if before > BUFFER_THRESHOLD >= after:
-            self._wake(packet.reliable)
-
-    def _wake(self, reliable: bool) -> None:
-        """All who wait go on together and overfill the buffer again, as in the SDK.
-
-        A send that was cancelled meanwhile is sent all the same, and the connection dies of it:
-        the SDK tells a future that is done, and what that raises ends its transport.
-        """
-        waiting, self._waiting[reliable] = self._waiting[reliable], []
-        for packet, drained in waiting:
-            self._put(packet)
-            if drained.done():
-                self._die()
-                return
-            drained.set_result(None)

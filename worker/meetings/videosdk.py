@@ -14,14 +14,15 @@ from vsaiortc.mediastreams import MediaStreamError
 from agent_side.join import JoinInfo
 from agent_side.wire import Message, decode, encode
 from worker import clock
-from worker.errors import Dismissed, JoinError, MeetingError, MeetingLost, Refused
-from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame, Doubler
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingError, MeetingLost
+from worker.media import PIECE_SAMPLES, SAMPLE_RATE, AvatarFrame
 from worker.meeting import Joined, Left, MeetingEvent, Received
 from worker.meeting_support.pending_sends import PendingSends
 from worker.meeting_support.sdk_internals import SdkInternals, fetch_config
 from worker.meeting_support.tracks import Tracks, TracksClosed
 from worker.process.logs import hash_of
 from worker.settings import Settings
+from worker.sound import Doubler
 
 DISPLAY_NAME: Final = "Avatar"
 
@@ -185,9 +186,9 @@ class VideoSDKMeeting:
         self._join_timeout_s = settings.join_timeout_s
         self._tracks = Tracks()
         self._sdk: Any = None
-        self._inside: SdkInternals | None = None
+        self._internals: SdkInternals | None = None
         self._inbox: Inbox | None = None
-        self._parking = PendingSends()
+        self._pending_sends = PendingSends()
         self._stage = ""
         self._suspected = False
         self._leaving = asyncio.Lock()
@@ -195,7 +196,7 @@ class VideoSDKMeeting:
 
     async def join(self) -> None:
         if self._info.fault is not None:
-            raise Refused(self._info.fault)
+            raise JoinRefused(self._info.fault)
         began = clock.now()
         try:
             async with asyncio.timeout(self._join_timeout_s):
@@ -213,14 +214,14 @@ class VideoSDKMeeting:
         )
 
     async def messages(self) -> AsyncIterator[MeetingEvent]:
-        if self._inside is None or self._inbox is None:
+        if self._internals is None or self._inbox is None:
             raise MeetingError("The meeting was not joined; call join() first.")
         watch_at = clock.now()
         while not self._left:
             if clock.now() >= watch_at:
                 since_s = min(2 * WATCH_S, WATCH_S + clock.now() - watch_at)
                 watch_at = clock.now() + WATCH_S
-                self._check(self._inside, self._inbox, since_s)
+                self._check(self._internals, self._inbox, since_s)
             try:
                 async with asyncio.timeout_at(watch_at):
                     event = await self._inbox.get()
@@ -237,7 +238,7 @@ class VideoSDKMeeting:
         if self._sdk is None or self._left:
             raise MeetingError("Nothing can be sent: the worker is not in the meeting.")
         try:
-            await self._parking.wait(self._sdk.send(packet.payload, options))
+            await self._pending_sends.wait(self._sdk.send(packet.payload, options))
         except MeetingError:
             raise
         except Exception as error:
@@ -261,15 +262,15 @@ class VideoSDKMeeting:
                 return
             self._left = True
             self._tracks.close()
-            if self._inside is None or self._inbox is None:
+            if self._internals is None or self._inbox is None:
                 return
             self._inbox.close()
             try:
                 async with asyncio.timeout(LEAVE_S):
-                    await self._inside.leave()
+                    await self._internals.leave()
             except TimeoutError:
                 logger.warning("leaving took longer than %g s and was given up", LEAVE_S)
-            self._parking.close()
+            self._pending_sends.close()
             logger.info(
                 "left meeting %s; %d packets dropped, %d events unreadable",
                 self._called,
@@ -283,23 +284,23 @@ class VideoSDKMeeting:
 
         self._stage = "the signalling server did not answer; try again later."
         self._sdk = VideoSDK.init_meeting(**self._options())
-        self._inside = inside = SdkInternals(self._sdk)
+        self._internals = internals = SdkInternals(self._sdk)
         self._inbox = inbox = Inbox(self._sdk.local_participant.id)
-        inside.decline_media()
-        inside.on_peer_closed(inbox.peer_closed)
+        internals.decline_media()
+        internals.on_peer_closed(inbox.peer_closed)
         self._sdk.add_event_listener(inbox)
-        await inside.join(config)
-        if not inbox.joined or not inside.published:
-            problem = inside.refusal or ", then ".join(inbox.problems) or "no reason was given"
-            kind = Refused if inside.refused else JoinError
+        await internals.join(config)
+        if not inbox.joined or not internals.published:
+            problem = internals.refusal or ", then ".join(inbox.problems) or "no reason was given"
+            kind = JoinRefused if internals.refused else JoinError
             raise kind(
                 f"Meeting {self._called} did not let the worker in: {problem}; "
                 "check the token and the meeting's id."
             )
 
         self._stage = "its media servers did not answer; let UDP through to them."
-        while not inside.open:
-            reason = "the server ended it for the worker" if inbox.closed else inside.lost()
+        while not internals.open:
+            reason = "the server ended it for the worker" if inbox.closed else internals.lost()
             if reason is not None:
                 raise JoinError(
                     f"Meeting {self._called} was lost while joining it: {reason}; "
@@ -320,20 +321,20 @@ class VideoSDKMeeting:
         }
         return {name: value for name, value in options.items() if value is not None}
 
-    def _check(self, inside: SdkInternals, inbox: Inbox, since_s: float) -> None:
+    def _check(self, internals: SdkInternals, inbox: Inbox, since_s: float) -> None:
         """Raises Dismissed, and MeetingLost at the second look.
 
         A server that sends the worker away may close its channels before its goodbye is read,
         and who took that for a loss would come back and evict whoever is wanted instead.
         """
         room = self._called
-        if inbox.closed or inside.leaving:
+        if inbox.closed or internals.leaving:
             raise Dismissed(
                 f"The server of meeting {room} told the worker to leave: it was removed, the "
                 f"meeting was closed, or another participant joined as {inbox.own_id}; "
                 "launch it again if it is still wanted."
             )
-        reason = inside.lost() or inside.ask(since_s)
+        reason = internals.lost() or internals.ask(since_s)
         if reason is not None and self._suspected:
             raise MeetingLost(f"Meeting {room} is gone: {reason}.")
         self._suspected = reason is not None

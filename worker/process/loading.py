@@ -11,14 +11,13 @@ from typing import Any, Final, NamedTuple
 import worker.meetings
 import worker.renderers
 from agent_side.join import JoinInfo
-from worker.errors import AvatarError, MeetingError, RendererError
+from worker.errors import MeetingError, RendererError, WorkerError
 from worker.meeting import Meeting
 from worker.renderer import Renderer
 from worker.settings import Settings
 
 FACTORY: Final = "create"
 PRELOAD: Final = "preload"
-METHODS: Final = ("push", "finish", "drain", "reset", "idle", "close")
 
 MakeMeeting = Callable[[JoinInfo, Settings], Meeting]
 
@@ -28,7 +27,7 @@ class Kind(NamedTuple):
 
     name: str
     package: ModuleType
-    error: type[AvatarError]
+    error: type[WorkerError]
 
     @property
     def variable(self) -> str:
@@ -52,27 +51,41 @@ def renderer_names() -> list[str]:
 def load_renderer(settings: Settings) -> Renderer:
     """The renderer that `settings` names, made and ready to draw.
 
-    Raises RendererError where it cannot be found or made, and passes on whatever AvatarError
+    Raises RendererError where it cannot be found or made, and passes on whatever WorkerError
     its own ``create`` raises, such as InputError for an unknown character.
     """
     create = _factory(RENDERER, settings.renderer)
     try:
         renderer = create(settings)
-    except AvatarError:
+    except WorkerError:
         raise
     except Exception as error:
         raise RendererError(
             f"Renderer {settings.renderer!r} cannot be made ({type(error).__name__}: {error}); "
             "see what it needs, or choose another with AVATAR_RENDERER."
         ) from error
-    missing = [name for name in METHODS if not callable(getattr(renderer, name, None))]
-    if missing:
+    if not isinstance(renderer, Renderer):
         raise RendererError(
-            f"Renderer {settings.renderer!r} made a {type(renderer).__name__} without "
-            f"{', '.join(missing)}; it has to have what worker/renderer.py names."
+            f"Renderer {settings.renderer!r} made a {type(renderer).__name__}; "
+            "its class has to inherit from worker.renderer.Renderer."
         )
-    made: Renderer = renderer
-    return made
+    return renderer
+
+
+def load_before_fork(settings: Settings) -> Renderer | None:
+    """The renderer that `settings` name; None where it can only be made after the fork.
+
+    Raises RendererError, also for one that says only once it is made that it is not fork-safe.
+    """
+    if not getattr(_factory(RENDERER, settings.renderer), "fork_safe", Renderer.fork_safe):
+        return None
+    renderer = load_renderer(settings)
+    if not renderer.fork_safe:
+        raise RendererError(
+            f"Renderer {settings.renderer!r} is not fork-safe, which has to be known before it is "
+            "made; name its class, as package.module:Class, with `fork_safe = False`."
+        )
+    return renderer
 
 
 def preload(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from agent_side.wire import (
 )
 from worker import clock
 from worker.media import TICK_S
-from worker.meeting import Meeting, MeetingEvent, Received, Timed
+from worker.meeting import Meeting, MeetingEvent, Received
 from worker.process.shared_numbers import Block
 from worker.turns.conversation import Conversation
 from worker.turns.playout import Ended
@@ -264,7 +264,7 @@ class Measures:
         metrics = self._metrics
         if speech.living:
             metrics.queue.observe(speech.waiting_s)
-        if isinstance(meeting, Timed) and (offset_s := meeting.offset_s) is not None:
+        if (offset_s := meeting.offset_s) is not None:
             metrics.av_offset.observe(offset_s)
         metrics.segments_unacked.set(conversation.unacked)
         self._count(conversation)

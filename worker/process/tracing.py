@@ -14,7 +14,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from worker.errors import SettingsError
+from worker.errors import WorkerSettingsError
 from worker.process.assignment import Assignment
 from worker.process.metrics import Span as Tell
 from worker.process.metrics import untold
@@ -31,12 +31,12 @@ NEEDED: Final = (
 
 
 def load() -> None:
-    """Import the SDK. Raises SettingsError where it is not installed."""
+    """Import the SDK. Raises WorkerSettingsError where it is not installed."""
     try:
         for name in NEEDED:
             import_module(name)
     except ImportError as error:
-        raise SettingsError(
+        raise WorkerSettingsError(
             f"AVATAR_TRACING is on, but {error.name} is not installed; "
             "install avatar-face[tracing], or set AVATAR_TRACING=off."
         ) from None

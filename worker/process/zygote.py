@@ -204,10 +204,10 @@ def main() -> int:
         os.environ[name] = "1"
     # Imported here, as numpy reads those variables once.
     from worker import __main__ as program
-    from worker.errors import AvatarError
+    from worker.errors import WorkerError
     from worker.process import logs, tracing
     from worker.process.control_channel import ControlChannel
-    from worker.process.loading import load_meeting, load_renderer, preload
+    from worker.process.loading import load_before_fork, load_meeting, load_renderer, preload
     from worker.process.metrics import Metrics
     from worker.recording.recorder import prepare
     from worker.settings import Settings
@@ -220,10 +220,12 @@ def main() -> int:
         if settings.tracing:
             tracing.load()
         make = load_meeting(settings)
-        warm_up(load_renderer(settings))
-        renderer = load_renderer(settings)
-        preload(settings)
-    except AvatarError as error:
+        renderer = load_before_fork(settings)
+        if renderer is not None:
+            warm_up(renderer)
+            renderer = load_renderer(settings)
+            preload(settings)
+    except WorkerError as error:
         return program.give_up(error, REFUSED)
     warn_of_threads()
     program.settle()
@@ -243,6 +245,11 @@ def main() -> int:
         metrics = Metrics()
     if block is not None:
         os.close(block)
+    if renderer is None:
+        try:
+            renderer = load_renderer(settings)
+        except WorkerError as error:
+            return program.give_up(error, REFUSED)
     return program.serve(settings, make, renderer, metrics, ControlChannel())
 
 

@@ -72,7 +72,7 @@ class CutOff(Damaged):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RecordingLine:
     """One line of a recording. What takes values out raises Damaged where they are not there."""
 
     number: int
@@ -182,7 +182,7 @@ class Header:
         )
 
     @classmethod
-    def read(cls, line: Line) -> Self:
+    def read(cls, line: RecordingLine) -> Self:
         """The header in a recording's first line. Raises Damaged."""
         if line.what != "begin":
             raise Damaged("it does not begin with how it was made")
@@ -213,7 +213,7 @@ class Header:
         )
 
 
-class Reader:
+class RecordingReader:
     """Reads a recording line by line, in little memory however long or malicious it is."""
 
     def __init__(self, path: Path) -> None:
@@ -240,11 +240,11 @@ class Reader:
                 f"{path} is no recording that can be replayed: {damage}; name one of AVATAR_RECORD."
             ) from damage
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[RecordingLine]:
         """The lines behind the header, once. Ends where the file does or where it is damaged."""
         return self._lines
 
-    def _parsed(self) -> Iterator[Line]:
+    def _parsed(self) -> Iterator[RecordingLine]:
         number = 0
         try:
             for block in self._blocks():
@@ -282,7 +282,7 @@ class Reader:
                 place = file.tell() - len(data)
 
 
-def parse(text: bytes, number: int) -> Line:
+def parse(text: bytes, number: int) -> RecordingLine:
     """The line of that number. Raises Damaged."""
     try:
         values = json.loads(text)
@@ -290,8 +290,8 @@ def parse(text: bytes, number: int) -> Line:
         raise Damaged(f"line {number} is not JSON") from None
     if not isinstance(values, dict):
         raise Damaged(f"line {number} is not an object")
-    line = Line(number, 0.0, "", values)
-    return Line(number, line.measure("at"), line.text("what"), values)
+    line = RecordingLine(number, 0.0, "", values)
+    return RecordingLine(number, line.measure("at"), line.text("what"), values)
 
 
 def compose(at: float, what: str, values: Mapping[str, object]) -> bytes:

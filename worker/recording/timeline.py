@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from worker.media import FPS
-from worker.recording.file import Damaged, Line, Reader
+from worker.recording.file import Damaged, RecordingLine, RecordingReader
 
 PAUSE_S: Final = 0.5
-"""Packets of speech that are not further apart are told together."""
+"""Packets of speech that are not further apart are reported together."""
 
 DRAWN: Final = frozenset({"push", "finish", "drain", "idle", "close"})
 """Calls that a renderer gets all the time."""
 
 
 @dataclass(slots=True)
-class Speech:
+class SpeechBurst:
     """Packets of speech that came close together."""
 
     sender: str
@@ -31,7 +31,7 @@ class Speech:
     packets: int = 0
     samples: int = 0
 
-    def continues(self, line: Line, sender: str, turn: int | None) -> bool:
+    def continues(self, line: RecordingLine, sender: str, turn: int | None) -> bool:
         same = sender == self.sender and turn == self.turn
         return same and line.at - self.last_at <= PAUSE_S
 
@@ -42,9 +42,9 @@ class Timeline:
     def __init__(self) -> None:
         self._ticks = 0
         self._segment = 0
-        self._speech: Speech | None = None
+        self._speech: SpeechBurst | None = None
 
-    def of(self, line: Line) -> Iterator[str]:
+    def of(self, line: RecordingLine) -> Iterator[str]:
         """The lines that are whole now that `line` came."""
         if line.what == "audio":
             yield from self._audio(line)
@@ -68,17 +68,17 @@ class Timeline:
                 f"in {speech.packets} packets until {speech.last_at:.3f}",
             )
 
-    def _audio(self, line: Line) -> Iterator[str]:
+    def _audio(self, line: RecordingLine) -> Iterator[str]:
         sender = line.text("sender")
         turn = line.whole("turn") if "turn" in line.values else None
         if self._speech is None or not self._speech.continues(line, sender, turn):
             yield from self.rest()
-            self._speech = Speech(sender, turn, line.at, line.at)
+            self._speech = SpeechBurst(sender, turn, line.at, line.at)
         self._speech.last_at = line.at
         self._speech.packets += 1
         self._speech.samples += line.whole("samples")
 
-    def _tick(self, line: Line) -> Iterator[str]:
+    def _tick(self, line: RecordingLine) -> Iterator[str]:
         segment = line.whole("segment")
         if segment != self._segment:
             yield from self.rest()
@@ -93,7 +93,7 @@ class Timeline:
         return f"{at:10.3f}  film {self._ticks / FPS:9.2f}  {bare(what):8}  {about}".rstrip()
 
 
-def timeline(reader: Reader) -> Iterator[str]:
+def timeline(reader: RecordingReader) -> Iterator[str]:
     """A line for each thing that happened, in the order in which it was noted."""
     header, lines = reader.header, Timeline()
     yield (
@@ -112,7 +112,7 @@ def timeline(reader: Reader) -> Iterator[str]:
         yield f"Here the recording stops: {flaw}."
 
 
-def _values(line: Line) -> str:
+def _values(line: RecordingLine) -> str:
     """The values of a line, short: ``name=value``, a message's own fields among them."""
     values = {name: value for name, value in line.values.items() if name not in ("at", "what")}
     fields = values.pop("fields", None)

@@ -1,1 +1,1 @@
-"""The commands of those who make and mend faces: speak, replay, doctor, characters."""
+"""The commands of those who make and debug faces: speak, replay, doctor, characters."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.tools.arguments import REFUSED, Parser
 
 ABOUT: Final = {
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, *rest = given
         try:
             return _run(command, rest)
-        except AvatarError as error:
+        except WorkerError as error:
             sys.stderr.write(f"avatar character {command}: {' '.join(str(error).split())}\n")
             return REFUSED
     if not given or given[0] in ("-h", "--help"):
@@ -68,7 +68,7 @@ def _check(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"{finding}\n")
         sys.stdout.flush()
     if wrong:
-        sys.stdout.write(f"{wrong} to mend, {notes} notes: do what those lines say, ask again.\n")
+        sys.stdout.write(f"{wrong} to fix, {notes} notes: do what those lines say, check again.\n")
         return FAULTY
     sys.stdout.write(f"{place} can be used ({notes} notes).\n")
     return 0

@@ -23,7 +23,7 @@ from typing import Final
 from avatar_runtime.cpus import cpus
 from avatar_runtime.texts import tidied
 from avatar_runtime.variables import doubts
-from worker.errors import AvatarError
+from worker.errors import WorkerError
 from worker.settings import Settings
 from worker.tools.arguments import Parser
 
@@ -48,7 +48,7 @@ ENCODERS: Final = {
 PACKAGES: Final = ("agent_side", "avatar_runtime", "dispatcher", "localroom", "worker")
 
 CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-"""Where programs are told whom to trust."""
+"""Variables that name certificates to trust."""
 
 PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -199,7 +199,7 @@ def _resampler() -> Finding:
     try:
         import numpy as np
 
-        from worker.media import Resampler
+        from worker.sound import Resampler
     except (ImportError, OSError) as error:
         return Finding(f"resampling cannot be tried ({_line(error)})", "install that, see above")
     tone = (10_000 * np.sin(2 * np.pi * 1000 / 48_000 * np.arange(4800))).astype(np.int16)
@@ -227,7 +227,7 @@ def _face(settings: Settings) -> Finding:
         sounding = sum(len(frame.pcm) for frame in renderer.drain())
         picture = renderer.idle()
         renderer.close()
-    except AvatarError as error:
+    except WorkerError as error:
         return Finding(_line(error).rstrip("."), "set AVATAR_CHARACTER or AVATAR_RENDERER")
     except ImportError as error:
         return Finding(f"no face can be drawn ({_line(error)})", "install that, see above")
@@ -253,7 +253,7 @@ def _characters() -> Iterator[Finding]:
 
         shipped = names()
         place = expanded(own)
-    except (ImportError, AvatarError) as error:
+    except (ImportError, WorkerError) as error:
         yield Finding(f"characters cannot be looked for ({_line(error)})", "see above")
         return
     if shipped:
@@ -265,8 +265,8 @@ def _characters() -> Iterator[Finding]:
     if not place.is_dir():
         yield Finding(f"AVATAR_CHARACTERS is {own!r}, no folder", "make it or unset that variable")
         return
-    told = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
-    yield Finding(f"characters in {own}: {told}")
+    listed = ", ".join(characters_in(place)) or "none; put folders or .zip files there"
+    yield Finding(f"characters in {own}: {listed}")
 
 
 def _environment() -> Iterator[Finding]:
@@ -316,7 +316,7 @@ def _proxies() -> Iterator[Finding]:
 def _settings_and_face() -> Iterator[Finding]:
     try:
         settings = Settings.from_env(os.environ)
-    except AvatarError as error:
+    except WorkerError as error:
         yield Finding(_line(error).rstrip("."), "change that variable or unset it")
         return
     yield Finding(

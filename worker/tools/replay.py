@@ -2,9 +2,9 @@
 
     python -P -m worker.tools.replay 20260131T120000.000000Z-1f0c.avatar -o session.mp4
 
-The renderer is made anew and told what it was told then, so it draws the same pictures, bit for
-bit; each is compared with the checksum of the one that was shown. The sound is what was handed to
-the tracks, with the silence of the interrupts. Times without a place in the meeting are left out.
+The renderer is made anew and gets the same calls, so it draws the same pictures, bit for bit; each
+is compared with the checksum of the one that was shown. The sound is what was handed to the tracks,
+with the silence of the interrupts. Times without a connection to the meeting are left out.
 """
 
 import argparse
@@ -20,17 +20,28 @@ from typing import Final
 import numpy as np
 from tqdm import tqdm
 
+from agent_side.wire import Word
 from worker.characters.backdrop import COLOUR
 from worker.characters.folder import locate
 from worker.characters.source import expanded
-from worker.errors import AvatarError, InputError
-from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture, ramp_down
+from worker.errors import InputError, WorkerError
+from worker.media import FPS, FRAME_SAMPLES, SILENCE, Pcm, Picture
 from worker.process.loading import load_renderer, renderer_names
-from worker.recording.file import AS_DRAWN, SILENT, CutOff, Damaged, Header, Line, Reader, checksum
-from worker.recording.recorder import MOST_HELD, RESTS_HELD
+from worker.recording.album import MOST_HELD, RESTS_HELD
+from worker.recording.file import (
+    AS_DRAWN,
+    SILENT,
+    CutOff,
+    Damaged,
+    Header,
+    RecordingLine,
+    RecordingReader,
+    checksum,
+)
 from worker.recording.timeline import bare, timeline
-from worker.renderer import Expressive, Prompted, Renderer, Word
+from worker.renderer import ExpressionCue, GestureCue, PostureCue, Renderer, WordsCue
 from worker.settings import Settings, parse_share, parse_size
+from worker.sound import ramp_down
 from worker.tools.arguments import REFUSED, Parser
 from worker.tools.film import FilmWriter
 
@@ -81,10 +92,10 @@ class Drawn:
     as_shown: bool
 
 
-class Stage:
-    """A renderer that is told what the recorded one was told, and its pictures by their numbers.
+class Replay:
+    """A renderer that gets the calls of the recorded one, and its pictures by their numbers.
 
-    `flaw` says why there is no telling what comes next; "" while all is well.
+    `flaw` says why what comes next is not known; "" while all is well.
     """
 
     def __init__(self, renderer: Renderer) -> None:
@@ -96,7 +107,7 @@ class Stage:
         self._rests: deque[Drawn] = deque(maxlen=RESTS_HELD)
         self._shown: Drawn | None = None
 
-    def shots(self, lines: Iterator[Line]) -> Iterator[Shot]:
+    def shots(self, lines: Iterator[RecordingLine]) -> Iterator[Shot]:
         """Every tick of the session. Each is held back until none can cut it any more."""
         held: Shot | None = None
         last = 0
@@ -119,7 +130,7 @@ class Stage:
         if held is not None:
             yield held
 
-    def _tick(self, line: Line) -> Shot:
+    def _tick(self, line: RecordingLine) -> Shot:
         drawn = self._find(line)
         sound = line.text("sound")
         if sound == SILENT:
@@ -131,7 +142,7 @@ class Stage:
         pcm = np.pad(pcm[:FRAME_SAMPLES], (0, FRAME_SAMPLES - len(pcm[:FRAME_SAMPLES])))
         return Shot(line.at, line.whole("segment"), drawn.picture, pcm, drawn.as_shown)
 
-    def _find(self, line: Line) -> Drawn:
+    def _find(self, line: RecordingLine) -> Drawn:
         """The picture of a tick; whatever was shown before where it is not there."""
         number = -1 if line.values.get("picture") is None else line.whole("picture")
         shown = self._shown
@@ -152,20 +163,20 @@ class Stage:
             self._frames.popleft()
         return self._frames.popleft()
 
-    def _call(self, line: Line) -> None:
+    def _call(self, line: RecordingLine) -> None:
         self._unshown += line.what in DRAWING
         if self._unshown > MOST_UNSHOWN:
-            self.flaw = f"line {line.number} draws again what nobody was shown"
+            self.flaw = f"line {line.number} draws what was never shown"
             return
         try:
             self._perform(line)
-        except AvatarError:
+        except WorkerError:
             raise
         except Exception as error:  # noqa: BLE001 - anybody's code, which may have failed then, too
             reason = bare(f"{type(error).__name__}: {error}")
             self.flaw = f"the renderer fails at {line.at:.2f} s ({reason})"
 
-    def _perform(self, line: Line) -> None:
+    def _perform(self, line: RecordingLine) -> None:
         renderer = self._renderer
         match line.what:
             case "push":
@@ -184,15 +195,15 @@ class Stage:
                 self._add(self._rests, 0, picture, SILENCE, line.whole("check"))
             case "gesture" | "express" | "pose":
                 self._act(line)
-            case "words" if isinstance(renderer, Prompted):
-                words = [_word(row) for row in line.rows("words", 3)]
-                renderer.words(line.whole("segment"), words)
+            case "words":
+                words = tuple(_word(row) for row in line.rows("words", 3))
+                renderer.cue(WordsCue(line.whole("segment"), words))
             case "failed":
                 self.flaw = f"the renderer failed at {line.at:.2f} s ({bare(line.text('error'))})"
             case "lost":
                 self.flaw = f"{line.whole('lines')} lines are missing at {line.at:.2f} s"
 
-    def _drain(self, line: Line) -> None:
+    def _drain(self, line: RecordingLine) -> None:
         frames = self._renderer.drain()
         rows = line.rows("frames", 4)
         for frame, row in zip(frames, rows, strict=False):
@@ -206,17 +217,15 @@ class Stage:
         place.append(Drawn(self._count, segment, picture, pcm, as_shown))
         self._count += 1
 
-    def _act(self, line: Line) -> None:
-        """What the character here cannot do is left out, and the pictures tell."""
+    def _act(self, line: RecordingLine) -> None:
+        """What the character here cannot do is left out, and the pictures differ."""
         face, name = self._renderer, line.text("name")
-        if not isinstance(face, Expressive):
-            return
         if line.what == "gesture" and name in face.gestures:
-            face.gesture(name)
+            face.cue(GestureCue(name))
         elif line.what == "express" and name in face.expressions:
-            face.express(name, line.measure("intensity"))
+            face.cue(ExpressionCue(name, line.measure("intensity")))
         elif line.what == "pose" and name in face.postures:
-            face.pose(name)
+            face.cue(PostureCue(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -233,12 +242,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given)
     except Damaged as damage:
         return _refuse(f"{given.recording} is damaged: {damage}.")
-    except AvatarError as error:
+    except WorkerError as error:
         return _refuse(str(error))
 
 
 def _run(given: argparse.Namespace) -> int:
-    reader = Reader(given.recording)
+    reader = RecordingReader(given.recording)
     if given.events or not reader.header.sound:
         for text in timeline(reader):
             sys.stdout.write(f"{text}\n")
@@ -249,17 +258,17 @@ def _run(given: argparse.Namespace) -> int:
                 f"{given.recording} has no sound, so there is no film, only what is above; "
                 "record with AVATAR_RECORD_SOUND=on for one."
             )
-        reader = Reader(given.recording)
+        reader = RecordingReader(given.recording)
     return _film(reader, given.recording, given.film, quiet=given.quiet)
 
 
-def _film(reader: Reader, source: Path, target: Path, *, quiet: bool) -> int:
+def _film(reader: RecordingReader, source: Path, target: Path, *, quiet: bool) -> int:
     """Write the film and say what came of it; returns the exit status."""
     _check(source, target)
     settings = settings_of(reader.header, Settings.from_env(os.environ), source.parent)
     different, first = 0, 0.0
     with closing(load_renderer(settings)) as renderer:
-        stage = Stage(renderer)
+        stage = Replay(renderer)
         shots = stage.shots(reader.lines())
         shot = next(shots, None)
         if shot is None:
@@ -290,7 +299,7 @@ def _film(reader: Reader, source: Path, target: Path, *, quiet: bool) -> int:
 
 
 def settings_of(header: Header, here: Settings, folder: Path) -> Settings:
-    """The settings of a recorded session. Raises an AvatarError for what cannot be used.
+    """The settings of a recorded session. Raises an WorkerError for what cannot be used.
 
     A recording may come from anybody, so it does not choose code: a renderer that is not ours is
     used where `here`, the operator's own settings, name it as well. Nor does it choose pictures:

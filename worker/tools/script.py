@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from worker.errors import InputError
 from worker.media import TICK_S
-from worker.renderer import Expressive, Renderer
+from worker.renderer import Cue, ExpressionCue, GestureCue, PostureCue, Renderer
 
 Kind = Literal["expression", "gesture", "posture"]
 
@@ -16,7 +16,7 @@ LONGEST_S: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ScriptedAct:
     """Something to be done `at_s` after the film's begin; only expressions have an intensity."""
 
     kind: Kind
@@ -25,7 +25,7 @@ class Act:
     at_s: float = 0.0
 
 
-def parse_act(kind: Kind, text: str) -> Act:
+def parse_act(kind: Kind, text: str) -> ScriptedAct:
     """An act from ``NAME``, ``NAME@SECONDS`` or ``NAME:INTENSITY@SECONDS``. Raises InputError."""
     match = ACT.fullmatch(text)
     try:
@@ -39,23 +39,23 @@ def parse_act(kind: Kind, text: str) -> Act:
         if kind != "expression":
             shape = "NAME[@SECONDS], such as nod@2.5" if kind == "gesture" else "NAME[@SECONDS]"
         raise InputError(f"--{kind} is {text!r}; it has to be {shape}.") from None
-    return Act(kind, match[1], intensity, at_s)
+    return ScriptedAct(kind, match[1], intensity, at_s)
 
 
 class Script:
     """Acts for one renderer, in the order of their times."""
 
-    def __init__(self, acts: Iterable[Act], renderer: Renderer) -> None:
+    def __init__(self, acts: Iterable[ScriptedAct], renderer: Renderer) -> None:
         """Raises InputError for what the face cannot do, with the list of what it can."""
         self._acts = sorted(acts, key=lambda act: act.at_s)
-        self._face: Expressive | None = renderer if isinstance(renderer, Expressive) else None
+        self._renderer = renderer
         for act in self._acts:
-            if self._face is None:
+            known = _known(renderer, act.kind)
+            if not known:
                 raise InputError(
                     f"This renderer shows no {act.kind}s; leave --{act.kind} out, "
                     "or choose AVATAR_RENDERER=character."
                 )
-            known = _known(self._face, act.kind)
             if act.name not in known:
                 raise InputError(
                     f"There is no {act.kind} {act.name!r}; choose one of: {', '.join(known)}."
@@ -63,19 +63,17 @@ class Script:
 
     def perform(self, pictures: int) -> None:
         """What is due before the picture that `pictures` others have gone before."""
-        while self._face is not None and self._acts:
-            if self._acts[0].at_s > (pictures + 0.5) * TICK_S:
-                return
-            act = self._acts.pop(0)
-            if act.kind == "expression":
-                self._face.express(act.name, act.intensity)
-            elif act.kind == "gesture":
-                self._face.gesture(act.name)
-            else:
-                self._face.pose(act.name)
+        while self._acts and self._acts[0].at_s <= (pictures + 0.5) * TICK_S:
+            self._renderer.cue(_cue(self._acts.pop(0)))
 
 
-def _known(face: Expressive, kind: Kind) -> Sequence[str]:
+def _known(face: Renderer, kind: Kind) -> Sequence[str]:
     if kind == "expression":
         return face.expressions
     return face.gestures if kind == "gesture" else face.postures
+
+
+def _cue(act: ScriptedAct) -> Cue:
+    if act.kind == "expression":
+        return ExpressionCue(act.name, act.intensity)
+    return GestureCue(act.name) if act.kind == "gesture" else PostureCue(act.name)

@@ -47,7 +47,7 @@ WEIGHTS: Final = {"FL": 0.7071, "FR": 0.7071, "FC": 1.0, "LFE": 0.0}
 FULL: Final = 32_768
 
 
-class Part:
+class WavPart:
     """One of several WAV files in one, under a head that says how long it is: a file to read."""
 
     def __init__(self, file: BinaryIO, head: bytes, start: int, length: int) -> None:
@@ -76,7 +76,7 @@ class Part:
         return self._at
 
 
-def wav_parts(file: BinaryIO) -> tuple[list[Part], list[str]]:
+def wav_parts(file: BinaryIO) -> tuple[list[WavPart], list[str]]:
     """The WAV files of which `file` consists, each as long as it is, and what its heads say wrong.
 
     No parts where it is no WAV file, or one whose head is right.
@@ -94,7 +94,7 @@ def wav_parts(file: BinaryIO) -> tuple[list[Part], list[str]]:
     return (parts, notes) if notes else ([], [])
 
 
-def _part(file: BinaryIO, content: mmap.mmap, begin: int, end: int) -> tuple[Part | None, str]:
+def _part(file: BinaryIO, content: mmap.mmap, begin: int, end: int) -> tuple[WavPart | None, str]:
     """What lies between two places, and what its head says wrong."""
     rate_of_bytes = 0
     place = begin + 12
@@ -112,7 +112,7 @@ def _part(file: BinaryIO, content: mmap.mmap, begin: int, end: int) -> tuple[Par
             head[4:8] = struct.pack("<I", min(len(head) - 8 + length, 2**32 - 1))
             head[-4:] = struct.pack("<I", min(length, 2**32 - 1))
             note = "" if told == 0 or told >= UNTOLD else _difference(told, length, rate_of_bytes)
-            return Part(file, bytes(head), place, length), note
+            return WavPart(file, bytes(head), place, length), note
         place += told + told % 2
     return None, ""
 
@@ -171,7 +171,7 @@ class Surveyor:
         """`sound` is what `frame` holds: channels in rows, 1 is full scale, damage and all."""
         self._rate = frame.sample_rate
         self.samples += sound.shape[1]
-        whole, broken = mended(sound)
+        whole, broken = repaired(sound)
         self._broken += broken
         if not sound.shape[1]:
             return
@@ -232,7 +232,7 @@ class Decoder:
         return np.concatenate(pieces, axis=1) if pieces else np.zeros((1, 0), np.float32)
 
 
-def mended(sound: Floats) -> tuple[Floats, int]:
+def repaired(sound: Floats) -> tuple[Floats, int]:
     """Silence for what is no sample, and how much of it there was."""
     usable = np.abs(sound) <= LOUDEST  # NaN compares false
     if usable.all():

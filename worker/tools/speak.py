@@ -24,31 +24,23 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from tqdm import tqdm
 
-from worker.errors import AvatarError, InputError
-from worker.media import (
-    FPS,
-    FRAME_SAMPLES,
-    SAMPLE_RATE,
-    SILENCE,
-    AvatarFrame,
-    Pcm,
-    Picture,
-    Resampler,
-)
+from worker.errors import InputError, WorkerError
+from worker.media import FPS, FRAME_SAMPLES, SAMPLE_RATE, SILENCE, AvatarFrame, Pcm, Picture
 from worker.process.loading import load_renderer
 from worker.renderer import Renderer
 from worker.settings import Settings, parse_share, parse_size
+from worker.sound import Resampler
 from worker.tools.arguments import REFUSED, Parser
 from worker.tools.film import FilmWriter
-from worker.tools.script import Act, Kind, Script, parse_act
+from worker.tools.script import Kind, Script, ScriptedAct, parse_act
 from worker.tools.sound_file import (
     Decoder,
-    Part,
     Survey,
     Surveyor,
+    WavPart,
     is_exact,
-    mended,
     mixed,
+    repaired,
     to_pcm,
     unread,
     wav_parts,
@@ -76,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         began = time.perf_counter()
         film_s, speech = speak(given.speech, given.film, settings, _acts(given), given.quiet)
         took_s = time.perf_counter() - began
-    except AvatarError as error:
+    except WorkerError as error:
         sys.stderr.write(f"avatar speak: {' '.join(str(error).split())}\n")
         return REFUSED
     except KeyboardInterrupt:
@@ -94,8 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def speak(
-    source: Path, target: Path, settings: Settings, acts: Sequence[Act], quiet: bool
-) -> tuple[float, "Speech"]:
+    source: Path, target: Path, settings: Settings, acts: Sequence[ScriptedAct], quiet: bool
+) -> tuple[float, "SpeechFile"]:
     """Film the face speaking `source` into `target`, and acting meanwhile.
 
     Returns the film's length in seconds and what was found in the speech. Raises
@@ -122,14 +114,14 @@ def speak(
         return film.pictures / FPS, speech
 
 
-class Speech:
+class SpeechFile:
     """The sound of a file, whatever its format, rate and channels, as mono at 24 kHz.
 
     Every sample is looked at before the first is used: `notes` say what is unusual, each in a
     few words, and `survey` what is done about it.
     """
 
-    def __init__(self, path: Path, parts: Sequence[Part], notes: Sequence[str]) -> None:
+    def __init__(self, path: Path, parts: Sequence[WavPart], notes: Sequence[str]) -> None:
         """`parts` are read one behind the other; where there are none, the file is."""
         self.skipped = 0
         self._path = path
@@ -157,7 +149,7 @@ class Speech:
         if len(waiting):
             yield waiting
 
-    def _sources(self) -> Iterator[str | Part]:
+    def _sources(self) -> Iterator[str | WavPart]:
         """What is opened, one after the other."""
         if not self._parts:
             yield os.path.realpath(self._path)
@@ -171,12 +163,12 @@ class Speech:
                 resampler = Resampler(stream.rate)
                 decoder = Decoder(self._path)
                 for frame in self._frames(file, stream):
-                    sound, _ = mended(decoder.floats(frame))
+                    sound, _ = repaired(decoder.floats(frame))
                     mono = mixed(frame, sound) if survey.channel is None else sound[survey.channel]
                     yield resampler.push(to_pcm(mono, survey.gain))
                 yield resampler.push(SILENCE[:0], last=True)
 
-    def _surveyed(self, source: str | Part) -> Survey:
+    def _surveyed(self, source: str | WavPart) -> Survey:
         surveyor = Surveyor()
         decoder = Decoder(self._path)
         with sound_in(self._path, source) as (file, stream):
@@ -243,18 +235,18 @@ def _sounding(frames: list[AvatarFrame]) -> Iterator[tuple[Picture, Pcm]]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Speech]:
+def opened(path: Path) -> Iterator[SpeechFile]:
     """The sound in a file. Raises InputError where there is none that can be read."""
     try:
         file = path.open("rb")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {READABLE}.") from error
     with file:
-        yield Speech(path, *wav_parts(file))
+        yield SpeechFile(path, *wav_parts(file))
 
 
 @contextmanager
-def sound_in(path: Path, source: str | Part) -> Iterator[tuple[InputContainer, AudioStream]]:
+def sound_in(path: Path, source: str | WavPart) -> Iterator[tuple[InputContainer, AudioStream]]:
     """The first sound in `source`, which is `path` or a part of it. Raises InputError."""
     try:
         file = av.open(source, "r")
@@ -312,7 +304,7 @@ def _settings(given: argparse.Namespace) -> Settings:
     return settings
 
 
-def _acts(given: argparse.Namespace) -> list[Act]:
+def _acts(given: argparse.Namespace) -> list[ScriptedAct]:
     return [parse_act(kind, text) for kind in KINDS for text in getattr(given, kind)]
 
 

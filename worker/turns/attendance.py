@@ -17,23 +17,25 @@ class _Present:
 
 
 class Attendance:
-    """Keeps the list of participants, and says when a worker has nobody to be there for.
+    """Keeps the list of participants, and says when a worker has no reason to stay.
 
     The agent is the participant named `agent_id`; without a name it is anybody of the type
     agent, or whoever is obeyed. While the worker is away, no time passes here. Holds no clock.
     """
 
-    def __init__(self, settings: Settings, agent_id: str | None, now: float) -> None:
+    def __init__(self, settings: Settings, agent_id: str | None) -> None:
         self._settings = settings
         self._agent_id = agent_id
         self._people: dict[str, _Present] = {}
         self._away = False
         self._look_round_at: float | None = None
-        self._began = now
-        self._agent_since = now
+        self._began = self._agent_since = self._company_since = 0.0
         self._agent_came = False
-        self._company_since = now
         self._company_came = False
+
+    def begin(self, now: float) -> None:
+        """The worker is in the room from now on."""
+        self._began = self._agent_since = self._company_since = now
 
     def name(self, agent_id: str, now: float) -> None:
         """A renewed join request names the agent, which may take its time to come."""
@@ -55,7 +57,7 @@ class Attendance:
         self._look_round_at = None
 
     def back(self, now: float) -> None:
-        """The worker is in the room again, and is told of everybody anew."""
+        """The worker is in the room again; everybody there is reported anew."""
         self._away = False
         self._look_round_at = now + RETURN_S
         self._agent_since = self._company_since = now
@@ -63,7 +65,7 @@ class Attendance:
             person.seen = False
 
     def missing(self, now: float) -> list[str]:
-        """Who has left while the worker was away; told once, `RETURN_S` after it came back."""
+        """Who has left while the worker was away; returned once, `RETURN_S` after it came back."""
         if self._look_round_at is None or now < self._look_round_at:
             return []
         self._look_round_at = None

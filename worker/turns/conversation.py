@@ -1,4 +1,4 @@
-"""Conversation: who in the room is obeyed, in which version, and what is owed to them."""
+"""Conversation: who in the room is obeyed, in which version, and what is sent to them."""
 
 import logging
 from collections import Counter
@@ -14,7 +14,7 @@ from agent_side.wire import (
     Pcm,
     Repeater,
 )
-from worker.turns.cues import Cue
+from worker.renderer import Cue
 from worker.turns.playout import Ended
 from worker.turns.protocol import Handed, TurnTaking
 from worker.turns.segments import SegmentQueue
@@ -23,6 +23,10 @@ from worker.turns.version2 import Version2
 
 ANNOUNCE_S: Final = 10.0
 """How long a worker says that it speaks version 2 when nobody answers."""
+
+EAGER_S: Final = 0.2
+"""How long it says so at every tick. An agent that is alone in a room opens its way to receive when
+the worker comes, some 50 ms after the worker can send, and what is sent until then is lost."""
 
 ECHO_S: Final = 2.0
 """Packets of somebody who has left may still arrive so long after."""
@@ -35,23 +39,23 @@ MAX_CLAIM: Final = 1024
 """Messages that are kept of a claim meanwhile; more are refused."""
 
 DENY_S: Final = 1.0
-"""Somebody who is not obeyed is told so once in this time."""
+"""The least time between two messages to a participant that it is not obeyed."""
 
 MAX_DENIED: Final = 16
-"""How many participants are told so, and named in the log; more are only counted."""
+"""How many participants get that message, and are named in the log; more are only counted."""
 
 logger = logging.getLogger("avatar.worker.conversation")
 
 
 class Conversation:
-    """Listens to one agent and to nobody else.
+    """Obeys one agent and ignores everybody else.
 
     The agent is the participant named `agent_id`. Without a name it is the participant of the
     type agent that has been in the room longest. Where none of that type is in the room, it is
     the one that has been there longest of those that send speech or a greeting within `CLAIM_S`.
-    Whoever has the face is bound until it leaves, and
-    challenged by nobody; only `name` gives the face to another. Packets that outlive their
-    sender bind nobody. Version 2 is spoken once the agent has said hello, version 1 until then.
+    The agent is bound until it leaves; only `name` gives the face to another. Packets that arrive
+    after their sender has left bind nobody. Version 2 is spoken once the agent has said hello,
+    version 1 until then.
 
     Holds no socket and no clock; `counters` says what was refused, and why.
     """
@@ -81,11 +85,11 @@ class Conversation:
         self._claim: list[Message] = []
         self._bind_at = float("inf")
         self._denied: dict[str, float] = {}
-        """When somebody who is not obeyed was last told so."""
+        """When each participant that is not obeyed got that message last."""
         self._denials: list[Message] = []
         self._left_at: dict[str, float] = {}
         self._announcing = Repeater()
-        self._announce_until = float("-inf")
+        self._announced_at = float("-inf")
 
     @property
     def version(self) -> int:
@@ -99,14 +103,13 @@ class Conversation:
 
     @property
     def unacked(self) -> int:
-        """Turns whose end the agent has still to hear of."""
+        """Turns whose end the agent has not acknowledged yet."""
         return sum(version.unacked for version in self._versions)
 
     def announce(self, now: float) -> None:
         """Say that this worker is there, until an agent answers or `ANNOUNCE_S` are over."""
-        self._announce_until = now + ANNOUNCE_S
-        ready = AvatarReady(self._version2.worker, None, self._face)
-        self._announcing.add("ready", ready, now)
+        self._announced_at = now
+        self._put_ready(now)
 
     def name(self, agent_id: str, now: float) -> None:
         """A renewed join request names the agent, which has the face at once.
@@ -143,7 +146,7 @@ class Conversation:
             self._release()
 
     def away(self) -> None:
-        """The worker has lost its place in the room, and nobody hears it.
+        """The worker has lost its connection to the room, and is not heard.
 
         The agent stays bound: whoever else is there when the worker is back does not get the
         face before it. A version-2 agent says from which sample on nobody heard it once the
@@ -179,14 +182,17 @@ class Conversation:
             version.started(segment, now)
 
     def ended(self, ended: Ended, now: float) -> None:
-        """The segment will not be heard any further; its agent is told."""
+        """The segment will not be heard any further; its agent gets a message."""
         for version in self._versions:
             version.ended(ended, now)
 
     def advance(self, now: float) -> None:
         """Time passes."""
-        if now > self._announce_until or self.version == 2:
+        if self.version == 2 or now > self._announced_at + ANNOUNCE_S:
             self._announcing.done("ready")
+            self._announced_at = float("-inf")
+        elif now < self._announced_at + EAGER_S:
+            self._put_ready(now)
         self._left_at = {who: at for who, at in self._left_at.items() if now < at + ECHO_S}
         if now >= self._bind_at:
             self._bind_claimant(now)
@@ -203,8 +209,13 @@ class Conversation:
         return messages
 
     def take_cues(self) -> list[Cue]:
-        """What the renderer has to be told beside speech, in order; told once."""
+        """The cues for the renderer, in order; each is returned once."""
         return self._version2.take_cues()
+
+    def _put_ready(self, now: float) -> None:
+        """Send it now, and again later."""
+        ready = AvatarReady(self._version2.worker, None, self._face)
+        self._announcing.add("ready", ready, now)
 
     def _may_have_it(self, sender: str, message: Message) -> bool:
         """Whether the sender is the agent from this message on."""

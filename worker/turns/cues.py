@@ -1,8 +1,8 @@
-"""Acts: what the face does beside speaking, each once however often it is told."""
+"""Acts: what the face does beside speaking, each once however often it is received."""
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from agent_side.wire import (
@@ -20,7 +20,7 @@ from agent_side.wire import (
     ack_of,
     is_name,
 )
-from worker.renderer import Expressive, Prompted, Renderer, Word
+from worker.renderer import Cue, ExpressionCue, GestureCue, PostureCue, Renderer
 
 logger = logging.getLogger("avatar.worker.acts")
 
@@ -32,47 +32,17 @@ MAX_GESTURES: Final = 16
 
 NEUTRAL: Final = "neutral"
 RESTING: Final = "resting"
-"""How a face looks and waits when no agent has told it how."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Some words of a segment, for a renderer that can use them."""
-
-    segment: int
-    words: tuple[Word, ...]
-
-
-Cue = Act | Prompt
-"""What the renderer is told beside speech."""
+"""How a face looks and waits when no agent has set it."""
 
 
 def face_of(renderer: Renderer) -> Face:
     """What the renderer's face can do, as far as the protocol can say it; maybe nothing."""
-    if not isinstance(renderer, Expressive):
-        return Face()
     return Face(
         _sayable(renderer.gestures), _sayable(renderer.expressions), _sayable(renderer.postures)
     )
 
 
-def perform(renderer: Renderer, cue: Cue) -> None:
-    """Hand it to the renderer, on the thread that calls the renderer."""
-    match cue:
-        case Prompt(segment, words):
-            if isinstance(renderer, Prompted):
-                renderer.words(segment, words)
-        case _ if not isinstance(renderer, Expressive):
-            pass
-        case Gesture(name=name):
-            renderer.gesture(name)
-        case Expression(name=name, intensity=intensity):
-            renderer.express(name, intensity)
-        case Posture(name=name):
-            renderer.pose(name)
-
-
-class Acts:
+class ReceivedActs:
     """What the obeyed agent's stream has asked of the face.
 
     A gesture is made once, in whatever order they come. An expression or a posture counts only
@@ -89,10 +59,10 @@ class Acts:
         self._made: set[int] = set()
         self._made_all_to = -1
         self._newest: dict[str, Act] = {}
-        self._cues: list[Act] = []
+        self._waiting: list[Act] = []
 
     def receive(self, act: Act) -> Ack | ActRefused:
-        """The agent asks for it; returns the answer."""
+        """An act of the agent; returns the answer."""
         ack = ack_of(act)
         names = self._names[ack.of]
         if act.name not in names:
@@ -104,18 +74,18 @@ class Acts:
             self._wear(ack.of, act)
         return ack
 
-    def take(self) -> list[Act]:
-        """What the renderer has to be told now, in order."""
-        cues, self._cues = self._cues, []
-        return cues
+    def take(self) -> list[Cue]:
+        """The cues for the renderer, in order; each is returned once."""
+        acts, self._waiting = self._waiting, []
+        return [_cue(act) for act in acts]
 
     def release(self) -> None:
         """The stream is over, and with it what it asked for; the next one counts anew."""
-        self._cues.clear()
+        self._waiting.clear()
         for kind, plain in ((EXPRESSION, NEUTRAL), (POSTURE, RESTING)):
             worn = self._newest.pop(kind, None)
             if worn is not None and worn.name != plain and plain in self._names[kind]:
-                self._cues.append(replace(worn, name=plain))
+                self._waiting.append(replace(worn, name=plain))
         self._made.clear()
         self._made_all_to = -1
 
@@ -127,11 +97,11 @@ class Acts:
         if len(self._made) > MAX_KNOWN:
             self._made_all_to = min(self._made)
             self._made.remove(self._made_all_to)
-        waiting = [cue for cue in self._cues if isinstance(cue, Gesture)]
+        waiting = [act for act in self._waiting if isinstance(act, Gesture)]
         if len(waiting) >= MAX_GESTURES:
             self._counters["gesture_dropped"] += 1
-            self._cues.remove(waiting[0])
-        self._cues.append(gesture)
+            self._waiting.remove(waiting[0])
+        self._waiting.append(gesture)
 
     def _wear(self, kind: str, act: Expression | Posture) -> None:
         worn = self._newest.get(kind)
@@ -139,8 +109,18 @@ class Acts:
             self._counters["act_repeated"] += 1
             return
         self._newest[kind] = act
-        self._cues = [cue for cue in self._cues if type(cue) is not type(act)]
-        self._cues.append(act)
+        self._waiting = [each for each in self._waiting if type(each) is not type(act)]
+        self._waiting.append(act)
+
+
+def _cue(act: Act) -> Cue:
+    match act:
+        case Gesture(name=name):
+            return GestureCue(name)
+        case Expression(name=name, intensity=intensity):
+            return ExpressionCue(name, intensity)
+        case Posture(name=name):
+            return PostureCue(name)
 
 
 def _sayable(names: tuple[str, ...]) -> tuple[str, ...]:

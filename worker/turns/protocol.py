@@ -14,8 +14,8 @@ class TurnTaking(Protocol):
     """Turns the messages of the one agent that is obeyed into segments of speech.
 
     Holds no socket and no clock: messages and the time go in, segments are opened, filled,
-    closed and cut in `SegmentQueue`, and `outgoing` holds what the agent has to be told.
-    A choice of version is a file in ``worker/protocols/``.
+    closed and cut in `SegmentQueue`, and `outgoing` holds the messages for the agent.
+    A choice of version is a file in ``worker/turns/``.
     """
 
     gaps: int
@@ -26,7 +26,7 @@ class TurnTaking(Protocol):
 
     @property
     def unacked(self) -> int:
-        """Turns whose end the agent has still to hear of."""
+        """Turns whose end the agent has not acknowledged yet."""
 
     def receive(self, message: Message, now: float) -> bool:
         """A message of the agent. Returns False where it means nothing in this version."""
@@ -44,4 +44,4 @@ class TurnTaking(Protocol):
         """The worker is about to leave: refuse turns that have not begun."""
 
     def release(self) -> None:
-        """The agent is gone: end what is open with what is here, and owe it nothing."""
+        """The agent is gone: close what is open with what is here, and drop its messages."""

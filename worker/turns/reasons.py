@@ -2,7 +2,7 @@
 
 from typing import Final, Literal, Self, get_args
 
-from worker.errors import Dismissed, JoinError, MeetingLost, Refused, RendererError
+from worker.errors import Dismissed, JoinError, JoinRefused, MeetingLost, RendererError
 
 Word = Literal[
     "over",
@@ -25,7 +25,7 @@ WORDS: Final[tuple[Word, ...]] = get_args(Word)
 WORD_OF: Final[tuple[tuple[type[BaseException], Word], ...]] = (
     (Dismissed, "dismissed"),
     (MeetingLost, "meeting_lost"),
-    (Refused, "refused"),
+    (JoinRefused, "refused"),
     (JoinError, "join_failed"),
     (RendererError, "renderer_failed"),
 )

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Pcm, Resampler
+from worker.media import FRAME_SAMPLES, SAMPLE_RATE, Pcm
+from worker.sound import Resampler
 
 MAX_AHEAD_S: Final = 30
 """Speech further than this behind a gap is refused: no honest sender is so far ahead."""
@@ -51,7 +52,7 @@ class AudioSegment:
 
     @property
     def rate(self) -> int | None:
-        """The sender's sample rate in Hz; None before the first chunk told."""
+        """The sender's sample rate in Hz; None before the first chunk."""
         return None if self._resampler is None else self._resampler.rate
 
     @property
@@ -265,7 +266,7 @@ class SegmentQueue:
             self._untaken.popleft()
 
     def drop_dead(self) -> list[int]:
-        """The dead segments that nobody has been told about, in order."""
+        """The dead segments that were not reported yet, in order."""
         dead = [number for number in self._living if number < self.first_live_segment]
         for number in dead:
             del self._living[number]

@@ -49,7 +49,7 @@ FLOW_S: Final = 0.2
 
 
 class Version1:
-    """What a worker hears from an agent that does not number its turns (a `TurnTaking`)."""
+    """The messages of an agent that does not number its turns (a `TurnTaking`)."""
 
     def __init__(self, speech: SegmentQueue, rate: int, counters: Counter[str]) -> None:
         self.outgoing: list[Message] = []

@@ -24,18 +24,19 @@ from agent_side.wire import (
     TurnEnd,
     TurnEnded,
     TurnInterrupt,
+    Word,
     Words,
     ack_of,
 )
-from worker.renderer import Word
-from worker.turns.cues import Acts, Cue, Prompt
+from worker.renderer import Cue, WordsCue
+from worker.turns.cues import ReceivedActs
 from worker.turns.playout import Ended
 from worker.turns.protocol import Handed
 from worker.turns.segments import MAX_ASIDE, MAX_LIVING, MAX_WAITING_S, AudioSegment, SegmentQueue
 
 REPORT_S: Final = 0.2
 GAP_REPORT_S: Final = 0.1
-"""Time between two `Progress` of a turn; a gap is told sooner, so that it is filled sooner."""
+"""Time between two `Progress` of a turn; a gap is reported sooner, so that it is filled sooner."""
 
 MAX_NEW_TURNS: Final = 100
 """A turn number further ahead than this is refused: it would open all turns before it."""
@@ -55,16 +56,16 @@ MAX_KNOWN_WORDS: Final = 4 * MAX_TURN_WORDS
 
 
 @dataclass(slots=True)
-class _Turn:
+class _OpenTurn:
     segment: AudioSegment
     reported: tuple[int, int, tuple[tuple[int, int], ...]] | None = None
     reported_at: float = float("-inf")
     prompted: set[float] = field(default_factory=set)
-    """When the words begin that the renderer was told of, in seconds of the turn."""
+    """When the words begin that the renderer has got, in seconds of the turn."""
 
 
 class Version2:
-    """What a worker hears from an agent that numbers its turns (a `TurnTaking`)."""
+    """The messages of an agent that numbers its turns (a `TurnTaking`)."""
 
     def __init__(
         self, speech: SegmentQueue, handed: Handed, worker: str, face: Face, counters: Counter[str]
@@ -76,12 +77,12 @@ class Version2:
         self._handed = handed
         self._name = worker
         self._face = face
-        self._acts = Acts(face, counters)
-        self._prompts: deque[Prompt] = deque(maxlen=MAX_PROMPTS)
+        self._acts = ReceivedActs(face, counters)
+        self._prompts: deque[WordsCue] = deque(maxlen=MAX_PROMPTS)
         self._releases = 0
         self._counters = counters
         self._repeater = Repeater(most=MAX_UNACKED)
-        self._turns: dict[int, _Turn] = {}
+        self._turns: dict[int, _OpenTurn] = {}
         self._turn_of: dict[int, int] = {}
         self._next = 1
         self._greeting: AgentHello | None = None
@@ -95,8 +96,8 @@ class Version2:
 
     @property
     def unacked(self) -> int:
-        told = sum(isinstance(message, TurnEnded) for message in self._repeater.messages)
-        return len(self._turns) + told
+        ended = sum(isinstance(message, TurnEnded) for message in self._repeater.messages)
+        return len(self._turns) + ended
 
     def receive(self, message: Message, now: float) -> bool:
         match message:
@@ -143,7 +144,7 @@ class Version2:
         self._accepts_turns = False
 
     def take_cues(self) -> list[Cue]:
-        """What the renderer has to be told beside speech, in order; told once."""
+        """The cues for the renderer, in order; each is returned once."""
         cues: list[Cue] = [*self._acts.take(), *self._prompts]
         self._prompts.clear()
         return cues
@@ -206,7 +207,7 @@ class Version2:
             return False
         while self._next <= turn:
             segment = self._open_segment(self._next)
-            self._turns[self._next] = _Turn(segment)
+            self._turns[self._next] = _OpenTurn(segment)
             self._turn_of[segment.number] = self._next
             self._next += 1
         return True
@@ -231,7 +232,7 @@ class Version2:
                 self._counters["audio_refused"] += 1
             self.gaps += state.segment.gaps - gaps
 
-    def _is_too_much_aside(self, chunk: AudioChunk, state: _Turn) -> bool:
+    def _is_too_much_aside(self, chunk: AudioChunk, state: _OpenTurn) -> bool:
         """Whether it would wait behind a gap, as too much does; what fills a gap is welcome."""
         return chunk.first_sample > state.segment.received and self._speech.aside > MAX_ASIDE
 
@@ -270,14 +271,14 @@ class Version2:
         begin_s = segment.begin / segment.rate if segment.rate else 0.0
         words = []
         for text, start_s, end_s in message.words:
-            told = start_s in state.prompted or len(state.prompted) >= MAX_TURN_WORDS
-            if not told and end_s > begin_s:
+            known = start_s in state.prompted or len(state.prompted) >= MAX_TURN_WORDS
+            if not known and end_s > begin_s:
                 state.prompted.add(start_s)
                 words.append(Word(text, max(0.0, start_s - begin_s), end_s - begin_s))
         if words:
-            self._prompts.append(Prompt(segment.number, tuple(words)))
+            self._prompts.append(WordsCue(segment.number, tuple(words)))
 
-    def _report(self, turn: int, state: _Turn, now: float) -> None:
+    def _report(self, turn: int, state: _OpenTurn, now: float) -> None:
         segment = state.segment
         if self.stream is None or segment.rate is None or now < state.reported_at + GAP_REPORT_S:
             return

@@ -13,7 +13,7 @@ from typing import Final
 
 from PIL import Image
 
-from worker.errors import AvatarError, InputError
+from worker.errors import InputError, WorkerError
 from worker.tools.arguments import REFUSED, Parser
 from worker.tools.portrait import figure, models, photo
 from worker.tools.portrait.build import build
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figure.check(face, str(given.photo))
         title = _printable(given.title or given.photo.stem)[:MOST_TITLE]
         build(portrait, face, given.output, title, force=given.force)
-    except AvatarError as error:
+    except WorkerError as error:
         _say(" ".join(str(error).split()))
         return REFUSED
     except KeyboardInterrupt:

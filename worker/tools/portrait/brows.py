@@ -29,7 +29,7 @@ class Brows:
     skew: float = 0.0
 
 
-class Painter:
+class BrowPainter:
     """Draws the brows of one figure."""
 
     def __init__(self, figure: Figure) -> None:

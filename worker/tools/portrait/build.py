@@ -15,6 +15,7 @@ from worker.errors import InputError
 from worker.tools.portrait import brows, eyes, figure, mouth
 from worker.tools.portrait.figure import Figure
 from worker.tools.portrait.landmarks import FILE, Landmarks
+from worker.tools.portrait.mouth_geometry import Mouth
 from worker.tools.portrait.warp import Floats
 
 Box = tuple[int, int, int, int]
@@ -41,7 +42,7 @@ Axes = Mapping[str, Sequence[object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class DrawnSheet:
     """One sheet: what the manifest says of it, and its pictures, one for each state."""
 
     file: str
@@ -78,7 +79,7 @@ def _replaceable(folder: Path) -> bool:
 
 def _write(photo: Image.Image, face: Landmarks, folder: Path, title: str) -> None:
     made = figure.make(photo, face)
-    lips, looks, lines = mouth.Painter(made), eyes.Painter(made), brows.Painter(made)
+    lips, looks, lines = mouth.MouthPainter(made), eyes.EyePainter(made), brows.BrowPainter(made)
     _save(made.pixels, folder / "figure.webp", FIGURE_QUALITY)
     figure.wall(made).save(folder / "wall.webp", quality=90, method=METHOD)
     face.write(folder / FILE, photo.size)
@@ -103,9 +104,9 @@ def _write(photo: Image.Image, face: Landmarks, folder: Path, title: str) -> Non
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _mouths(painter: mouth.Painter) -> list[Sheet]:
+def _mouths(painter: mouth.MouthPainter) -> list[DrawnSheet]:
     def draw(state: Mapping[str, float]) -> Floats:
-        return painter.draw(mouth.Mouth(**state))
+        return painter.draw(Mouth(**state))
 
     height = painter.box[3] - painter.box[1]
     sheets = _product("mouths", {"opening": OPENINGS, "width": WIDTHS}, {}, draw, height)
@@ -126,13 +127,15 @@ def _mouths(painter: mouth.Painter) -> list[Sheet]:
         {"opening": 0.45, "width": 0.0, "tongue": 1.0},
         {"opening": 0.3, "width": 0.0, "tongue": 1.0, "smile": 1.0},
     ]
-    sheets.append(Sheet("mouths_more.webp", {"states": others}, [draw(each) for each in others]))
+    sheets.append(
+        DrawnSheet("mouths_more.webp", {"states": others}, [draw(each) for each in others])
+    )
     return sheets
 
 
-def _eyes(painter: eyes.Painter) -> list[Sheet]:
+def _eyes(painter: eyes.EyePainter) -> list[DrawnSheet]:
     def draw(state: Mapping[str, float], gaze: tuple[float, float]) -> Floats:
-        return painter.draw(eyes.Look(state["lid"], gaze, state.get("squint", 0.0)))
+        return painter.draw(eyes.Eyes(state["lid"], gaze, state.get("squint", 0.0)))
 
     sheets = []
     for name, lids, always in (
@@ -144,11 +147,11 @@ def _eyes(painter: eyes.Painter) -> list[Sheet]:
         entry: dict[str, object] = {"axes": axes}
         if always:
             entry["always"] = always
-        sheets.append(Sheet(f"{name}.webp", entry, pictures))
+        sheets.append(DrawnSheet(f"{name}.webp", entry, pictures))
     return sheets
 
 
-def _brows(painter: brows.Painter) -> list[Sheet]:
+def _brows(painter: brows.BrowPainter) -> list[DrawnSheet]:
     def draw(state: Mapping[str, float]) -> Floats:
         return painter.draw(brows.Brows(**state))
 
@@ -156,7 +159,7 @@ def _brows(painter: brows.Painter) -> list[Sheet]:
     skewed = [{"raised": 0.0, "skew": 1.0}, {"raised": 0.5, "skew": 1.0}]
     return [
         *_product("brows", {"raised": RAISED, "slant": SLANTS}, {}, draw, height),
-        Sheet("brows_skew.webp", {"states": skewed}, [draw(each) for each in skewed]),
+        DrawnSheet("brows_skew.webp", {"states": skewed}, [draw(each) for each in skewed]),
     ]
 
 
@@ -166,7 +169,7 @@ def _product(
     always: Mapping[str, float],
     draw: Callable[[Mapping[str, float]], Floats],
     height: int,
-) -> list[Sheet]:
+) -> list[DrawnSheet]:
     """Sheets with every combination, as many as pictures of that height need."""
     (first, values), (second, others) = axes.items()
     rows = max(1, MAX_SIDE // (height * len(others)))
@@ -178,7 +181,7 @@ def _product(
         entry: dict[str, object] = {"axes": {first: list(piece), second: list(others)}}
         if always:
             entry["always"] = dict(always)
-        sheets.append(Sheet(file, entry, pictures))
+        sheets.append(DrawnSheet(file, entry, pictures))
     return sheets
 
 

@@ -40,7 +40,7 @@ SPARE: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Eyes:
     """One state of both eyes; see docs/characters.md."""
 
     lid: float = 0.0
@@ -58,7 +58,7 @@ def split(figure: Figure) -> int:
     return int(min(brow + 0.45 * max(lid - brow, 0), lid - 0.16 * width))
 
 
-class Painter:
+class EyePainter:
     """Draws the eyes of one figure."""
 
     def __init__(self, figure: Figure) -> None:
@@ -79,7 +79,7 @@ class Painter:
             _Eyeball(photo, both[1], (half, t, r, b)),
         )
 
-    def draw(self, look: Look) -> Floats:
+    def draw(self, look: Eyes) -> Floats:
         """The eyes' box in that state: shape (height, width, 4), alpha 0 at its border."""
         picture = np.concatenate([eye.draw(look) for eye in self._eyes], axis=1)
         rows, columns = picture.shape[:2]
@@ -167,8 +167,8 @@ class _Eyeball:
         v = np.clip((self._y - self._upper) / np.maximum(self._open, 1), 0, 1)
         return u.astype(np.float32), v.astype(np.float32)
 
-    def draw(self, look: Look) -> Floats:
-        if look == Look():
+    def draw(self, look: Eyes) -> Floats:
+        if look == Eyes():
             return self._plain
         y = self._y
         lid = look.lid + SQUINT_DOWN * look.squint * (1 - max(0.0, look.lid))

@@ -21,7 +21,7 @@ from worker.tools.portrait.landmarks import Eye, Iris, Landmarks, Points
 from worker.tools.portrait.warp import Floats, Values
 
 
-class Net(Protocol):
+class FaceNet(Protocol):
     """What of LiteRT's interpreter is used here."""
 
     def allocate_tensors(self) -> None: ...
@@ -157,10 +157,10 @@ class Finder:
         # Without the delegate that greets on stderr; it would be no faster for three runs.
         plain = interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
-        def net(name: str) -> Net:
+        def net(name: str) -> FaceNet:
             # One thread: more add up in another order, and the last digits differ.
             path = str(folder / f"{name}.tflite")
-            made: Net = interpreter.Interpreter(
+            made: FaceNet = interpreter.Interpreter(
                 model_path=path, num_threads=1, experimental_op_resolver_type=plain
             )
             return made
@@ -274,7 +274,7 @@ def _anchor_places() -> Floats:
 _ANCHOR_PLACES: Final = _anchor_places()
 
 
-def _run(net: Net, cut: Floats) -> tuple[Floats, Floats]:
+def _run(net: FaceNet, cut: Floats) -> tuple[Floats, Floats]:
     """Both outputs of a net, in its own order."""
     net.allocate_tensors()
     net.set_tensor(net.get_input_details()[0]["index"], cut[None].astype(np.float32))

@@ -72,7 +72,7 @@ class Landmarks:
         except OSError as error:
             raise InputError(f"{path} cannot be read ({error.strerror}).") from error
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path} is not JSON ({error}); mend it there.") from error
+            raise InputError(f"{path} is not JSON ({error}); fix it there.") from error
         try:
             return cls._parse(content, size)
         except ValueError as error:

@@ -1,30 +1,32 @@
-"""One room: who is in it, who is told of whom, and the messages that it keeps."""
+"""One room: its peers, what each is told of the others, and the messages that it keeps."""
 
 import asyncio
 import secrets
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from localroom.media.data import DataProducer
 from localroom.media.rtp import Producer
-from localroom.peer import Peer
+from localroom.signalling.events import RoomEvent, Subscriber, TrackPublished, TrackWithdrawn
+from localroom.signalling.peer import Peer
 from localroom.signalling.protoo import RefusalError
-
-if TYPE_CHECKING:
-    from localroom.watching.audience import Audience
 
 MAX_KEPT: Final = 1000
 """Messages that a topic keeps for those who subscribe later; the oldest are forgotten."""
 
 
 class Room:
-    """Peers by their id. It exists from the first peer's coming to the last one's going."""
+    """Peers by their id. It exists from the first peer's arrival to the last one's departure.
 
-    def __init__(self, room_id: str, audience: "Audience") -> None:
+    It emits a `RoomEvent` to each of `subscribers`.
+    """
+
+    def __init__(self, room_id: str, subscribers: Sequence[Subscriber] = ()) -> None:
         self.id = room_id
         self.session_id = secrets.token_hex(12)
         self.peers: dict[str, Peer] = {}
-        self._audience = audience
+        self._subscribers = subscribers
         self._messages: dict[str, list[dict[str, Any]]] = {}
 
     def members(self) -> list[Peer]:
@@ -38,51 +40,52 @@ class Room:
         raise RefusalError(404, "There is no such peer in the room.")
 
     async def admit(self, peer: Peer) -> None:
-        """Let a peer in. Whoever has its id is told to leave, and is gone for all others."""
+        """Admit a peer. An older one with its id is told to leave, and has left for all others."""
         older = self.peers.get(peer.id)
         self.peers[peer.id] = peer
         if older is not None:
-            unaware = older.evicted_silently
-            if not unaware:
+            silently = older.evicted_silently
+            if not silently:
                 older.tell_to_leave()
-            self._part_from(older)
-            if not unaware:
+            self._remove_from_others(older)
+            if not silently:
                 await older.close()
 
     async def dismiss(self, peer: Peer) -> None:
-        """The peer is gone; may be called twice, and for one that was evicted."""
+        """The peer has left; may be called twice, and for one that was evicted."""
         if self.peers.get(peer.id) is peer:
             del self.peers[peer.id]
-            self._part_from(peer)
+            self._remove_from_others(peer)
         if not peer.closed:
             await peer.close()
 
-    def _part_from(self, peer: Peer) -> None:
+    def _remove_from_others(self, peer: Peer) -> None:
         if peer.joined:
             for other in self.members():
-                other.part(peer)
+                other.forget(peer)
         for producer in peer.producers.values():
-            self._audience.withdrawn(self.id, producer, ())
+            self._emit(TrackWithdrawn(self.id, producer))
 
     def close(self) -> None:
-        """Everybody is told to leave."""
+        """Tell all peers to leave."""
         for peer in list(self.peers.values()):
             peer.tell_to_leave()
 
-    # What one peer does and the others learn -------------------------------------------------
+    # What one peer does and the others are told ----------------------------------------------
 
     def introduce(self, peer: Peer) -> None:
+        """Announce a peer that has joined to the others, and the others to it."""
         for other in self._others(peer):
-            other.meet(peer)
-            peer.meet(other)
+            other.introduce(peer)
+            peer.introduce(other)
 
     def offer(self, peer: Peer, producer: Producer) -> None:
         for other in self._others(peer):
             if other.knows(peer):
-                other.tell_of(producer, on=True)
+                other.announce_state(producer, on=True)
                 other.consume(producer)
         if self.peers.get(peer.id) is peer:
-            self._audience.offered(self.id, producer)
+            self._emit(TrackPublished(self.id, producer))
 
     def offer_data(self, peer: Peer, producer: DataProducer) -> None:
         for other in self._others(peer):
@@ -92,8 +95,8 @@ class Room:
     def withdraw(self, peer: Peer, producer: Producer) -> None:
         for other in self._others(peer):
             other.stop_consuming(producer)
-            other.tell_of(producer, on=False)
-        self._audience.withdrawn(self.id, producer, peer.producers.values())
+            other.announce_state(producer, on=False)
+        self._emit(TrackWithdrawn(self.id, producer, tuple(peer.producers.values())))
 
     def publish(self, peer: Peer, data: dict[str, Any]) -> None:
         """A message to all who have subscribed to its topic, the sender too."""
@@ -117,6 +120,10 @@ class Room:
 
     def published(self, topic: object) -> list[dict[str, Any]]:
         return list(self._messages.get(str(topic), []))
+
+    def _emit(self, event: RoomEvent) -> None:
+        for notify in self._subscribers:
+            notify(event)
 
     def _others(self, peer: Peer) -> list[Peer]:
         """None for a peer that is not in the room any more, or not yet."""

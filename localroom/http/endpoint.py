@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
-from localroom.listener import Listener, listen
+from localroom.http.listener import Listener, listen
 
 MAX_BODY: Final = 64 * 1024
 MAX_OPEN: Final = 128

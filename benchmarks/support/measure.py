@@ -12,7 +12,7 @@ from worker.lipsync.lips import read
 from worker.lipsync.shape import HOP_S
 from worker.media import FPS, SAMPLE_RATE, Picture
 from worker.meeting_support.tracks import PIECE_S
-from worker.meetings.memory import Recording
+from worker.meeting_support.viewed_tracks import TrackRecording
 from worker.tools.film import Film
 
 Floats = npt.NDArray[np.float64]
@@ -25,14 +25,14 @@ def percentile(values: Sequence[float] | Floats, percent: float) -> float:
     return round(float(np.percentile(np.asarray(values), percent)), 1)
 
 
-def first_frame_ms(film: Recording, since_s: float) -> float:
+def first_frame_ms(film: TrackRecording, since_s: float) -> float:
     """From `since_s` until the first frame of a turn was handed to the tracks."""
     return 1000 * (
         next(p.time_s for p in film.published if p.time_s >= since_s and p.frame.segment) - since_s
     )
 
 
-def silence_ms(film: Recording, since_s: float, until_s: float) -> float:
+def silence_ms(film: TrackRecording, since_s: float, until_s: float) -> float:
     """From `since_s` until the last voiced sample before `until_s` had been played."""
     ends = [
         piece.time_s + (1 + int(np.flatnonzero(piece.pcm)[-1])) / SAMPLE_RATE
@@ -42,7 +42,7 @@ def silence_ms(film: Recording, since_s: float, until_s: float) -> float:
     return 1000 * max(0.0, max(ends, default=since_s) - since_s)
 
 
-def closed_ms(film: Recording, since_s: float) -> float:
+def closed_ms(film: TrackRecording, since_s: float) -> float:
     """From `since_s` until a picture with a closed mouth left the picture track."""
     for shown in film.pictures:
         if shown.time_s < since_s:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import analysis
 import httpx
-import seen
 from videosdk import VideoSDK
 
 from agent_side import AvatarAudioOut, AvatarCredentials
@@ -122,9 +122,9 @@ async def viewer(room: LocalRoom, room_id: str, file: Path) -> AsyncIterator[Non
         await process.wait()
 
 
-def watched(file: Path) -> seen.Seen:
+def watched(file: Path) -> analysis.View:
     """What the viewer has recorded."""
-    return seen.decode(seen.load(file))
+    return analysis.decode(analysis.load(file))
 
 
 @dataclass(slots=True)
@@ -140,7 +140,7 @@ class Turn:
         return not math.isnan(self.interrupted_s)
 
 
-class Agent:
+class TimedAgent:
     """Speaks as a synthesizer delivers, and notes when."""
 
     def __init__(self, out: AvatarAudioOut) -> None:
@@ -171,12 +171,16 @@ class Agent:
 
 
 async def play(
-    room: LocalRoom, address: Any, room_id: str, file: Path, part: Callable[[Agent], Awaitable[T]]
-) -> tuple[seen.Seen, T]:
+    room: LocalRoom,
+    address: Any,
+    room_id: str,
+    file: Path,
+    part: Callable[[TimedAgent], Awaitable[T]],
+) -> tuple[analysis.View, T]:
     """Play `part` in a room with a viewer; returns what was seen and what `part` returned."""
     async with viewer(room, room_id, file):
         out = voice_of(room_id, address)
-        agent = Agent(out)
+        agent = TimedAgent(out)
         async with participant(room, room_id) as meeting:
             out._set_meeting(meeting)
             result = await part(agent)

@@ -11,10 +11,10 @@ import threading
 from pathlib import Path
 from typing import Any, Final
 
-from localroom.control.http import Request, Response
 from localroom.faults import Chaos, Faults
-from localroom.peer import Peer
-from localroom.room import Room, settled
+from localroom.http.endpoint import Request, Response
+from localroom.signalling.peer import Peer
+from localroom.signalling.room import Room, settled
 
 HOST: Final = "127.0.0.1"
 
@@ -45,7 +45,7 @@ class Control:
                     return Response(404, {"error": "There is no such peer."})
                 _act(peer, action)
                 return Response(200, {})
-        return Response(404, {"error": "See localroom/control/control.py for what is known here."})
+        return Response(404, {"error": "See localroom/control/api.py for what is known here."})
 
 
 def _act(peer: Peer, action: str) -> None:

@@ -1,41 +1,30 @@
-"""One participant of a room: what it asks for, and what it is told."""
+"""One participant of a room: its transports, what it publishes, and what it is told of others.
+
+It knows no room. `localroom.signalling.requests` answers what its SDK asks for, and
+`localroom.signalling.room` has it and the others told of each other.
+"""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from vsaiortc.rtcdtlstransport import RTCCertificate
 
 from localroom.faults import Chaos
 from localroom.media.data import DataConsumer, DataProducer
-from localroom.media.rtp import ASK_OFTEN_S, Consumer, Producer, told
+from localroom.media.rtp import ASK_OFTEN_S, Consumer, Producer, sdk_rewriter
 from localroom.media.transport import Transport
-from localroom.signalling import capabilities
 from localroom.signalling.protoo import Channel, RefusalError
-
-if TYPE_CHECKING:
-    from localroom.room import Room
-
-RELAYED: Final = {
-    "enablePeerMic": "enabledMic",
-    "disablePeerMic": "disableMic",
-    "enablePeerWebcam": "enableWebcam",
-    "disablePeerWebcam": "disableWebcam",
-}
-"""Requests of one peer that become requests to another; the first one is the SDK's own typo."""
 
 CLOSE_S: Final = 1.0
 """How long a peer that is told to leave may take; then its socket is closed."""
 
-logger = logging.getLogger("avatar.localroom.peer")
-
 
 @dataclass(frozen=True, slots=True)
 class PeerContext:
-    """What every peer stands on."""
+    """What all peers and watchers of a server share."""
 
     host: str
     certificate: RTCCertificate
@@ -45,7 +34,7 @@ class PeerContext:
 class Peer:
     """Between its WebSocket's opening and closing. `query` is what the SDK put into the URL."""
 
-    def __init__(self, room: "Room", query: dict[str, str], channel: Channel, ground: PeerContext):
+    def __init__(self, query: dict[str, str], channel: Channel, context: PeerContext) -> None:
         self.id = query["peerId"]
         self.kind = query.get("peerType", "normal")
         self.mode = query.get("mode", "SEND_AND_RECV")
@@ -60,64 +49,18 @@ class Peer:
         self.consumers: dict[str, Consumer] = {}
         self.data_consumers: dict[str, DataConsumer] = {}
         self.topics: set[str] = set()
-        self._met: set[Peer] = set()
-        self._room = room
-        self._ground = ground
+        self._introduced: set[Peer] = set()
+        self._context = context
         self._device: Any = {}
-        self._meta_data: Any = None
+        self._introduceda_data: Any = None
         self._takes_media = True
-
-    async def handle(self, method: str, data: dict[str, Any]) -> dict[str, Any]:
-        """The answer to the SDK's request. Raises RefusalError, and what bad data raises."""
-        if self.closed:
-            raise RefusalError(403, "This peer has been told to leave.")
-        match method:
-            case "getRouterRtpCapabilities":
-                return capabilities.router()
-            case "createWebRtcTransport":
-                return await self._create_transport(producing=bool(data["producing"]))
-            case "connectWebRtcTransport":
-                self._transport(data["transportId"]).connect(data["dtlsParameters"])
-            case "requestEntry":
-                self.channel.notify("entryResponded", self._entry())
-            case "join":
-                return self._join(data)
-            case "produce":
-                return self._produce(data)
-            case "produceData":
-                return self._produce_data(data)
-            case "closeProducer":
-                self._close_producer(data["producerId"])
-            case "resumeConsumer":
-                consumer = self.consumers.get(data["consumerId"])
-                if consumer is not None:
-                    consumer.resume()
-            case "getTransportStats":
-                return self._room.member(data["peerId"]).statistics()
-            case "pubsubPublish":
-                self._room.publish(self, data)
-            case "pubsubSubscribe":
-                self.topics.add(str(data["topic"]))
-                return {"messages": self._room.published(data["topic"])}
-            case "pubsubUnsubscribe":
-                self.topics.discard(str(data["topic"]))
-            case "removePeer":
-                self._room.member(data["peerId"]).tell_to_leave()
-            case "closeRoom":
-                self._room.close()
-            case _ if method in RELAYED:
-                other = self._room.member(data["peerId"])
-                other.channel.request(RELAYED[method], {"peerId": self.id})
-            case _:
-                raise RefusalError(404, f"{method} is not known here.")
-        return {}
 
     def statistics(self) -> dict[str, Any]:
         """The answer to ``getTransportStats``, in the names that the SDK looks for."""
         transports = {"send": self.sending, "recv": self.receiving}
         return {name: each.statistics() if each else {} for name, each in transports.items()}
 
-    # What the room does with it --------------------------------------------------------------
+    # What it is told of others ---------------------------------------------------------------
 
     def card(self) -> dict[str, Any]:
         """What others are told of the peer."""
@@ -126,35 +69,36 @@ class Peer:
             "displayName": self.name,
             "device": self._device,
             "mode": self.mode,
-            "metaData": self._meta_data,
+            "metaData": self._introduceda_data,
             "peerType": self.kind,
         }
 
-    def meet(self, other: "Peer") -> None:
-        """Tell of `other` and all that it sends: first that it is here, else that is lost.
+    def introduce(self, other: "Peer") -> None:
+        """Announce `other`, then all that it publishes; the SDK loses what comes before.
 
-        May be called twice: those who join together are introduced twice.
+        May be called twice: peers that join together are introduced twice.
         """
         if self.knows(other):
             return
-        self._met.add(other)
+        self._introduced.add(other)
         self.channel.notify("newPeer", other.card())
         for producer in other.producers.values():
-            self._announce_state(producer, on=True)
+            self.announce_state(producer, on=True)
             self.consume(producer)
         for data_producer in other.data_producers.values():
             self.consume_data(data_producer)
 
     def knows(self, other: "Peer") -> bool:
-        """Whether it was told that `other` is here; only then it takes what `other` sends."""
-        return other in self._met
+        """Whether `other` was introduced; only then the SDK takes what `other` publishes."""
+        return other in self._introduced
 
-    def part(self, other: "Peer") -> None:
+    def forget(self, other: "Peer") -> None:
+        """`other` has left."""
         for producer in other.producers.values():
             self.stop_consuming(producer)
         for data_producer in other.data_producers.values():
             self._stop_consuming_data(data_producer)
-        self._met.discard(other)
+        self._introduced.discard(other)
         self.channel.notify("peerClosed", {"peerId": other.id})
 
     def consume(self, producer: Producer) -> None:
@@ -163,8 +107,8 @@ class Peer:
             return
         if any(each.producer is producer for each in self.consumers.values()):
             return
-        outlet, mid = told(producer.kind), self.receiving.next_mid()
-        consumer = Consumer(producer, self.receiving, mid, outlet, ASK_OFTEN_S)
+        rewriter, mid = sdk_rewriter(producer.kind), self.receiving.next_mid()
+        consumer = Consumer(producer, self.receiving, mid, rewriter, ASK_OFTEN_S)
         self.consumers[consumer.id] = consumer
         producer.consumers.append(consumer)
         self.receiving.exchange.add_consumer(consumer)
@@ -208,14 +152,15 @@ class Peer:
             self._drop(consumer)
             self.channel.notify("consumerClosed", {"consumerId": consumer.id})
 
-    def tell_of(self, producer: Producer, *, on: bool) -> None:
-        """Whether somebody's microphone or camera is on."""
-        self._announce_state(producer, on=on)
+    def announce_state(self, producer: Producer, *, on: bool) -> None:
+        """Somebody's microphone or camera is on; the only source of ``mic_on``, ``webcam_on``."""
+        state = {"peerId": producer.peer_id, "kind": producer.kind, "newState": on}
+        self.channel.notify("participantMediaStateChanged", state)
 
     @property
     def evicted_silently(self) -> bool:
-        """Whether it is not to know that another one has its place."""
-        return self._ground.chaos.faults.eviction == "silent"
+        """Whether the faults have it learn nothing of the peer that takes its place."""
+        return self._context.chaos.faults.eviction == "silent"
 
     def tell_to_leave(self) -> None:
         """The SDK leaves without an answer; if it does not, its socket is closed."""
@@ -223,7 +168,7 @@ class Peer:
         asyncio.get_running_loop().call_later(CLOSE_S, self.channel.close)
 
     async def close(self) -> None:
-        """Everything of it ends; its socket is not touched."""
+        """Close its transports and consumers; its socket is not touched."""
         self.closed = True
         for consumer in list(self.consumers.values()):
             self._drop(consumer)
@@ -234,14 +179,12 @@ class Peer:
             if transport is not None:
                 await transport.close()
 
-    # What it asks for ------------------------------------------------------------------------
+    # What it publishes -----------------------------------------------------------------------
 
-    def _entry(self) -> dict[str, Any]:
-        return {"peerId": self.id, "decision": "allowed", "sessionId": self._room.session_id}
-
-    async def _create_transport(self, *, producing: bool) -> dict[str, Any]:
-        transport = Transport(self.id, self._ground.certificate, self._ground.chaos)
-        await transport.open(self._ground.host)
+    async def create_transport(self, *, producing: bool) -> dict[str, Any]:
+        """The description of a new transport, which replaces its last. Raises RefusalError."""
+        transport = Transport(self.id, self._context.certificate, self._context.chaos)
+        await transport.open(self._context.host)
         if self.closed:
             await transport.close()
             raise RefusalError(403, "This peer has been told to leave.")
@@ -253,49 +196,48 @@ class Peer:
             await previous.close()
         return transport.description()
 
-    def _transport(self, transport_id: object) -> Transport:
+    def transport(self, transport_id: object) -> Transport:
+        """Raises RefusalError."""
         for transport in (self.sending, self.receiving):
             if transport is not None and transport.id == transport_id:
                 return transport
         raise RefusalError(404, "There is no such transport.")
 
-    def _join(self, data: dict[str, Any]) -> dict[str, Any]:
+    def join(self, data: dict[str, Any]) -> None:
+        """Its SDK has joined with `data`. Raises RefusalError."""
         if self.joined:
             raise RefusalError(409, "This peer has joined already.")
         self.name = str(data.get("displayName") or self.id)
         self._device = data.get("deviceInfo") or {}
         self._meta_data = data.get("metaData")
         self._takes_media = bool(data.get("autoConsume", True))
-        others = self._room.members()
         self.joined = True
-        # Introductions follow the answer, which is queued before the loop comes to this.
-        asyncio.get_running_loop().call_soon(self._room.introduce, self)
-        return {"peers": [other.card() for other in others], "messages": []}
 
-    def _produce(self, data: dict[str, Any]) -> dict[str, Any]:
-        transport = self._transport(data["transportId"])
+    def produce(self, data: dict[str, Any]) -> Producer:
+        """A new track of it. Raises RefusalError, and what bad data raises."""
+        transport = self.transport(data["transportId"])
         producer = Producer(
             self.id, data["kind"], data["rtpParameters"], data.get("appData"), transport
         )
         self.producers[producer.id] = producer
         transport.exchange.add_producer(producer)
-        asyncio.get_running_loop().call_soon(self._room.offer, self, producer)
-        return {"id": producer.id}
+        return producer
 
-    def _produce_data(self, data: dict[str, Any]) -> dict[str, Any]:
-        transport = self._transport(data["transportId"])
-        producer = DataProducer(self.id, data, self._ground.chaos)
+    def produce_data(self, data: dict[str, Any]) -> DataProducer:
+        """A new data channel of it. Raises RefusalError, and what bad data raises."""
+        transport = self.transport(data["transportId"])
+        producer = DataProducer(self.id, data, self._context.chaos)
         self.data_producers[producer.id] = producer
         transport.data_producers[producer.stream_id] = producer
-        asyncio.get_running_loop().call_soon(self._room.offer_data, self, producer)
-        return {"id": producer.id}
+        return producer
 
-    def _close_producer(self, producer_id: str) -> None:
+    def close_producer(self, producer_id: str) -> Producer | None:
+        """The track that it publishes no more; None where it is unknown."""
         producer = self.producers.pop(producer_id, None)
         if producer is not None:
             assert self.sending is not None
             self.sending.exchange.remove_producer(producer)
-            self._room.withdraw(self, producer)
+        return producer
 
     # Its consumers ---------------------------------------------------------------------------
 
@@ -313,11 +255,6 @@ class Peer:
             producer.consumers.remove(consumer)
             consumer.close()
 
-    def _announce_state(self, producer: Producer, *, on: bool) -> None:
-        """The only source of the SDK's ``mic_on`` and ``webcam_on``."""
-        state = {"peerId": producer.peer_id, "kind": producer.kind, "newState": on}
-        self.channel.notify("participantMediaStateChanged", state)
-
 
 def _unless_agreed(undo: Callable[[], None], answer: "asyncio.Future[bool]") -> None:
     if not answer.cancelled() and not answer.result():
@@ -325,4 +262,4 @@ def _unless_agreed(undo: Callable[[], None], answer: "asyncio.Future[bool]") -> 
 
 
 def _when_agreed(consumer: DataConsumer, answer: "asyncio.Future[bool]") -> None:
-    consumer.live = not answer.cancelled() and answer.result()
+    consumer.agreed = not answer.cancelled() and answer.result()

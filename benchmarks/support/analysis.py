@@ -11,9 +11,10 @@ import measure
 import numpy as np
 import numpy.typing as npt
 import viewer
-from viewer import Track, Viewing
+from viewer import RecordedTrack, Viewing
 
-from worker.media import Doubler, Pcm, Picture
+from worker.media import Pcm, Picture
+from worker.sound import Doubler
 
 SOUND_RATE: Final = 48_000
 PICTURE_RATE: Final = 90_000
@@ -41,7 +42,7 @@ SEARCH: Final = 4 * SOUND_RATE
 Floats = npt.NDArray[np.float64]
 
 
-class Heard(NamedTuple):
+class SoundPacket(NamedTuple):
     """20 ms of sound: when they arrived, when the sender's clock says they sound, samples."""
 
     time_s: float
@@ -49,7 +50,7 @@ class Heard(NamedTuple):
     pcm: Pcm
 
 
-class Shown(NamedTuple):
+class ShownPicture(NamedTuple):
     """A picture: when its last packet arrived, when the sender's clock says it is shown."""
 
     time_s: float
@@ -58,11 +59,11 @@ class Shown(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class View:
     """Everything that was heard and shown, in order. Sound is mono at 48 kHz."""
 
-    sound: list[Heard]
-    pictures: list[Shown]
+    sound: list[SoundPacket]
+    pictures: list[ShownPicture]
 
 
 def load(file: Path) -> Viewing:
@@ -70,13 +71,19 @@ def load(file: Path) -> Viewing:
     # The viewer was run as a program, so its classes were pickled under that name.
     import __main__
 
-    for name in viewer.Viewing, viewer.Track, viewer.Arrival, viewer.Coded, viewer.Report:
+    for name in (
+        viewer.Viewing,
+        viewer.RecordedTrack,
+        viewer.Arrival,
+        viewer.Coded,
+        viewer.SenderReport,
+    ):
         setattr(__main__, name.__name__, name)
     viewing: Viewing = pickle.loads(file.read_bytes())
     return viewing
 
 
-def decode(viewing: Viewing) -> Seen:
+def decode(viewing: Viewing) -> View:
     """The sound and the pictures of a viewing."""
     sound, pictures = [], []
     for track in viewing.tracks:
@@ -84,10 +91,10 @@ def decode(viewing: Viewing) -> Seen:
             sound += list(_sound(track))
         else:
             pictures += list(_pictures(track))
-    return Seen(sound, pictures)
+    return View(sound, pictures)
 
 
-def _sound(track: Track) -> Iterator[Heard]:
+def _sound(track: RecordedTrack) -> Iterator[SoundPacket]:
     decoder: Any = av.CodecContext.create("libopus", "r")
     decoder.format, decoder.layout, decoder.sample_rate = "s16", "stereo", SOUND_RATE
     arrivals, clock = _arrivals(track), _clock(track)
@@ -95,19 +102,19 @@ def _sound(track: Track) -> Iterator[Heard]:
         for frame in decoder.decode(av.Packet(coded.data)):
             stereo = frame.to_ndarray().reshape(-1, 2).astype(np.int32)
             pcm = np.asarray(stereo.mean(axis=1), np.int16)
-            yield Heard(arrivals[coded.timestamp], clock(coded.timestamp), pcm)
+            yield SoundPacket(arrivals[coded.timestamp], clock(coded.timestamp), pcm)
 
 
-def _pictures(track: Track) -> Iterator[Shown]:
+def _pictures(track: RecordedTrack) -> Iterator[ShownPicture]:
     decoder: Any = av.CodecContext.create("vp8", "r")
     arrivals, clock = _arrivals(track), _clock(track)
     for coded in track.coded:
         for frame in decoder.decode(av.Packet(coded.data)):
             picture = measure.planes(frame)
-            yield Shown(arrivals[coded.timestamp], clock(coded.timestamp), picture)
+            yield ShownPicture(arrivals[coded.timestamp], clock(coded.timestamp), picture)
 
 
-def _arrivals(track: Track) -> dict[int, float]:
+def _arrivals(track: RecordedTrack) -> dict[int, float]:
     """When the last packet of each time stamp came."""
     last: dict[int, float] = {}
     for arrival in track.arrivals:
@@ -115,7 +122,7 @@ def _arrivals(track: Track) -> dict[int, float]:
     return last
 
 
-def _clock(track: Track) -> Callable[[int], float]:
+def _clock(track: RecordedTrack) -> Callable[[int], float]:
     """From time stamps to the sender's clock, by all of its reports; NaN where none came.
 
     Each report says when its packet was sent, which is now and then a little late; their median
@@ -138,7 +145,7 @@ def _since(earlier: int, later: int) -> int:
 # Latencies -----------------------------------------------------------------------------------
 
 
-def loud(view: Seen, since_s: float, until_s: float = float("inf")) -> list[float]:
+def loud(view: View, since_s: float, until_s: float = float("inf")) -> list[float]:
     """When each packet with a voice came."""
     return [
         piece.time_s
@@ -147,17 +154,17 @@ def loud(view: Seen, since_s: float, until_s: float = float("inf")) -> list[floa
     ]
 
 
-def first_sound_ms(view: Seen, since_s: float) -> float:
+def first_sound_ms(view: View, since_s: float) -> float:
     """From `since_s` until the first packet with a voice came."""
     return 1000 * (loud(view, since_s)[0] - since_s)
 
 
-def silence_ms(view: Seen, since_s: float, until_s: float) -> float:
+def silence_ms(view: View, since_s: float, until_s: float) -> float:
     """From `since_s` until the last packet with a voice before `until_s` came; 0 for none."""
     return 1000 * (max([since_s, *loud(view, since_s, until_s)]) - since_s)
 
 
-def first_ms(view: Seen, since_s: float, is_meant: Callable[[Picture], bool]) -> float:
+def first_ms(view: View, since_s: float, is_meant: Callable[[Picture], bool]) -> float:
     """From `since_s` until the first picture of a kind came."""
     return 1000 * (
         next(p.time_s for p in view.pictures if p.time_s >= since_s and is_meant(p.picture))
@@ -165,7 +172,7 @@ def first_ms(view: Seen, since_s: float, is_meant: Callable[[Picture], bool]) ->
     )
 
 
-def heard(view: Seen, since_s: float = 0.0, until_s: float = float("inf")) -> Pcm:
+def sound_between(view: View, since_s: float = 0.0, until_s: float = float("inf")) -> Pcm:
     """The sound of the packets that came in that time."""
     pieces = (piece.pcm for piece in view.sound if since_s <= piece.time_s < until_s)
     return np.concatenate([np.zeros(0, np.int16), *pieces])

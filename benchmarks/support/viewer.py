@@ -1,6 +1,6 @@
 """A viewer: a participant on the real SDK that keeps what arrives of one other, and when.
 
-    python benchmarks/viewer.py ROOM SIGNALING_BASE_URL PARTICIPANT FILE
+    python benchmarks/support/viewer.py ROOM SIGNALING_BASE_URL PARTICIPANT FILE
 
 Prints ``watching`` once it is in the room, records until its standard input ends, then leaves
 and writes a pickled `Viewing`. Times are those of `time.monotonic`, which all processes of a
@@ -34,7 +34,7 @@ class Coded(NamedTuple):
     data: bytes
 
 
-class Report(NamedTuple):
+class SenderReport(NamedTuple):
     """A sender report: the sender's clock (s, NTP) at an RTP time stamp."""
 
     ntp_s: float
@@ -42,24 +42,24 @@ class Report(NamedTuple):
 
 
 @dataclass(slots=True)
-class Track:
+class RecordedTrack:
     """What came of one track. Time stamps are those on the wire."""
 
     kind: str
     began_s: float
     arrivals: list[Arrival] = field(default_factory=list)
     coded: list[Coded] = field(default_factory=list)
-    reports: list[Report] = field(default_factory=list)
+    reports: list[SenderReport] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Viewing:
     """All tracks of one participant, in the order in which they appeared; two for each life."""
 
-    tracks: list[Track] = field(default_factory=list)
+    tracks: list[RecordedTrack] = field(default_factory=list)
 
 
-class Eyes(MeetingEventHandler, ParticipantEventHandler):  # type: ignore[misc]
+class TrackRecorder(MeetingEventHandler, ParticipantEventHandler):  # type: ignore[misc]
     """Watches one participant of a meeting, however often it comes."""
 
     def __init__(self, meeting: Any, participant_id: str) -> None:
@@ -77,7 +77,7 @@ class Eyes(MeetingEventHandler, ParticipantEventHandler):  # type: ignore[misc]
 
     def on_stream_enabled(self, stream: Any) -> None:
         receiver = self._receiver_of(stream.track)
-        track = Track(stream.track.kind, time.monotonic())
+        track = RecordedTrack(stream.track.kind, time.monotonic())
         self.viewing.tracks.append(track)
         tap(receiver, track)
         draining = asyncio.get_running_loop().create_task(drain(stream.track))
@@ -92,7 +92,7 @@ class Eyes(MeetingEventHandler, ParticipantEventHandler):  # type: ignore[misc]
         raise LookupError("The SDK shows a track that it does not receive.")
 
 
-def tap(receiver: Any, track: Track) -> None:
+def tap(receiver: Any, track: RecordedTrack) -> None:
     """Note every packet and sender report, and what is decoded; the SDK goes on as before."""
     plain_rtp, plain_rtcp = receiver._handle_rtp_packet, receiver._handle_rtcp_packet
     queue = receiver._RTCRtpReceiver__decoder_queue
@@ -106,7 +106,7 @@ def tap(receiver: Any, track: Track) -> None:
     async def on_rtcp(packet: Any) -> None:
         if isinstance(packet, RtcpSrPacket):
             info = packet.sender_info
-            track.reports.append(Report(info.ntp_timestamp / 2**32, info.rtp_timestamp))
+            track.reports.append(SenderReport(info.ntp_timestamp / 2**32, info.rtp_timestamp))
         await plain_rtcp(packet)
 
     def put(task: Any, *more: Any) -> None:
@@ -140,7 +140,7 @@ async def watch(room: str, host: str, participant_id: str) -> Viewing:
         signaling_base_url=host,
         loop=loop,
     )
-    eyes = Eyes(meeting, participant_id)
+    eyes = TrackRecorder(meeting, participant_id)
     meeting.add_event_listener(eyes)
     await meeting.async_join()
     sys.stdout.write("watching\n")

@@ -1,4 +1,4 @@
-"""Outbox: messages on their way to the data channel, in order, bounded, tried again."""
+"""SendQueue: messages on their way to the data channel, in order, bounded, tried again."""
 
 import asyncio
 import logging
@@ -19,8 +19,8 @@ PAUSES_S: Final = (0.1, 0.4, 0.0)
 """A message that cannot be sent is tried again after these pauses, then given up."""
 
 
-class Outbox:
-    """Gives messages to `send` one by one, and tells `on_sent` of each that was taken."""
+class SendQueue:
+    """Gives messages to `send` one by one, and calls `on_sent` with each that was sent."""
 
     def __init__(
         self, send: Callable[[Message], Awaitable[None]], on_sent: Callable[[Message], None]

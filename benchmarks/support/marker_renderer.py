@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from worker.media import FRAME_SAMPLES, AvatarFrame, Pcm, Picture
+from worker.renderer import Renderer
 from worker.settings import Settings
 
 LOUD: Final = 1000
@@ -20,7 +21,7 @@ WHITE: Final = 235
 GREY: Final = 90
 
 
-class MarkerRenderer:
+class MarkerRenderer(Renderer):
     """Two pictures, one for sound and one for silence."""
 
     def __init__(self, width: int, height: int) -> None:
