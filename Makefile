@@ -71,9 +71,10 @@ fuzz: $(AUDIT)/installed  ## noise for every parser of what others send, some se
 audit: $(AUDIT)/installed  ## what is known against the locked dependencies; out/sbom.cdx.json
 	$(AUDIT)/bin/python benchmarks/audit.py out
 
-lock: $(AUDIT)/installed  ## requirements.lock anew, from pyproject.toml
-	{ echo "# All that the programs need at run time, tracing included, each with its hashes: make lock"; \
-	$(AUDIT)/bin/uv --no-config pip compile pyproject.toml --extra tracing --universal \
+LOCKED := worker dispatcher localroom tracing
+lock: $(AUDIT)/installed  ## requirements.lock anew, from pyproject.toml: the extras of the image
+	{ echo "# What the image has of dependencies, each with its hashes: make lock"; \
+	$(AUDIT)/bin/uv --no-config pip compile pyproject.toml $(LOCKED:%=--extra %) --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--quiet; } > requirements.lock
 
@@ -91,17 +92,17 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,portrait,tracing]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]'
 	touch $@
 
 $(INTEROP)/installed: pyproject.toml tests/interop/requirements.txt
 	python=$$(tests/interop/newer_python) && $$python -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--requirement tests/interop/requirements.txt --editable .
+		--requirement tests/interop/requirements.txt --editable '.[all]'
 	$(INTEROP)/bin/python -m pip check
 	touch $@
 
 $(AUDIT)/installed: pyproject.toml
 	$(PYTHON) -m venv $(AUDIT)
-	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[audit,dev]'
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[all,audit,dev]'
 	touch $@

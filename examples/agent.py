@@ -1,6 +1,7 @@
 """A voice agent with a face, on the plain `videosdk` package: it says what a WAV file has.
 
-In one shell, a room and a dispatcher on this machine, without an account:
+It needs `pip install avatar-face videosdk`. In one shell, a room and a dispatcher on this machine,
+without an account (`pip install 'avatar-face[all]'`):
 
     avatar serve --local --env-file local.env
 
@@ -47,7 +48,7 @@ def read_speech(path: Path) -> tuple[bytes, int]:
         return file.readframes(file.getnframes()), file.getframerate()
 
 
-def told(position: float, interrupted: bool, turn: int) -> None:
+def report(position: float, interrupted: bool, turn: int) -> None:
     """Each turn ends in exactly one of these."""
     print(f"turn {turn}: {position:.2f} s were heard, {interrupted=}", flush=True)
 
@@ -59,7 +60,7 @@ async def speak(speech: bytes, rate: int, room: str, token: str) -> None:
         avatar_dispatcher_url=os.environ["AVATAR_DISPATCHER_URL"],
         room_id=room,
         sample_rate=rate,
-        on_stream_ended=told,
+        on_stream_ended=report,
     )
     await avatar.connect()
 

@@ -14,6 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
+IN_THE_IMAGE = ("worker", "dispatcher", "localroom", "tracing")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
 
@@ -41,9 +42,11 @@ def project() -> dict[str, object]:
 
 
 def wanted() -> list[Requirement]:
+    """What the image has: the base and its extras."""
     described = project()
     extras = described["optional-dependencies"]
-    return [Requirement(text) for text in [*described["dependencies"], *extras["tracing"]]]
+    texts = [text for extra in IN_THE_IMAGE for text in extras[extra]]
+    return [Requirement(text) for text in [*described["dependencies"], *texts]]
 
 
 def needed_here() -> Iterator[str]:
@@ -81,7 +84,7 @@ def test_what_those_need_is_locked_too() -> None:
     try:
         missing = set(needed_here()) - names
     except PackageNotFoundError as error:
-        pytest.fail(f"{error.name} is not installed; install avatar-face[tracing]")
+        pytest.fail(f"{error.name} is not installed; install avatar-face[all]")
     assert missing == set()
 
 

@@ -32,9 +32,15 @@ sys.exit(main([]))
 def installed(tmp_path: Path) -> Path:
     """A folder in which the package's metadata lie as an installer leaves them."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    needed = [
+        f"{text}; extra == '{name}'"
+        for name in ("worker", "dispatcher", "localroom")
+        for text in extras[name]
+    ]
     place = tmp_path / "installed"
     place.mkdir()
-    return describe(place, project["dependencies"], project["requires-python"])
+    return describe(place, [*project["dependencies"], *needed], project["requires-python"])
 
 
 def describe(folder: Path, dependencies: list[str], python: str = ">=3.11") -> Path:

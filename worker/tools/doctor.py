@@ -32,11 +32,18 @@ PYTHON: Final = ">=3.11"
 """What is needed where the package is not installed and cannot say."""
 
 IMPORT_NAMES: Final = {
+    "opentelemetry-api": "opentelemetry",
     "pillow": "PIL",
     "prometheus-client": "prometheus_client",
+    "pycryptodome": "Crypto",
     "pyjwt": "jwt",
 }
 """Distributions whose module has another name."""
+
+EXTRAS: Final = ("worker", "dispatcher", "localroom")
+"""What the commands need beside the base, which is for agents."""
+
+OF_EXTRAS: Final = frozenset(f"extra == {quote}{name}{quote}" for name in EXTRAS for quote in "'\"")
 
 ENCODERS: Final = {
     "libx264": "films' pictures",
@@ -143,7 +150,7 @@ def _package() -> Iterator[Finding]:
         wanted = PYTHON
         yield Finding(
             f"{DISTRIBUTION} is not installed, so what it needs is not known",
-            f"in its folder, run: {sys.executable} -m pip install -e .",
+            f"in its folder, run: {sys.executable} -m pip install -e '.[all]'",
         )
     running = platform.python_version()
     if satisfies(running, wanted):
@@ -153,12 +160,17 @@ def _package() -> Iterator[Finding]:
 
 
 def _requirements() -> list[str]:
-    """What the installed package needs at run time, such as ``av<17,>=14``."""
+    """What an installation that runs faces needs, such as ``av<17,>=14``."""
     try:
-        needed = requires(DISTRIBUTION) or []
+        needed = [each.partition(";") for each in requires(DISTRIBUTION) or []]
     except PackageNotFoundError:
         return []
-    return [each.partition(";")[0].strip() for each in needed if "extra ==" not in each]
+    ours = [
+        requirement.strip()
+        for requirement, _, marker in needed
+        if "extra" not in marker or marker.strip() in OF_EXTRAS
+    ]
+    return list(dict.fromkeys(ours))
 
 
 def _dependency(requirement: str) -> Finding:

@@ -32,7 +32,7 @@ class FaceNet(Protocol):
     def invoke(self) -> None: ...
 
 
-INSTALL: Final = "pip install 'avatar-face[portrait]'"
+INSTALL: Final = "pip install 'avatar-face[worker,portrait]'"
 
 # BlazeFace, short range: 128x128 pixels of -1..1, two anchors on each of 16x16 places, six on
 # each of 8x8.
