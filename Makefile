@@ -8,20 +8,23 @@ BIN := .venv/bin
 BENCH := PYTHONPATH=tests/support:benchmarks/support:. $(BIN)/python
 INTEROP := .venv-interop
 AUDIT := .venv-audit
-# One more than there are CPUs for us: many tests wait.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) + 1)' 2>/dev/null || echo auto)
+# Two for each CPU that is for us: most tests of programs wait.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(2 * len(os.sched_getaffinity(0)))' 2>/dev/null || echo auto)
 BROWSER := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: demo test lint bench bench-lipsync bench-claims interop matrix chaos soak sizing fuzz audit
+.PHONY: demo test properties lint bench bench-lipsync bench-claims interop matrix chaos soak sizing fuzz audit
 .PHONY: lock browser services clean
 
 demo: .venv/installed  ## the whole way on this machine: out/demo.mp4 and out/demo.json
 	$(BENCH) benchmarks/demo.py out
 
-test: lint  ## everything that has to hold; SCRATCH=folder for what tests write, else in TMPDIR
+test: lint  ## all tests, a sample of each property's examples; SCRATCH=folder for what tests write
 	$(if $(SCRATCH),mkdir -p $(SCRATCH))
-	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(if $(SCRATCH),--basetemp=$(SCRATCH)/tests)
+	$(if $(BROWSER),,AVATAR_NO_BROWSER=1) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal \
+		-m "not soak" $(if $(SCRATCH),--basetemp=$(SCRATCH)/tests)
+
+properties: .venv/installed  ## every property with all of its examples; ten minutes and more
+	HYPOTHESIS_PROFILE=full $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m hypothesis
 
 browser:  ## Chromium for the tests, on Debian and as root
 	apt-get update -qq
@@ -80,6 +83,7 @@ sizing: .venv/installed  ## what a session costs in CPU and memory: out/sizing.j
 
 soak: .venv/installed  ## a hundred sessions, then six at once: what is left behind
 	$(BENCH) benchmarks/soak.py out
+	$(BIN)/python -m pytest -m soak tests/end_to_end
 
 clean:
 	rm -rf .venv $(INTEROP) $(AUDIT) out build *.egg-info

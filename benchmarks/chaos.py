@@ -24,10 +24,10 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import httpx
-from chores import CHORES, Chore
-from cluster import CHEAP, DRAIN_S, LEASE_S, Cluster, Node, cluster, machines, why_not
+from chores import CHORES, Operation
+from cluster import CHEAP, DRAIN_S, LEASE_S, HostCluster, HostNode, cluster, machines, why_not
 from ear import ear
-from failing import FAILURES, HOLD_S, Failure, Hit, Scene
+from failing import FAILURES, HOLD_S, Failure, FailureTarget, Hit
 from hosts import HUB
 from onlooker import Onlooker, onlooker
 from poisoning import POISONED, VERSIONS
@@ -35,9 +35,9 @@ from room_stage import room_process
 from talking import (
     OVER,
     UNBROKEN_S,
-    Answer,
-    House,
+    Installation,
     Lateness,
+    PostAnswer,
     Poster,
     Talk,
     client_of_agents,
@@ -121,14 +121,14 @@ class FailureResult:
     wrong: list[str] = field(default_factory=list)
 
 
-async def fail(house: House, failure: Failure, room: str) -> FailureResult:
+async def fail(house: Installation, failure: Failure, room: str) -> FailureResult:
     """Two faces speak; something fails, stays so, and is mended."""
     running = house.running
     faults = Faults(eviction="silent" if failure.discreet else "told")
     async with observed(house, room, faults) as observers:
         mine, home = observers.talks[0], running.home(observers.talks[0].session)
         struck_s = time.monotonic()
-        mend = await asyncio.to_thread(failure.strike, Scene(running, mine))
+        mend = await asyncio.to_thread(failure.strike, FailureTarget(running, mine))
         newcomer = await _newcomer(running, failure, f"{room}-new")
         await asyncio.sleep(struck_s + HOLD_S - time.monotonic())
         if mend:
@@ -147,7 +147,7 @@ async def fail(house: House, failure: Failure, room: str) -> FailureResult:
     return row
 
 
-async def maintain(house: House, chore: Chore, room: str) -> FailureResult:
+async def maintain(house: Installation, chore: Operation, room: str) -> FailureResult:
     """Two faces speak while programs are told to stop, and others are started."""
     running = house.running
     async with observed(house, room) as observers:
@@ -173,7 +173,7 @@ class Limits:
 
 async def _row(
     name: str,
-    running: Cluster,
+    running: HostCluster,
     observers: Observers,
     hit: list[Talk],
     limits: Limits,
@@ -204,7 +204,7 @@ async def _row(
     return row
 
 
-def _is_hit(hit: Hit, talk: Talk, mine: Talk, running: Cluster, home: Node) -> bool:
+def _is_hit(hit: Hit, talk: Talk, mine: Talk, running: HostCluster, home: HostNode) -> bool:
     match hit:
         case "the face":
             return talk is mine
@@ -216,7 +216,7 @@ def _is_hit(hit: Hit, talk: Talk, mine: Talk, running: Cluster, home: Node) -> b
 
 @asynccontextmanager
 async def observed(
-    house: House, room: str, faults: Faults | None = None
+    house: Installation, room: str, faults: Faults | None = None
 ) -> AsyncIterator[Observers]:
     """Two faces that speak, an onlooker, and POSTs for the first one."""
     async with AsyncExitStack() as stack:
@@ -234,7 +234,7 @@ async def observed(
             await each.agent.out.interrupt()
 
 
-async def _newcomer(running: Cluster, failure: Failure, room_id: str) -> Answer:
+async def _newcomer(running: HostCluster, failure: Failure, room_id: str) -> PostAnswer:
     """What the POST for a new session gets from a dispatcher that is well; it is ended again."""
     dispatcher = running.dispatchers[1 if "dispatcher" in failure.name else 0]
     async with client_of_agents() as client:
@@ -245,7 +245,7 @@ async def _newcomer(running: Cluster, failure: Failure, room_id: str) -> Answer:
     return answer
 
 
-async def _goes_on(running: Cluster, talk: Talk) -> bool:
+async def _goes_on(running: HostCluster, talk: Talk) -> bool:
     """Whether the session is still there and the face speaks, sooner or later."""
     with suppress(TimeoutError):
         await talk.until_it_speaks(STEADY_S, LATE_S)
@@ -265,11 +265,11 @@ def _strangers(poster: Poster, talk: Talk) -> set[str]:
     return {each.session_id for each in poster.answers if each.session_id} - {talk.session_id}
 
 
-def _slowest(answers: Sequence[Answer]) -> float:
+def _slowest(answers: Sequence[PostAnswer]) -> float:
     return round(max((each.took_s for each in answers if each.status), default=0.0), 2)
 
 
-def _unanswered(answers: Sequence[Answer], since_s: float, until_s: float) -> float:
+def _unanswered(answers: Sequence[PostAnswer], since_s: float, until_s: float) -> float:
     """The longest time in which no POST got its session."""
     got = sorted(each.sent_s + each.took_s for each in answers if each.status == 200)
     moments = [since_s, *(each for each in got if each > since_s), until_s]
@@ -293,7 +293,7 @@ def _beyond(row: FailureResult, limits: Limits) -> Iterator[str]:
         yield f"a POST took {row.slowest_post_s} s"
 
 
-def _bad_answers(answers: Sequence[Answer]) -> Iterator[str]:
+def _bad_answers(answers: Sequence[PostAnswer]) -> Iterator[str]:
     if strange := {each.status for each in answers} - {200, 503, None}:
         yield f"POSTs were answered {strange}"
     if any(each.status == 503 and not each.retry_after for each in answers):
@@ -346,12 +346,12 @@ def table(rows: Sequence[FailureResult]) -> Iterator[str]:
         yield f"| {' | '.join(map(str, cells))} |"
 
 
-async def run(local: LocalRoom, running: Cluster, chosen: Sequence[str]) -> list[FailureResult]:
+async def run(local: LocalRoom, running: HostCluster, chosen: Sequence[str]) -> list[FailureResult]:
     """Everything, one after the other, or what has one of the words `chosen` in its name."""
     rows: list[FailureResult] = []
-    everything: tuple[Failure | Chore, ...] = (*FAILURES, *POISONED, *CHORES, *VERSIONS)
+    everything: tuple[Failure | Operation, ...] = (*FAILURES, *POISONED, *CHORES, *VERSIONS)
     async with ear() as listening:
-        house = House(local, running, listening)
+        house = Installation(local, running, listening)
         for number, each in enumerate(everything):
             if chosen and not any(word in each.name for word in chosen):
                 continue
@@ -364,7 +364,7 @@ async def run(local: LocalRoom, running: Cluster, chosen: Sequence[str]) -> list
     return rows
 
 
-async def _play(house: House, each: Failure | Chore, room: str) -> FailureResult:
+async def _play(house: Installation, each: Failure | Operation, room: str) -> FailureResult:
     """One row, or why there is none."""
     try:
         if isinstance(each, Failure):
@@ -377,7 +377,7 @@ async def _play(house: House, each: Failure | Chore, room: str) -> FailureResult
     return row
 
 
-async def _recovered(running: Cluster) -> bool:
+async def _recovered(running: HostCluster) -> bool:
     """Mend whatever was left broken; whether all takes sessions then."""
     for host in running.hosts:
         await asyncio.to_thread(host.resume)

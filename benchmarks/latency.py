@@ -16,7 +16,7 @@ from typing import Final
 import measure
 import numpy as np
 import virtual_time
-from stage import Stage, stage, voice
+from stage import SessionFixture, stage, voice
 
 from worker.media import SAMPLE_RATE, TICK_S, Pcm
 from worker.process.loading import load_renderer
@@ -44,7 +44,7 @@ class LatencyFigure:
         )
 
 
-async def _deliver(scene: Stage, speech: Pcm, speed: float) -> float:
+async def _deliver(scene: SessionFixture, speech: Pcm, speed: float) -> float:
     """Hand speech over in 20 ms pieces, `speed` times as fast as it is heard; returns when the
     first piece went."""
     loop = asyncio.get_running_loop()

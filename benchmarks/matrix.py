@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from matrix_bounds import broken
-from matrix_cell import FAULTS, Cell, Kind, play_all
+from matrix_cell import FAULTS, Kind, MatrixCell, play_all
 from matrix_figures import Figures, figures
 
 from worker.media import SAMPLE_RATE
@@ -31,7 +31,7 @@ def main(out: Path) -> int:
     """Write matrix.json to `out` and print the table; returns 0 when no bound is broken."""
     stock = STOCK_PYTHON if (STOCK_PYTHON.parents[1] / "installed").exists() else None
     pairs = [pair for pair in PAIRS if stock is not None or "stock" not in pair]
-    cells = [Cell(agent, worker, fault) for agent, worker in pairs for fault in FAULTS]
+    cells = [MatrixCell(agent, worker, fault) for agent, worker in pairs for fault in FAULTS]
     with tempfile.TemporaryDirectory() as folder:
         played = {
             cell: figures(conversation)
@@ -54,7 +54,7 @@ def main(out: Path) -> int:
     return 1 if wrong else 0
 
 
-def lines(played: Mapping[Cell, Figures]) -> list[str]:
+def lines(played: Mapping[MatrixCell, Figures]) -> list[str]:
     """The table, one row for each cell; speech in milliseconds."""
     rows = [
         "| fault | agent | worker | turns | lost ms | out of place ms | stale ms | foreign ms "

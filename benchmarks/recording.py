@@ -17,7 +17,7 @@ from typing import Final
 from unittest.mock import patch
 
 from conversing import play
-from script import Action, Interrupt, Pause, Say
+from script import Action, Interrupts, Pause, Say
 from stage import stage
 
 from worker.process.loading import load_renderer
@@ -29,7 +29,7 @@ SHARED_MEMORY: Final = Path("/dev/shm")
 SPEECH_S: Final = 12
 SCRIPT: Final[list[Action]] = [
     Say(SPEECH_S * 24_000, 960, 0.02),
-    Interrupt(1),
+    Interrupts(1),
     Pause(0.5),
     Say(SPEECH_S * 24_000, 960, 0.02),
     Pause(1.0),

@@ -18,10 +18,10 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
-from caller import Caller, caller
+from caller import RoomAgent, caller
 from processes import shown
 from room_stage import RoomStage
-from soaking import House, house, process
+from soaking import LocalService, house, process
 
 from worker.media import SAMPLE_RATE, Pcm
 
@@ -59,7 +59,7 @@ def measured(size: str) -> Iterator[dict[str, object]]:
             home.running.stop()
 
 
-async def costs(home: House, sessions: int) -> dict[str, float]:
+async def costs(home: LocalService, sessions: int) -> dict[str, float]:
     """Of one of `sessions` at once: CPU (ms a second), and memory (MB)."""
     async with AsyncExitStack() as stack:
         agents = [await _session(stack, home, f"room-{number}") for number in range(sessions)]
@@ -83,13 +83,13 @@ async def costs(home: House, sessions: int) -> dict[str, float]:
     }
 
 
-async def _session(stack: AsyncExitStack, home: House, room: str) -> Caller:
+async def _session(stack: AsyncExitStack, home: LocalService, room: str) -> RoomAgent:
     stage = RoomStage(home.room, room)
     await stack.enter_async_context(stage.open())
     return await stack.enter_async_context(caller(stage, home.running))
 
 
-def _others(home: House, workers: list[int]) -> set[int]:
+def _others(home: LocalService, workers: list[int]) -> set[int]:
     """The dispatcher, the zygote and the workers that wait; not the room, which stands in."""
     zygote = home.running.zygote()
     room = home.running.children() - {zygote}

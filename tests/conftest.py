@@ -1,13 +1,17 @@
-"""How all tests run: the same examples each time, in surroundings of their own, and no warnings
-that nobody here can mend.
+"""All tests run with the same examples, in their own environment, and with warnings as errors.
 
-What the shell has of proxies, of modules in PYTHONPATH and of our settings is left out; the tests
-that are about those set them themselves.
+The shell's proxies, modules in PYTHONPATH and settings of ours are removed; the tests that are
+about those set them themselves. Programs under test may cache their bytecode, as they do once
+installed: compiling all that they import would cost each start several seconds.
 
-`HYPOTHESIS_PROFILE=explore` looks for new examples, at random. With ``--basetemp`` what the
-tests themselves write is in or beside that folder; TMPDIR is left to the programs under test.
+A test that is an `async def` runs in an event loop of its own, and with the marker `virtual_time`
+on the virtual clock. `HYPOTHESIS_PROFILE` chooses how many examples a property has to survive; see
+`thorough`. With ``--basetemp`` what the tests themselves write is in or beside that folder; TMPDIR
+is left to the programs under test.
 """
 
+import asyncio
+import inspect
 import os
 import signal
 import sys
@@ -16,7 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import virtual_time
 from hypothesis import settings
+from thorough import PROFILES, profile
 
 from agent_side import handshake
 from avatar_runtime.__main__ import reordered
@@ -28,7 +34,7 @@ ROOT = str(Path(__file__).parents[1])
 
 
 def leave_surroundings() -> None:
-    """Before any test: an environment that does not depend on the shell's.
+    """Before any test: make the environment independent of the shell's.
 
     pip, which fetches what the tests of portraits need, keeps its way to the index.
     """
@@ -39,6 +45,7 @@ def leave_surroundings() -> None:
     for name in [*os.environ]:
         if name.startswith("AVATAR_") and name not in KEPT:
             del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     theirs = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each != ROOT]
     sys.path[:] = reordered(sys.path, os.pathsep.join(theirs))
     os.environ["PYTHONPATH"] = ROOT
@@ -52,9 +59,9 @@ leave_surroundings()
 
 SDK_IMPORTS_OLD_NAMES = r"ignore:websockets\..* is deprecated:DeprecationWarning"
 
-settings.register_profile("same", derandomize=True, deadline=None, database=None)
-settings.register_profile("explore", deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+for name, chosen in PROFILES.items():
+    settings.register_profile(name, chosen)
+settings.load_profile(profile())
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -64,7 +71,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp:
         tempfile.tempdir = str(Path(config.option.basetemp).absolute().parent)
     config.addinivalue_line("filterwarnings", SDK_IMPORTS_OLD_NAMES)
-    config.addinivalue_line("markers", "browser: needs a real Chromium; see support/browser.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test in an event loop of its own: on the virtual clock if so marked."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    coroutine = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
+    run = virtual_time.run if pyfuncitem.get_closest_marker("virtual_time") else asyncio.run
+    run(coroutine)
+    return True
 
 
 @pytest.fixture(scope="module")

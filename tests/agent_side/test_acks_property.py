@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from ack_line import GRAIN, RATE, Line, Network
-from hypothesis import HealthCheck, given, settings
+from ack_line import GRAIN, RATE, LossyLink, Network
+from hypothesis import given
 from hypothesis import strategies as st
+from thorough import thorough
 
 from agent_side import handshake, speaker
 from agent_side.senders.accounts import STRAY_S
 from worker.turns.version1 import IDLE_S
 
-RUNS = 1600
+RUNS = 2000
 TAIL_S = 12.0
 """How long after the script the last turns may take; those that take longer are not told of."""
 
@@ -99,13 +100,13 @@ def short_timeouts() -> Iterator[None]:
         yield
 
 
-def play(conversation: Conversation) -> Line:
+def play(conversation: Conversation) -> LossyLink:
     network, launched = conversation.network, conversation.launched
     if 1 in conversation.versions:
         # The platform's transport loses and delays, and doubles nothing: version 1 counts on it.
         network = replace(network, doubled=0.0)
         launched = None if launched == 2 else launched
-    line = Line(network, conversation.seed, launched)
+    line = LossyLink(network, conversation.seed, launched)
     version = conversation.version
     if not conversation.worker_after_s:
         line.start_worker(version)
@@ -145,7 +146,7 @@ def play(conversation: Conversation) -> Line:
     return line
 
 
-@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS)
 @given(conversations(versions=(1, 2)))
 def test_no_position_is_beyond_what_was_heard(conversation: Conversation) -> None:
     line = play(conversation)
@@ -155,7 +156,7 @@ def test_no_position_is_beyond_what_was_heard(conversation: Conversation) -> Non
     assert turns == sorted(set(turns))
 
 
-@settings(max_examples=RUNS // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS // 4)
 @given(conversations(versions=(2,)))
 def test_what_version_2_confirms_is_exact(conversation: Conversation) -> None:
     line = play(conversation)
@@ -170,7 +171,7 @@ def test_what_version_2_confirms_is_exact(conversation: Conversation) -> None:
 @pytest.mark.parametrize("pieces", [0, 1, 2])
 def test_what_a_worker_takes_with_it_when_it_dies_is_said_again(ticks: int, pieces: int) -> None:
     """It reports what it has handed to its track, of which the last 40 ms may never leave it."""
-    line = Line(Network(), seed=0, launched=None)
+    line = LossyLink(Network(), seed=0, launched=None)
     line.start_worker(2)
     line.say(2 * RATE)
     line.end()

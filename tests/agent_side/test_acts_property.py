@@ -8,16 +8,17 @@ import pytest
 import virtual_time
 from conversing import EVERY_S, PIECES, arrivals, check, networks, play
 from expressive_renderer import EXPRESSIONS, POSTURES, ExpressiveRenderer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from script import EXPLORES, Act, Interrupt, Pause, Say, Tell
+from script import Interrupts, Pause, Perform, Say, Tell
 from stage import stage
+from thorough import thorough
 
 from agent_side.wire import Gesture
 
 pytestmark = pytest.mark.usefixtures("version_2_however_long_the_greeting_takes")
 
-RUNS = 200 if EXPLORES else 80
+RUNS = 200
 SETTLED_S = 30.0
 """By then everything that is repeated has arrived, whatever is lost."""
 
@@ -27,11 +28,11 @@ says = st.builds(
     piece=st.sampled_from(PIECES),
     every_s=st.sampled_from(EVERY_S),
 )
-others = st.one_of(st.builds(Pause, st.floats(0, 1.5)), st.builds(Interrupt, st.integers(1, 2)))
+others = st.one_of(st.builds(Pause, st.floats(0, 1.5)), st.builds(Interrupts, st.integers(1, 2)))
 acts = st.one_of(
-    st.just(Act("gesture", "any")),
-    st.builds(Act, st.just("expression"), st.sampled_from(EXPRESSIONS), st.floats(0, 1)),
-    st.builds(Act, st.just("posture"), st.sampled_from(POSTURES)),
+    st.just(Perform("gesture", "any")),
+    st.builds(Perform, st.just("expression"), st.sampled_from(EXPRESSIONS), st.floats(0, 1)),
+    st.builds(Perform, st.just("posture"), st.sampled_from(POSTURES)),
     st.builds(Tell, st.integers(1, 40)),
 )
 
@@ -40,7 +41,9 @@ def numbered(script):
     """Every gesture has a name of its own."""
     numbers = count()
     return [
-        Act("gesture", f"gesture{next(numbers)}") if action == Act("gesture", "any") else action
+        Perform("gesture", f"gesture{next(numbers)}")
+        if action == Perform("gesture", "any")
+        else action
         for action in script
     ]
 
@@ -55,10 +58,10 @@ class AnyGesture(ExpressiveRenderer):
 
 
 def asked(script, kind):
-    return [act for act in script if isinstance(act, Act) and act.kind == kind]
+    return [act for act in script if isinstance(act, Perform) and act.kind == kind]
 
 
-@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS)
 @given(
     script=conversations, faults=networks, seed=st.integers(0, 2**16), begins_ready=st.booleans()
 )
@@ -97,7 +100,7 @@ def check_face(face, script, arrived, *, lossless):
         assert len({word.start_s for word in words}) == len(words)
 
 
-@settings(max_examples=RUNS // 3, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS // 2)
 @given(script=conversations)
 def test_what_is_heard_is_to_the_sample_what_it_is_without_acts(script):
     async def conversation(script):
@@ -109,7 +112,7 @@ def test_what_is_heard_is_to_the_sample_what_it_is_without_acts(script):
             return scene.heard_of(), scene.acks
 
     sound, acks = virtual_time.run(conversation(script))
-    speech = [action for action in script if not isinstance(action, Act | Tell)]
+    speech = [action for action in script if not isinstance(action, Perform | Tell)]
     plain_sound, plain_acks = virtual_time.run(conversation(speech))
     assert acks == plain_acks
     assert np.array_equal(sound, plain_sound)

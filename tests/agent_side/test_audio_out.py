@@ -23,7 +23,7 @@ import pytest
 import virtual_time
 from expressive_renderer import EXPRESSIONS, GESTURES, POSTURES, ExpressiveRenderer
 from pyee.asyncio import AsyncIOEventEmitter
-from stage import QuickRenderer, Stage, stage, voice
+from stage import QuickRenderer, SessionFixture, stage, voice
 from videosdk.lib.pymediasoup.data_producer import DataProducer
 from videosdk.room_client import RoomClient
 
@@ -82,7 +82,7 @@ async def say(out: AvatarAudioOut, samples: int, seed: int = 1) -> bytes:
     return data
 
 
-def assert_heard_whole(set_: Stage, data: bytes) -> None:
+def assert_heard_whole(set_: SessionFixture, data: bytes) -> None:
     """The viewer heard the speech, and after it only the ramp that keeps it from clicking."""
     sound = set_.heard_of().tobytes()
     assert sound.startswith(data)

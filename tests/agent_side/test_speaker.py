@@ -8,8 +8,9 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from thorough import thorough
 
 from agent_side.acts import ActUnknown
 from agent_side.handshake import HELLO_SLOWEST_S, HELLO_TIMEOUT_S, STOCK_TIMEOUT_S
@@ -75,7 +76,7 @@ HANDED = int(HANDED_S * RATE)
 WINDOW = int(WINDOW_S * RATE)
 STEP_S = 0.01
 
-calm = settings(deadline=None, max_examples=60)
+calm = thorough(200)
 """The time that an example takes says something about the machine only."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from few_connections import MOST, Service, serving
+from few_connections import MOST, LimitedServer, serving
 
 from dispatcher.errors import SettingsError
 from dispatcher.http import descriptors
@@ -21,7 +21,7 @@ from dispatcher.http.server import listen
 ROOT = Path(__file__).parents[2]
 
 
-async def connected(service: Service) -> socket.socket:
+async def connected(service: LimitedServer) -> socket.socket:
     line = socket.socket()
     line.setblocking(False)
     await asyncio.get_running_loop().sock_connect(line, service.address)

@@ -1,5 +1,7 @@
-"""Nodes and dispatchers as programs on a real Redis: what dies, leaves or comes back, and what
-becomes of the sessions; the workers meet in memory."""
+"""Whatever node or dispatcher dies, leaves or comes back, its sessions go on.
+
+They are programs on a real Redis; the workers meet in memory.
+"""
 
 import os
 import signal

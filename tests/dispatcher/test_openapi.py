@@ -4,9 +4,9 @@ import base64
 from typing import Any
 
 import schemathesis
-from hypothesis import settings
 from hypothesis import strategies as st
 from pool_in_memory import Service
+from thorough import thorough
 from tokens import KEYS, token
 
 from dispatcher.http.openapi import PRINTABLE, SIGNALING_HOST
@@ -28,7 +28,7 @@ KNOWN = {
     "jwt": f"Bearer {token(permissions=['allow_mod'])}",
 }
 
-BOUNDED = settings(max_examples=60)
+BOUNDED = thorough(200)
 
 schemathesis.openapi.format(PRINTABLE, st.text().filter(str.isprintable))
 

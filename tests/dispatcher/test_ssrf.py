@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import pytest
 from dispatching import Dispatcher, dispatcher, environ
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from processes import until
+from thorough import thorough
 from wiretap import Wiretap
 
 MOST_EXAMPLES = 300
@@ -156,7 +157,7 @@ def test_no_name_of_a_host_and_no_trick_makes_anybody_talk(scene: Scene) -> None
                 refused(scene, host)
 
 
-@settings(max_examples=MOST_EXAMPLES)
+@thorough(MOST_EXAMPLES)
 @given(pieces=st.lists(PIECES, min_size=1, max_size=7))
 def test_nothing_else_makes_anybody_talk(scene: Scene, pieces: list[str]) -> None:
     allowed = f"127.0.0.1:{scene.allowed.port}"

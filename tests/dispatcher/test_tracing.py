@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from collector import Collector, collecting
 from dispatching import TOKEN, Dispatcher, dispatcher, environ
 from processes import until
@@ -36,51 +38,86 @@ def launched(running: Dispatcher, **headers: str) -> str:
     return session
 
 
-def test_six_steps_are_one_trace(tmp_path: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Launches:
+    """What one dispatcher and its workers sent of several launches, and what it logged."""
+
+    sent: Collector
+    log: str
+    plain: str
+    """The session of a launch without a trace, and so on for the others."""
+    of_a_trace: str
+    of_nonsense: str
+
+    def trace(self, session: str) -> Collector:
+        """What was sent of that session's trace."""
+        (join,) = (
+            each
+            for each in self.sent.spans
+            if each.name == "join" and each.attributes["session_id"] == session
+        )
+        return Collector(spans=[each for each in self.sent.spans if each.trace_id == join.trace_id])
+
+
+@pytest.fixture(scope="module")
+def launches(tmp_path_factory: pytest.TempPathFactory) -> Launches:
+    log = tmp_path_factory.mktemp("traced") / "log"
     with collecting() as collector:
-        with dispatcher(tmp_path / "log", **traced(collector)) as running:
-            session = launched(running)
+        with dispatcher(log, **traced(collector, AVATAR_LOG_FORMAT="json")) as running:
+            sessions = (
+                launched(running),
+                launched(running, traceparent=f"00-{TRACE_ID}-{PARENT_ID}-01"),
+                launched(running, traceparent=f"00-{TOKEN}-{PARENT_ID}-01"),
+            )
+            body = {"room_name": "room", "token": TOKEN, "character": "nobody"}
+            assert running.http.post("/launch", json=body).status_code == 422
             assert running.stop() == 0
-        until(lambda: len(collector.spans) >= 6)
-    assert sorted(collector.names) == sorted(STEPS)
-    dispatch = collector.one("dispatch")
+            logged = running.log()
+        until(lambda: len(collector.spans) >= 3 * len(STEPS) + 3)
+    return Launches(collector, logged, *sessions)
+
+
+def test_six_steps_are_one_trace(launches: Launches) -> None:
+    trace = launches.trace(launches.plain)
+    assert sorted(trace.names) == sorted(STEPS)
+    dispatch = trace.one("dispatch")
     assert dispatch.parent_id == ""
     for name in STEPS[1:]:
-        span = collector.one(name)
+        span = trace.one(name)
         assert (span.trace_id, span.parent_id) == (dispatch.trace_id, dispatch.span_id), name
         assert span.begin_s >= dispatch.begin_s - 0.001
-    ends = [collector.one(name).end_s for name in ["claim", "ack", "dispatch"]]
+    ends = [trace.one(name).end_s for name in ["claim", "ack", "dispatch"]]
     assert ends == sorted(ends)
-    ends = [collector.one(name).end_s for name in ["join", "first_frame", "first_word"]]
+    ends = [trace.one(name).end_s for name in ["join", "first_frame", "first_word"]]
     assert ends == sorted(ends)
-    assert collector.one("join").attributes["session_id"] == session
-    assert {collector.one(name).service for name in STEPS[:3]} == {"avatar-dispatcher"}
-    assert {collector.one(name).service for name in STEPS[3:]} == {"avatar-worker"}
+    assert {trace.one(name).service for name in STEPS[:3]} == {"avatar-dispatcher"}
+    assert {trace.one(name).service for name in STEPS[3:]} == {"avatar-worker"}
+
+
+def test_nothing_of_a_request_is_sent(launches: Launches) -> None:
     for secret in (TOKEN, "room-of-somebody"):
-        assert not any(secret.encode() in body for body in collector.bodies)
+        assert not any(secret.encode() in body for body in launches.sent.bodies)
 
 
-def test_an_agents_own_trace_goes_on(tmp_path: Path) -> None:
-    with collecting() as collector:
-        with dispatcher(tmp_path / "log", **traced(collector, AVATAR_LOG_FORMAT="json")) as running:
-            launched(running, traceparent=f"00-{TRACE_ID}-{PARENT_ID}-01")
-            assert running.stop() == 0
-            assert f'"trace_id": "{TRACE_ID}"' in running.log()
-        until(lambda: len(collector.spans) >= 6)
-    assert {span.trace_id for span in collector.spans} == {TRACE_ID}
-    assert collector.one("dispatch").parent_id == PARENT_ID
+def test_an_agents_own_trace_goes_on(launches: Launches) -> None:
+    assert f'"trace_id": "{TRACE_ID}"' in launches.log
+    trace = launches.trace(launches.of_a_trace)
+    assert sorted(trace.names) == sorted(STEPS)
+    assert {span.trace_id for span in trace.spans} == {TRACE_ID}
+    assert trace.one("dispatch").parent_id == PARENT_ID
 
 
-def test_a_traceparent_that_is_nonsense_begins_a_trace_of_our_own(tmp_path: Path) -> None:
-    nonsense = f"00-{TOKEN}-{PARENT_ID}-01"
-    with collecting() as collector:
-        with dispatcher(tmp_path / "log", **traced(collector)) as running:
-            launched(running, traceparent=nonsense)
-            assert running.stop() == 0
-        until(lambda: len(collector.spans) >= 6)
-    assert len({span.trace_id for span in collector.spans}) == 1
-    assert collector.one("dispatch").parent_id == ""
-    assert not any(TOKEN.encode() in body for body in collector.bodies)
+def test_a_traceparent_that_is_nonsense_begins_a_trace_of_our_own(launches: Launches) -> None:
+    trace = launches.trace(launches.of_nonsense)
+    assert sorted(trace.names) == sorted(STEPS)
+    assert trace.one("dispatch").parent_id == ""
+
+
+def test_a_launch_that_fails_says_how_in_a_word(launches: Launches) -> None:
+    (dispatch,) = (each for each in launches.sent.spans if "error.type" in each.attributes)
+    assert (dispatch.name, dispatch.attributes["error.type"]) == ("dispatch", "Refused")
+    names = [each.name for each in launches.sent.spans if each.trace_id == dispatch.trace_id]
+    assert sorted(names) == ["ack", "claim", "dispatch"]
 
 
 def test_nothing_is_sent_unless_it_is_asked_for(tmp_path: Path) -> None:
@@ -90,17 +127,6 @@ def test_nothing_is_sent_unless_it_is_asked_for(tmp_path: Path) -> None:
             launched(running, traceparent=f"00-{TRACE_ID}-{PARENT_ID}-01")
             assert running.stop() == 0
     assert collector.bodies == []
-
-
-def test_a_launch_that_fails_says_how_in_a_word(tmp_path: Path) -> None:
-    with collecting() as collector:
-        with dispatcher(tmp_path / "log", **traced(collector)) as running:
-            body = {"room_name": "room", "token": TOKEN, "character": "nobody"}
-            assert running.http.post("/launch", json=body).status_code == 422
-            assert running.stop() == 0
-        until(lambda: len(collector.spans) >= 3)
-    assert collector.one("dispatch").attributes["error.type"] == "Refused"
-    assert sorted(collector.names) == ["ack", "claim", "dispatch"]
 
 
 def test_a_collector_that_is_gone_keeps_nobody_waiting(tmp_path: Path) -> None:

@@ -5,13 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
-from cluster import Cluster, cluster, machines, why_not
+from cluster import HostCluster, cluster, machines, why_not
 from ear import ear
 from failing import HEALED
 from hosts import HUB
 from onlooker import onlooker
 from room_stage import room_process
-from talking import House, posting, talking
+from talking import Installation, posting, talking
 
 from localroom.launch import LocalRoom
 
@@ -22,7 +22,7 @@ def test_a_face_whose_host_is_cut_off_speaks_on_at_another(tmp_path: Path) -> No
     if reason := why_not():
         pytest.skip(reason)
 
-    async def scene(house: House) -> None:
+    async def scene(house: Installation) -> None:
         async with (
             onlooker(house.local) as seen,
             talking(house, "cut-off", SPEECH_S) as talk,
@@ -45,9 +45,9 @@ def test_a_face_whose_host_is_cut_off_speaks_on_at_another(tmp_path: Path) -> No
         assert seen.shown(talk.room_id) == 1
         assert seen.doubles(talk.room_id, struck_s) <= HEALED
 
-    async def play(local: LocalRoom, running: Cluster) -> None:
+    async def play(local: LocalRoom, running: HostCluster) -> None:
         async with ear() as listening:
-            await scene(House(local, running, listening))
+            await scene(Installation(local, running, listening))
 
     with (
         machines(3) as made,

@@ -6,7 +6,7 @@ import sys
 import tracemalloc
 from random import Random
 
-import virtual_time
+import pytest
 from stage import QuickRenderer, voice
 from stock_agent import StockAgent
 
@@ -109,31 +109,30 @@ def traced():
     return tracemalloc.get_traced_memory()[0]
 
 
-def test_half_an_hour_of_conversation_leaves_nothing_behind():
-    async def half_an_hour():
-        room, random = MemoryRoom(1, raw=True), Random(1)
-        room.disturb(NetworkFaults(loss=0.02, duplication=0.02, delay_s=(0.0, 0.05)))
-        session = Session(room.join_worker(), QuickRenderer(), Settings(), None)
-        running = asyncio.create_task(session.run(), name="session")
-        await asyncio.sleep(0.1)
-        await converse(room, random, WARM_S)
-        tasks, blocks_before = len(asyncio.all_tasks()), blocks()
-        await converse(room, random, COUNTED_S)
-        new_blocks = blocks() - blocks_before
-        tracemalloc.start(1)
-        await converse(room, random, SETTLE_S)
-        traced_before = traced()
-        await converse(room, random, TRACED_S)
-        new_bytes = traced() - traced_before
-        tracemalloc.stop()
-        assert new_blocks < MAX_BLOCKS
-        assert new_bytes < MAX_BYTES
-        assert len(asyncio.all_tasks()) == tasks
-        assert session._engine.segments.living == ()
-        assert session._engine._playout.lead == 0
-        assert session._outbox.empty
-        session.finish()
-        await running
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    virtual_time.run(half_an_hour())
+@pytest.mark.virtual_time
+@pytest.mark.soak
+async def test_half_an_hour_of_conversation_leaves_nothing_behind():
+    room, random = MemoryRoom(1, raw=True), Random(1)
+    room.disturb(NetworkFaults(loss=0.02, duplication=0.02, delay_s=(0.0, 0.05)))
+    session = Session(room.join_worker(), QuickRenderer(), Settings(), None)
+    running = asyncio.create_task(session.run(), name="session")
+    await asyncio.sleep(0.1)
+    await converse(room, random, WARM_S)
+    tasks, blocks_before = len(asyncio.all_tasks()), blocks()
+    await converse(room, random, COUNTED_S)
+    new_blocks = blocks() - blocks_before
+    tracemalloc.start(1)
+    await converse(room, random, SETTLE_S)
+    traced_before = traced()
+    await converse(room, random, TRACED_S)
+    new_bytes = traced() - traced_before
+    tracemalloc.stop()
+    assert new_blocks < MAX_BLOCKS
+    assert new_bytes < MAX_BYTES
+    assert len(asyncio.all_tasks()) == tasks
+    assert session._engine.segments.living == ()
+    assert session._engine._playout.lead == 0
+    assert session._outbox.empty
+    session.finish()
+    await running
+    assert asyncio.all_tasks() == {asyncio.current_task()}

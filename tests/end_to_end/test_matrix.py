@@ -1,4 +1,4 @@
-"""The fault matrix, and the figures that it is read from."""
+"""The figures of `make matrix` are read from a conversation to the sample."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matrix_agent import Diary
 from matrix_bounds import broken
-from matrix_cell import FAULTS, Cell, play_all
-from matrix_figures import Conversation, figures
+from matrix_cell import MatrixCell
+from matrix_figures import PlayedConversation, figures
 from matrix_script import INTERRUPTED, LONG, NEXT, PHASES, QUEUED, speech
 from matrix_tap import NOTHING, Piece, Tap, read
 
@@ -22,21 +22,12 @@ HEARD_S = 1.0
 """How much is heard of the turn that is interrupted."""
 
 
-def test_our_agent_loses_nothing_whatever_goes_wrong(tmp_path: Path) -> None:
-    """And hears of each turn's end once, to the sample; see `matrix_bounds`."""
-    cells = [Cell("ours", "ours", fault) for fault in FAULTS]
-    played = {cell: figures(each) for cell, each in play_all(cells, tmp_path).items()}
-    assert {cell.fault: broken(cell, its) for cell, its in played.items()} == {
-        fault: [] for fault in FAULTS
-    }, played
-
-
 def test_a_perfect_conversation_has_perfect_figures() -> None:
     its = figures(conversation(perfect()))
     assert (its.spoken, its.lost, its.repeated, its.misplaced) == (6, 0, 0, 0)
     assert (its.stale, its.foreign, its.inserted, its.wrong_acks) == (0, 0, 0, [])
     assert its.interrupt_ms == pytest.approx(30, abs=0.1)
-    assert broken(Cell("ours", "ours", "none"), replace(its, version=2)) == []
+    assert broken(MatrixCell("ours", "ours", "none"), replace(its, version=2)) == []
 
 
 def test_lost_samples_are_counted_and_the_ack_is_wrong() -> None:
@@ -92,7 +83,7 @@ def test_an_interrupted_turn_that_is_heard_after_the_cut_is_stale() -> None:
     sound[INTERRUPTED] = SAID[INTERRUPTED][: heard + 480]
     its = figures(conversation(sound, cut_after=heard))
     assert its.stale == 480
-    assert broken(Cell("ours", "ours", "none"), replace(its, version=2))
+    assert broken(MatrixCell("ours", "ours", "none"), replace(its, version=2))
 
 
 def test_acks_that_are_missing_doubled_or_of_another_turn_are_wrong() -> None:
@@ -122,7 +113,7 @@ def test_a_figure_that_breaks_a_bound_is_named() -> None:
         replace(its, version=2, hung=1),
         replace(its, version=1),
     ):
-        assert len(broken(Cell("ours", "ours", "none"), changed)) == 1
+        assert len(broken(MatrixCell("ours", "ours", "none"), changed)) == 1
 
 
 def test_a_tap_reads_what_it_wrote_and_no_half_of_a_piece(tmp_path: Path) -> None:
@@ -143,7 +134,7 @@ def perfect() -> dict[int, Pcm]:
     return {**SAID, INTERRUPTED: SAID[INTERRUPTED][: round(HEARD_S * SAMPLE_RATE)]}
 
 
-def conversation(sound: dict[int, Pcm], cut_after: int | None = None) -> Conversation:
+def conversation(sound: dict[int, Pcm], cut_after: int | None = None) -> PlayedConversation:
     """One in which this was heard, with 0.2 s of silence between phases and perfect acks.
 
     The turn is interrupted 30 ms before the end of what is heard of it.
@@ -171,4 +162,4 @@ def conversation(sound: dict[int, Pcm], cut_after: int | None = None) -> Convers
         pieces.append(Piece(now, 0, np.zeros(round(0.2 * SAMPLE_RATE), np.int16)))
         now += 0.2
     diary.phases.append(now)
-    return Conversation(SAID, pieces, diary)
+    return PlayedConversation(SAID, pieces, diary)

@@ -1,6 +1,6 @@
 """Sessions leave no process, thread, socket, file or memory behind.
 
-`benchmarks/soak.py` does the same with many more of them.
+`make soak` does the same with many more of them.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ GROWN_MB = 10.0
 
 
 def test_sessions_leave_nothing_behind(tmp_path: Path) -> None:
-    with house(tmp_path, slots=4) as home:
-        before, after = asyncio.run(soak(home, warm_up=6, one_by_one=12, at_once=3))
+    with house(tmp_path, slots=2) as home:
+        before, after = asyncio.run(soak(home, warm_up=3, one_by_one=3, at_once=1))
         assert after.counts == before.counts
         for role in ("dispatcher", "zygote", "room"):
             grown = after.processes[role].resident - before.processes[role].resident

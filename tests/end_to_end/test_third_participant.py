@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caller import FACE, TOKEN, Caller, caller, scale, serving, steps_heard, voiced
+from caller import FACE, TOKEN, RoomAgent, caller, scale, serving, steps_heard, voiced
 from room_stage import PATIENCE_S, POLL_S, RoomRecording, RoomStage, room_process
 from stage import voice
 from stock_agent import StockAgent
@@ -297,7 +297,7 @@ def test_a_named_agent_that_comes_back_under_another_id_is_heard(
                 await asyncio.to_thread(running.reach, session_id, "active")
                 seen = await stage.watch(viewer, FACE)
                 out = AvatarAudioOut(credentials=AvatarCredentials(FACE, TOKEN))
-                agent = Caller(again, out)
+                agent = RoomAgent(again, out)
                 out._set_meeting(again)
                 await asyncio.sleep(0.5)
                 await stage.exit(first)

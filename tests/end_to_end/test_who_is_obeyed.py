@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from thorough import thorough
 
 from agent_side.wire import (
     AgentHello,
@@ -36,7 +37,7 @@ FACE = Face((), (), ())
 TICK_S = 0.04
 PIECE = 960
 
-calm = settings(deadline=None, max_examples=150)
+calm = thorough(400)
 
 
 def sound(turn: int, place: int) -> Samples:

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from dispatching import Dispatcher, dispatcher
 from matrix_bounds import broken
-from matrix_cell import Cell, Stage, matrix_stage
+from matrix_cell import MatrixCell, MatrixRoom, matrix_stage
 from matrix_figures import figures, hear, lost_voice
 from matrix_script import INTERRUPTED, LONG, QUEUED
 from tokens import APIKEY, KEYS, SECRET
@@ -25,27 +25,27 @@ PASSWORD = "password-of-anna-who-is-an-agent"
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MatrixRoom]:
     with matrix_stage(tmp_path_factory.mktemp("interop"), Path(sys.executable)) as made:
         yield made
 
 
-def test_the_stock_agent_drives_our_worker_through_our_dispatcher(stage: Stage) -> None:
+def test_the_stock_agent_drives_our_worker_through_our_dispatcher(stage: MatrixRoom) -> None:
     """Every sample is heard and every ack is right, though nothing on the wire is numbered."""
-    cell = Cell("stock", "ours", "none")
+    cell = MatrixCell("stock", "ours", "none")
     its = figures(stage.play(cell))
     assert broken(cell, its) == [], its
     assert (its.version, its.spoken, its.acks) == (1, 6, 6)
 
 
-def test_our_agent_drives_the_stock_worker(stage: Stage) -> None:
+def test_our_agent_drives_the_stock_worker(stage: MatrixRoom) -> None:
     """Each turn is heard whole but for its zeros, and acks that it swallows stop nothing.
 
     It swallows the acks of turns that follow one another, and counts them in the next position
     that it tells; such turns end unconfirmed, and nothing is claimed that was not heard.
     Of the interrupted turn the stock worker may skip 20 ms that it was about to play.
     """
-    conversation = stage.play(Cell("ours", "stock", "none"))
+    conversation = stage.play(MatrixCell("ours", "stock", "none"))
     its = figures(conversation)
     assert (its.version, its.hung, its.foreign) == (1, 0, 0)
     outcomes = conversation.diary.outcomes
@@ -61,9 +61,9 @@ def test_our_agent_drives_the_stock_worker(stage: Stage) -> None:
     )
 
 
-def test_our_agent_drives_our_worker_beside_the_stock_package(stage: Stage) -> None:
+def test_our_agent_drives_our_worker_beside_the_stock_package(stage: MatrixRoom) -> None:
     """In the stock package's environment too, version 2 is spoken and exact."""
-    cell = Cell("ours", "ours", "none")
+    cell = MatrixCell("ours", "ours", "none")
     its = figures(stage.play(cell))
     assert broken(cell, its) == [], its
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import aioice.ice
 import pytest
-from meeting_contract import RELIABLE, UNRELIABLE, Listener, until
+from meeting_contract import RELIABLE, UNRELIABLE, PeerListener, until
 from painter import BRIGHT, DARK, HIGH_HZ, LOW_HZ, Paint, luma, pitch_hz, received, tracks
 from room_stage import TOKEN, RoomRecording, RoomStage, leave, room_process
 from videosdk.utils import get_server_config
@@ -84,7 +84,7 @@ class Events:
         ]
 
 
-def payloads(listener: Listener) -> list[Any]:
+def payloads(listener: PeerListener) -> list[Any]:
     return [data["payload"] for data in listener.data]
 
 
@@ -94,10 +94,10 @@ def payloads(listener: Listener) -> list[Any]:
 @on_stage
 async def test_peers_leave_and_return_and_hear_each_other_again(stage: RoomStage) -> None:
     stays = await stage.enter("stays")
-    events, data = Events(stays), Listener(stays)
+    events, data = Events(stays), PeerListener(stays)
     for count in range(1, 4):
         guest = await stage.enter("guest")
-        heard = Listener(guest)
+        heard = PeerListener(guest)
         await guest.send(f"here {count}", RELIABLE)
         await stays.send(f"welcome {count}", UNRELIABLE)
         await until(lambda: len(data.data) == count and heard.data)  # noqa: B023
@@ -111,7 +111,7 @@ async def test_peers_leave_and_return_and_hear_each_other_again(stage: RoomStage
 @on_stage
 async def test_a_second_peer_with_the_same_id_evicts_the_first(stage: RoomStage) -> None:
     watcher = await stage.enter("watcher")
-    events, data = Events(watcher), Listener(watcher)
+    events, data = Events(watcher), PeerListener(watcher)
     first = await stage.enter("twin")
     evicted = Events(first)
     second = await stage.enter("twin")
@@ -129,7 +129,7 @@ async def test_a_peer_that_is_evicted_silently_goes_on_and_nobody_hears_it(
 ) -> None:
     await asyncio.to_thread(stage.local.set_faults, Faults(eviction="silent"))
     watcher = await stage.enter("watcher")
-    events, data = Events(watcher), Listener(watcher)
+    events, data = Events(watcher), PeerListener(watcher)
     first = await stage.enter("twin")
     evicted = Events(first)
     second = await stage.enter("twin")
@@ -176,7 +176,7 @@ async def test_data_goes_both_ways_on_both_channels_and_text_comes_as_text(
     heard = ["text", "bytes", b"\xff\x00", "", "\0" * 15_360]
     for options in (RELIABLE, UNRELIABLE):
         for speaker, other in ((a, b), (b, a)):
-            listener = Listener(other)
+            listener = PeerListener(other)
             for payload in sent:
                 await speaker.send(payload, options)
             await until(lambda: len(listener.data) == len(sent))  # noqa: B023
@@ -187,7 +187,7 @@ async def test_data_goes_both_ways_on_both_channels_and_text_comes_as_text(
 
 @on_stage
 async def test_many_messages_arrive_once_each(stage: RoomStage) -> None:
-    a, b = await stage.enter("a"), Listener(await stage.enter("b"))
+    a, b = await stage.enter("a"), PeerListener(await stage.enter("b"))
     for number in range(500):
         await a.send(f"{number:04}".encode() + b"\xff" * 956, UNRELIABLE)
     await until(lambda: len(b.data) == 500)
@@ -271,7 +271,7 @@ async def test_what_flows_is_counted(stage: RoomStage) -> None:
     viewer = await stage.enter("viewer")
     painter = await stage.enter("painter", **tracks(DARK, LOW_HZ))
     await received(await stage.watch(viewer, "painter"))
-    listener = Listener(viewer)
+    listener = PeerListener(viewer)
     await painter.send("hello", RELIABLE)
     await until(lambda: listener.data)
     seen = (await stage.state())["painter"]
@@ -310,7 +310,7 @@ def test_only_the_first_packet_of_a_key_frame_begins_one() -> None:
 
 @on_stage
 async def test_messages_are_dropped_doubled_and_delayed_as_asked(stage: RoomStage) -> None:
-    a, b = await stage.enter("a"), Listener(await stage.enter("b"))
+    a, b = await stage.enter("a"), PeerListener(await stage.enter("b"))
     stage.local.set_faults(
         Faults(MessageFaults(drop=(False, True, False), duplicate=(True, False), delay_s=0.2))
     )
@@ -327,7 +327,7 @@ async def test_messages_change_places_and_only_of_the_peer_that_is_meant(
     stage: RoomStage,
 ) -> None:
     a, b = await stage.enter("a"), await stage.enter("b")
-    of_a, of_b = Listener(b), Listener(a)
+    of_a, of_b = PeerListener(b), PeerListener(a)
     shuffled = PeerFaults(MessageFaults(reorder=(True, False), jitter_s=0.3))
     stage.local.set_faults(Faults(peers={"a": shuffled}))
     for number in range(2):
@@ -345,7 +345,7 @@ async def test_lost_datagrams_cost_time_but_neither_speech_nor_the_picture(
     viewer = await stage.enter("viewer")
     painter = await stage.enter("painter", **tracks(BRIGHT, LOW_HZ))
     recording = await stage.watch(viewer, "painter")
-    listener = Listener(viewer)
+    listener = PeerListener(viewer)
     stage.local.set_faults(Faults(datagrams=DatagramFaults(loss=0.05)))
     for number in range(30):
         await painter.send(str(number), UNRELIABLE)
@@ -361,7 +361,7 @@ async def test_a_media_path_dies_and_comes_back_while_the_signalling_lives_on(
     stage: RoomStage,
 ) -> None:
     a, b = await stage.enter("a"), await stage.enter("b")
-    events, listener, back = Events(b), Listener(b), Listener(a)
+    events, listener, back = Events(b), PeerListener(b), PeerListener(a)
     stage.local.set_faults(Faults(peers={"b": PeerFaults(datagrams=DatagramFaults(loss=1.0))}))
     await a.send("through the dark", UNRELIABLE)
     await stage.participant("late").async_join()
@@ -378,7 +378,7 @@ async def test_late_datagrams_are_late_both_ways(stage: RoomStage) -> None:
     a, b = await stage.enter("a"), await stage.enter("b")
     stage.local.set_faults(Faults(peers={"a": PeerFaults(datagrams=DatagramFaults(0.0, 0.1))}))
     for speaker, other in ((a, b), (b, a)):
-        listener = Listener(other)
+        listener = PeerListener(other)
         sent_at = time.monotonic()
         await speaker.send("x", RELIABLE)
         await until(lambda: listener.data)  # noqa: B023
@@ -405,7 +405,7 @@ async def test_a_socket_that_is_closed_says_nothing_and_one_that_is_cut_says_a_l
 async def test_a_frozen_socket_is_silent_while_data_flows_on(stage: RoomStage) -> None:
     a, b = await stage.enter("a"), await stage.enter("b")
     stage.local.act(stage.room_id, "b", "freeze")
-    events, listener = Events(b), Listener(b)
+    events, listener = Events(b), PeerListener(b)
     late = stage.participant("late")
     await late.async_join()
     await a.send("still there", RELIABLE)
@@ -448,7 +448,7 @@ async def test_who_speaks_no_protoo_is_put_out_and_hurts_nobody(stage: RoomStage
     async with connect(f"ws://{url}/?roomId=&peerId=x", subprotocols=["protoo"]) as stranger:  # type: ignore[list-item]
         await stranger.wait_closed()
         assert stranger.close_code == 1008
-    listener = Listener(b)
+    listener = PeerListener(b)
     await a.send("fine", RELIABLE)
     await until(lambda: listener.data)
 
@@ -477,7 +477,7 @@ def test_a_machine_with_nothing_but_lo_is_enough(monkeypatch: pytest.MonkeyPatch
     async def scene(stage: RoomStage) -> None:
         viewer = await stage.enter("viewer")
         painter = await stage.enter("painter", **tracks(BRIGHT, LOW_HZ))
-        recording, listener = await stage.watch(viewer, "painter"), Listener(viewer)
+        recording, listener = await stage.watch(viewer, "painter"), PeerListener(viewer)
         await painter.send("over the relay", RELIABLE)
         await until(lambda: listener.data)
         await received(recording)

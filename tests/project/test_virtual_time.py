@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 from bounds import within
-from virtual_time import START_S, StuckError, run
+from virtual_time import START_S, StuckError, VirtualLoop, run
 
 
 def test_an_hour_takes_no_time() -> None:
@@ -106,3 +107,18 @@ def test_who_waits_for_less_than_the_clock_can_tell_gets_there() -> None:
         return loop.time()
 
     assert run(main()) == pytest.approx(START_S, abs=1e-8)
+
+
+# Tests that are coroutines
+
+
+@pytest.mark.virtual_time
+async def test_a_marked_test_runs_on_the_virtual_clock(tmp_path: Path) -> None:
+    assert asyncio.get_running_loop().time() == START_S
+    await asyncio.sleep(3600)
+    assert asyncio.get_running_loop().time() == START_S + 3600
+    assert tmp_path.is_dir()
+
+
+async def test_any_other_runs_on_the_real_one() -> None:
+    assert not isinstance(asyncio.get_running_loop(), VirtualLoop)

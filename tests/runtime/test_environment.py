@@ -115,17 +115,12 @@ PORT_LINK = "AVATAR_PORT is the address of a service called 'avatar', which Kube
         (["speak", "no.wav", "-o", "x.mp4"], {"AVATAR_CHARCTER": "leo"}, 2, "AVATAR_CHARACTER?"),
         (["replay", "no.avatar", "--events"], {"AVATAR_RECRD": "x"}, 2, "AVATAR_RECORD?"),
         (["doctor"], {"AVATAR_STILNESS": "1"}, 1, "did you mean AVATAR_STILLNESS?"),
-        (["doctor"], {"AVATAR_PORT": "tcp://10.0.0.7:8089"}, 1, PORT_LINK),
-        (["doctor"], {"SSL_CERT_FILE": "/nowhere"}, 1, "SSL_CERT_FILE is '/nowhere'"),
-        (["doctor"], {"REQUESTS_CA_BUNDLE": "/nowhere"}, 1, "REQUESTS_CA_BUNDLE is '/nowhere'"),
-        (["doctor"], {"ALL_PROXY": "foo://x"}, 1, "ALL_PROXY names no proxy that is known"),
-        (["doctor"], {"HTTPS_PROXY": "http://p"}, 0, "HTTPS_PROXY is for other hosts"),
-        (["doctor"], {"AVATAR_WORLD": "1"}, 1, "AVATAR_WORLD is no setting and has no effect"),
     ],
 )
 def test_a_variable_without_effect_is_named(
     arguments: list[str], settings: dict[str, str], status: int, said: str
 ) -> None:
+    """By each program; test_doctor.py has all that the doctor names."""
     done = avatar(*arguments, **settings)
     assert said in done.stdout + done.stderr
     assert done.returncode == status, done.stdout + done.stderr
@@ -265,10 +260,8 @@ def test_loopback_is_added_to_what_is_asked_directly(given: dict[str, str], list
     assert direct_loopback(given) == {"NO_PROXY": listed, "no_proxy": listed}
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("names", [("HTTPS_PROXY", "http_proxy"), ("ALL_PROXY",)])
 def test_the_example_agent_speaks_behind_a_proxy_as_it_is_printed(
-    tmp_path: Path, proxy: tuple[str, list[str]], names: tuple[str, ...]
+    tmp_path: Path, proxy: tuple[str, list[str]]
 ) -> None:
     """Room, dispatcher, worker and agent on this machine; the lines of the example's own text. The
     agent has a worker.py and a dispatcher.py of its own."""
@@ -276,7 +269,7 @@ def test_the_example_agent_speaks_behind_a_proxy_as_it_is_printed(
         (tmp_path / f"{name}.py").write_text("raise SystemExit('not for you')")
     places = os.pathsep.join([str(tmp_path), str(ROOT), str(SUPPORT)])
     address, asked = proxy
-    through = dict.fromkeys(names, address)
+    through = dict.fromkeys(("HTTPS_PROXY", "http_proxy", "ALL_PROXY"), address)
     variables = tmp_path / "local.env"
     printed = shell_of_the_example()
     speech = tmp_path / "speech.wav"

@@ -48,7 +48,7 @@ class Network:
     doubled: float = 0.0
 
 
-class Worker:
+class LinkedWorker:
     """One worker, of version 1 or 2, with the sound track and all that left it."""
 
     def __init__(self, version: int, name: str, heard: npt.NDArray[np.int64]) -> None:
@@ -127,7 +127,7 @@ class Worker:
             self._conversation.ended(began.get(segment, Ended(segment, 0, True)), now)
 
 
-class Line:
+class LossyLink:
     """One agent after the other, one worker after the other, and the network between them.
 
     `reports` are the turns that the agent was told of: which it was, of how many samples, what
@@ -137,7 +137,7 @@ class Line:
     def __init__(self, network: Network, seed: int, launched: int | None) -> None:
         self.now = 100.0
         self.reports: list[tuple[int, int, TurnOver, int]] = []
-        self.worker: Worker | None = None
+        self.worker: LinkedWorker | None = None
         self._network = network
         self._random = Random(seed)
         self._launched = launched
@@ -206,7 +206,7 @@ class Line:
     # The worker -----------------------------------------------------------------------------
 
     def start_worker(self, version: int) -> None:
-        self.worker = Worker(version, f"worker-{next(self._serial)}", self._heard)
+        self.worker = LinkedWorker(version, f"worker-{next(self._serial)}", self._heard)
         self.worker.began(self.now)
         self.speaker.present(self.now)
 
@@ -264,7 +264,7 @@ class Line:
             if isinstance(event, TurnOver):
                 self._report(event)
 
-    def _send_to_agent(self, worker: Worker) -> None:
+    def _send_to_agent(self, worker: LinkedWorker) -> None:
         for message in worker.outgoing(self.now):
             self._send(self.speaker, message)
 

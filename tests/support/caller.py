@@ -42,7 +42,7 @@ def serving(local: LocalRoom, log: Path, **settings: str) -> Iterator[Dispatcher
         yield running
 
 
-class Caller:
+class RoomAgent:
     """An agent that is in the room; `told` is what its face's callbacks said, in order.
 
     `heard` has when it learned how far its turns were heard: (monotonic s, turn, samples).
@@ -92,14 +92,14 @@ class Caller:
 
 
 @asynccontextmanager
-async def caller(stage: RoomStage, running: Dispatcher) -> AsyncIterator[Caller]:
+async def caller(stage: RoomStage, running: Dispatcher) -> AsyncIterator[RoomAgent]:
     """An agent that has joined, whose face has been asked for and is ready."""
     async with calling(stage, str(running.http.base_url)) as agent:
         yield agent
 
 
 @asynccontextmanager
-async def calling(stage: RoomStage, dispatcher_url: str) -> AsyncIterator[Caller]:
+async def calling(stage: RoomStage, dispatcher_url: str) -> AsyncIterator[RoomAgent]:
     """The same, whose face is asked for at a dispatcher that is somewhere else."""
     peer = await stage.enter("agent", is_agent=True)
     out = AvatarAudioOut(
@@ -107,7 +107,7 @@ async def calling(stage: RoomStage, dispatcher_url: str) -> AsyncIterator[Caller
         avatar_dispatcher_url=f"{dispatcher_url.rstrip('/')}/launch",
         room_id=stage.room_id,
     )
-    calling = Caller(peer, out)
+    calling = RoomAgent(peer, out)
     out._set_meeting(peer)
     await out.connect()
     try:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import claiming
-from cluster import DRAIN_S, Cluster, Node, Program
+from cluster import DRAIN_S, HostCluster, HostNode, HostProgram
 from talking import UNBROKEN_S, Talk
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
+class Operation:
     """What somebody does; `do` returns in words what went wrong.
 
     `hands_over` says that faces may be silent for a moment, as when a node hands them over.
@@ -21,14 +21,14 @@ class Chore:
 
     name: str
     hands_over: bool
-    do: Callable[[Cluster, Sequence[Talk]], Awaitable[list[str]]]
+    do: Callable[[HostCluster, Sequence[Talk]], Awaitable[list[str]]]
 
 
-async def _scale_down(running: Cluster, talks: Sequence[Talk]) -> list[str]:
+async def _scale_down(running: HostCluster, talks: Sequence[Talk]) -> list[str]:
     return await _retire(running, running.home(talks[0].session), talks)
 
 
-async def _update_nodes(running: Cluster, talks: Sequence[Talk]) -> list[str]:
+async def _update_nodes(running: HostCluster, talks: Sequence[Talk]) -> list[str]:
     """One after the other, each when its successor takes sessions."""
     wrong = []
     for old in list(running.nodes):
@@ -38,7 +38,7 @@ async def _update_nodes(running: Cluster, talks: Sequence[Talk]) -> list[str]:
     return wrong
 
 
-async def _update_dispatchers(running: Cluster, _: Sequence[Talk]) -> list[str]:
+async def _update_dispatchers(running: HostCluster, _: Sequence[Talk]) -> list[str]:
     wrong = []
     for each in running.dispatchers:
         wrong += await _stop(each)
@@ -47,7 +47,7 @@ async def _update_dispatchers(running: Cluster, _: Sequence[Talk]) -> list[str]:
     return wrong
 
 
-async def _retire(running: Cluster, node: Node, talks: Sequence[Talk]) -> list[str]:
+async def _retire(running: HostCluster, node: HostNode, talks: Sequence[Talk]) -> list[str]:
     """Tell a node to stop. Its faces have to speak on until its drain time is over."""
     sessions = [await asyncio.to_thread(running.session, each.session_id) for each in talks]
     told_s = time.monotonic()
@@ -63,16 +63,16 @@ async def _retire(running: Cluster, node: Node, talks: Sequence[Talk]) -> list[s
     return wrong
 
 
-async def _stop(program: Program) -> list[str]:
+async def _stop(program: HostProgram) -> list[str]:
     program.signal(signal.SIGTERM)
     status = await asyncio.to_thread(program.wait)
     return [f"{program.name} exited with status {status}"] if status else []
 
 
 CHORES: Final = (
-    Chore("a node is told to stop: scale-down", True, _scale_down),
-    Chore("rolling update of the nodes", True, _update_nodes),
-    Chore("rolling update of the dispatchers", False, _update_dispatchers),
-    Chore("a stranger who wants the face", False, claiming.stranger),
-    Chore("a named agent comes back under another id", True, claiming.reborn),
+    Operation("a node is told to stop: scale-down", True, _scale_down),
+    Operation("rolling update of the nodes", True, _update_nodes),
+    Operation("rolling update of the dispatchers", False, _update_dispatchers),
+    Operation("a stranger who wants the face", False, claiming.stranger),
+    Operation("a named agent comes back under another id", True, claiming.reborn),
 )

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from caller import FACE, TOKEN, Caller
-from cluster import Cluster
+from caller import FACE, TOKEN, RoomAgent
+from cluster import HostCluster
 from talking import Talk, client_of_agents, post, speech
 
 from agent_side import AvatarAudioOut, AvatarCredentials
@@ -34,7 +34,7 @@ def _wishes(stream: str) -> list[Message]:
     ]
 
 
-async def stranger(running: Cluster, talks: Sequence[Talk]) -> list[str]:
+async def stranger(running: HostCluster, talks: Sequence[Talk]) -> list[str]:
     """Somebody of the type agent greets, speaks and interrupts in the room of each face."""
     before = await _attempts(running, talks)
     await asyncio.gather(*(_want(talk) for talk in talks))
@@ -54,7 +54,7 @@ async def _want(talk: Talk) -> None:
     await talk.stage.exit(peer)
 
 
-async def reborn(running: Cluster, talks: Sequence[Talk]) -> list[str]:
+async def reborn(running: HostCluster, talks: Sequence[Talk]) -> list[str]:
     """A named agent is lost; the one that follows it has another id, and says so in a launch."""
     talk = talks[0]
     before = await _attempts(running, talks)
@@ -63,7 +63,7 @@ async def reborn(running: Cluster, talks: Sequence[Talk]) -> list[str]:
     out = AvatarAudioOut(credentials=AvatarCredentials(FACE, TOKEN))
     talk.stack.push_async_callback(out.aclose)
     out._set_meeting(peer)
-    lost, talk.agent = talk.agent, Caller(peer, out)
+    lost, talk.agent = talk.agent, RoomAgent(peer, out)
     await talk.stage.exit(lost.peer)
     wrong += await _named(running, talk, REBORN)
     await lost.out.aclose()
@@ -73,14 +73,14 @@ async def reborn(running: Cluster, talks: Sequence[Talk]) -> list[str]:
     return wrong + _others(before, await _attempts(running, talks))
 
 
-async def _named(running: Cluster, talk: Talk, agent_id: str) -> list[str]:
+async def _named(running: HostCluster, talk: Talk, agent_id: str) -> list[str]:
     async with client_of_agents() as client:
         answer = await post(client, running.dispatchers[-1], talk.room_id, agent_id)
     got = (answer.status, answer.session_id)
     return [] if got == (200, talk.session_id) else [f"the launch that names {agent_id} got {got}"]
 
 
-async def _attempts(running: Cluster, talks: Sequence[Talk]) -> list[Any]:
+async def _attempts(running: HostCluster, talks: Sequence[Talk]) -> list[Any]:
     sessions = [await asyncio.to_thread(running.session, each.session_id) for each in talks]
     return [each and (each["epoch"], each["attempts"]) for each in sessions]
 

@@ -51,7 +51,7 @@ def why_not() -> str:
     return hosts_why_not()
 
 
-class Program:
+class HostProgram:
     """A program on a host, which may die and be started again; its log goes on."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Program:
         return self.log_path.read_text(errors="replace")
 
 
-class Dispatcher(Program):
+class HostDispatcher(HostProgram):
     """Takes join requests."""
 
     @property
@@ -116,7 +116,7 @@ class Dispatcher(Program):
         return _answers(f"{self.url}/readyz")
 
 
-class Node(Program):
+class HostNode(HostProgram):
     """Has workers."""
 
     def ready(self) -> bool:
@@ -125,7 +125,7 @@ class Node(Program):
         return len(said) == self.starts
 
 
-class Cluster:
+class HostCluster:
     """Host 1 has Redis and a dispatcher, host 2 another one and a node, host 3 a node."""
 
     def __init__(self, machines: list[Host], room: LocalRoom, folder: Path) -> None:
@@ -145,7 +145,7 @@ class Cluster:
             **CHEAP,
         )
         where = ("--bind", first.address, "--port", str(REDIS_PORT), "--dir", str(folder))
-        self.redis = Program(
+        self.redis = HostProgram(
             first, "redis", folder, redis_program(), *where, *EMPTY_REDIS, PATH=os.environ["PATH"]
         )
         self.dispatchers = [self._dispatcher(first, "A"), self._dispatcher(second, "B")]
@@ -153,10 +153,10 @@ class Cluster:
         self.nodes = [self._node(second), self._node(third)]
 
     @property
-    def programs(self) -> list[Program]:
+    def programs(self) -> list[HostProgram]:
         return [self.redis, *self.dispatchers, *self.nodes]
 
-    def succeed(self, old: Node, tree: Path | None = None) -> None:
+    def succeed(self, old: HostNode, tree: Path | None = None) -> None:
         """Start a node on the same host, which has the other's place here from now on; of the
         version in that `tree`, if one is given."""
         new = self._node(old.host)
@@ -164,16 +164,16 @@ class Cluster:
         self.nodes[self.nodes.index(old)] = new
         new.start()
 
-    def _node(self, host: Host) -> Node:
+    def _node(self, host: Host) -> HostNode:
         number = next(self._numbers)
         command = (sys.executable, "-P", "-m", "dispatcher.node.program")
         name = f"node-{number}"
         settings = {**self._settings, "AVATAR_NODE_NAME": name}
-        return Node(host, name, self.folder, *command, **settings)
+        return HostNode(host, name, self.folder, *command, **settings)
 
-    def _dispatcher(self, host: Host, name: str) -> Dispatcher:
+    def _dispatcher(self, host: Host, name: str) -> HostDispatcher:
         command = (sys.executable, "-P", "-m", "dispatcher")
-        return Dispatcher(host, f"dispatcher-{name}", self.folder, *command, **self._settings)
+        return HostDispatcher(host, f"dispatcher-{name}", self.folder, *command, **self._settings)
 
     def start(self) -> None:
         """Start what does not run."""
@@ -201,7 +201,7 @@ class Cluster:
                 return found
         return None
 
-    def home(self, session: dict[str, Any]) -> Node:
+    def home(self, session: dict[str, Any]) -> HostNode:
         """The node that has the session. Raises KeyError where it is none of ours now."""
         return {node.name: node for node in self.nodes}[self.named(session)]
 
@@ -233,9 +233,9 @@ def machines(count: int) -> Iterator[list[Host]]:
 
 
 @contextmanager
-def cluster(room: LocalRoom, made: list[Host], folder: Path) -> Iterator[Cluster]:
+def cluster(room: LocalRoom, made: list[Host], folder: Path) -> Iterator[HostCluster]:
     """One that takes sessions; its programs end with their hosts."""
-    running = Cluster(made, room, folder)
+    running = HostCluster(made, room, folder)
     with ExitStack() as stack:
         for host in made:
             stack.callback(host.resume)

@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 from hypothesis import strategies as st
-from oracle import Heard, heard
-from script import Act, Action, Interrupt, Pause, Say, Tell
-from stage import Stage, voice
+from oracle import HeardTurns, heard
+from script import Action, Interrupts, Pause, Perform, Say, Tell
+from stage import SessionFixture, voice
 
 from worker.media import Pcm
 from worker.meeting import MeetingEvent, Received
@@ -27,7 +27,7 @@ networks = st.builds(
 )
 
 
-async def play(scene: Stage, script: list[Action]) -> tuple[dict[int, Pcm], set[int]]:
+async def play(scene: SessionFixture, script: list[Action]) -> tuple[dict[int, Pcm], set[int]]:
     """Play the agent's part; returns the turns' speech and those that were interrupted."""
     turns: dict[int, Pcm] = {}
     interrupted: set[int] = set()
@@ -42,17 +42,17 @@ async def play(scene: Stage, script: list[Action]) -> tuple[dict[int, Pcm], set[
                     if every_s:
                         await asyncio.sleep(every_s)
                 await scene.agent.send_segment_end()
-            case Interrupt(times):
+            case Interrupts(times):
                 interrupted |= set(turns)
                 for _ in range(times):
                     await scene.agent.interrupt()
             case Pause(seconds):
                 await asyncio.sleep(seconds)
-            case Act("gesture", name):
+            case Perform("gesture", name):
                 scene.agent.gesture(name)
-            case Act("posture", name):
+            case Perform("posture", name):
                 scene.agent.posture(name)
-            case Act(_, name, intensity):
+            case Perform(_, name, intensity):
                 scene.agent.expression(name, intensity)
             case Tell(count):
                 turn = len(turns) + 1
@@ -60,7 +60,7 @@ async def play(scene: Stage, script: list[Action]) -> tuple[dict[int, Pcm], set[
     return turns, interrupted
 
 
-def arrivals(scene: Stage, kind: type[Arrived]) -> list[tuple[float, Arrived]]:
+def arrivals(scene: SessionFixture, kind: type[Arrived]) -> list[tuple[float, Arrived]]:
     """When each message of a kind reaches the worker, from now on."""
     seen: list[tuple[float, Arrived]] = []
     messages = scene.meeting.messages
@@ -75,7 +75,7 @@ def arrivals(scene: Stage, kind: type[Arrived]) -> list[tuple[float, Arrived]]:
     return seen
 
 
-def check(scene: Stage, turns: dict[int, Pcm], interrupted: set[int]) -> Heard:
+def check(scene: SessionFixture, turns: dict[int, Pcm], interrupted: set[int]) -> HeardTurns:
     """Each turn was acknowledged once and in order, exactly as far as it was heard."""
     result = heard(scene.film, turns)
     assert [turn for turn, _, _ in scene.acks] == sorted(turns)

@@ -25,7 +25,7 @@ SDP: Final = {"Content-Type": "application/sdp"}
 END_S: Final = 5.0
 
 
-class Ear:
+class ListenerProcess:
     """The process, as whoever has started it sees it."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
@@ -50,7 +50,7 @@ class Ear:
 
 
 @asynccontextmanager
-async def ear() -> AsyncIterator[Ear]:
+async def ear() -> AsyncIterator[ListenerProcess]:
     """An ear until the block ends."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, __file__),
@@ -59,7 +59,7 @@ async def ear() -> AsyncIterator[Ear]:
         start_new_session=True,
     )
     assert process.stdin is not None
-    listening = Ear(process)
+    listening = ListenerProcess(process)
     reading = asyncio.create_task(listening.read(), name="ear")
     try:
         yield listening

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import redis
-from cluster import LEASE_S, PORT, REDIS_PORT, Cluster, Node
+from cluster import LEASE_S, PORT, REDIS_PORT, HostCluster, HostNode
 from onlooker import PIECE_S
 from processes import alive, descendants, parent, shown
 from silent import Silent
@@ -32,18 +32,18 @@ Hit = Literal["the face", "its node's", "nobody's"]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class FailureTarget:
     """What a failure may touch: the cluster, and the face that it is aimed at."""
 
-    cluster: Cluster
+    cluster: HostCluster
     talk: Talk
 
     @property
-    def node(self) -> Node:
+    def node(self) -> HostNode:
         return self.cluster.home(self.talk.session)
 
 
-Strike = Callable[[Scene], Callable[[], None] | None]
+Strike = Callable[[FailureTarget], Callable[[], None] | None]
 """Breaks something; returns what repairs it, where starting it again does not."""
 
 
@@ -64,59 +64,59 @@ class Failure:
     store: bool = False
 
 
-def _kill_worker(scene: Scene) -> None:
+def _kill_worker(scene: FailureTarget) -> None:
     os.kill(scene.cluster.worker(scene.talk.session), signal.SIGKILL)
 
 
-def _kill_node(scene: Scene) -> None:
+def _kill_node(scene: FailureTarget) -> None:
     scene.node.kill()
 
 
-def _kill_dispatcher(scene: Scene) -> None:
+def _kill_dispatcher(scene: FailureTarget) -> None:
     scene.cluster.dispatchers[0].kill()
 
 
-def _kill_redis(scene: Scene) -> None:
+def _kill_redis(scene: FailureTarget) -> None:
     scene.cluster.redis.kill()
 
 
-def _empty_redis(scene: Scene) -> None:
+def _empty_redis(scene: FailureTarget) -> None:
     with redis.Redis(scene.cluster.redis.host.address, REDIS_PORT) as store:
         store.flushall()
 
 
-def _cut_off(scene: Scene) -> Callable[[], None]:
+def _cut_off(scene: FailureTarget) -> Callable[[], None]:
     scene.node.host.cut()
     return scene.node.host.restore
 
 
-def _cut_off_redis(scene: Scene) -> Callable[[], None]:
+def _cut_off_redis(scene: FailureTarget) -> Callable[[], None]:
     scene.node.host.block(scene.cluster.redis.host.address, REDIS_PORT)
     return scene.node.host.restore
 
 
-def _stop_host(scene: Scene) -> Callable[[], None]:
+def _stop_host(scene: FailureTarget) -> Callable[[], None]:
     scene.node.host.pause()
     return scene.node.host.resume
 
 
-def _stop_worker(scene: Scene) -> Callable[[], None]:
+def _stop_worker(scene: FailureTarget) -> Callable[[], None]:
     return _stopped(scene.cluster.worker(scene.talk.session))
 
 
-def _stop_node(scene: Scene) -> Callable[[], None]:
+def _stop_node(scene: FailureTarget) -> Callable[[], None]:
     return _stopped(scene.node.pid)
 
 
-def _stop_dispatcher(scene: Scene) -> Callable[[], None]:
+def _stop_dispatcher(scene: FailureTarget) -> Callable[[], None]:
     return _stopped(scene.cluster.dispatchers[0].pid)
 
 
-def _stop_redis(scene: Scene) -> Callable[[], None]:
+def _stop_redis(scene: FailureTarget) -> Callable[[], None]:
     return _stopped(scene.cluster.redis.pid)
 
 
-def _stop_zygote(scene: Scene) -> Callable[[], None]:
+def _stop_zygote(scene: FailureTarget) -> Callable[[], None]:
     """It has to be gone, and another in its place, long before it may go on."""
     node = scene.node
     before = _zygotes(node)
@@ -132,7 +132,7 @@ def _stop_zygote(scene: Scene) -> Callable[[], None]:
     return replaced
 
 
-def _zygotes(node: Node) -> set[int]:
+def _zygotes(node: HostNode) -> set[int]:
     """The processes of that node that fork workers; workers are their children."""
     named = {
         each for each in descendants(node.pid) if b"worker.process.zygote" in shown(each, "cmdline")
@@ -140,7 +140,7 @@ def _zygotes(node: Node) -> set[int]:
     return {each for each in named if alive(each) and parent(each) == node.pid}
 
 
-def _be_silent(scene: Scene) -> Callable[[], None]:
+def _be_silent(scene: FailureTarget) -> Callable[[], None]:
     """At a dispatcher, and as often as one hangs up."""
     lines = Silent((scene.cluster.dispatchers[0].host.address, PORT), SILENT)
     lines.start()

@@ -15,7 +15,7 @@ from dispatcher.http.server import listen, make_server
 MOST: Final = 16
 
 
-class Service:
+class LimitedServer:
     """A server of `MOST` connections in this process, whose requests wait until they may go on."""
 
     def __init__(self, listener: HttpListener) -> None:
@@ -36,9 +36,9 @@ class Service:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Service]:
+async def serving() -> AsyncIterator[LimitedServer]:
     with listen("127.0.0.1", 0, "choose another", MOST) as listener:
-        service = Service(listener)
+        service = LimitedServer(listener)
         server = make_server(RequestMiddleware(service, ("*",)))
         answering = asyncio.create_task(server.answer(listener))
         async with asyncio.timeout(30.0):

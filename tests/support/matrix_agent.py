@@ -73,7 +73,7 @@ def _agent(kind: str, face: str, room: str, dispatcher_url: str | None) -> Any:
     )
 
 
-class Agent:
+class MatrixAgent:
     def __init__(self, kind: str, out: Any, speech: dict[int, Pcm]) -> None:
         self.diary = Diary()
         self._kind = kind
@@ -166,7 +166,7 @@ async def main(kind: str, room: str, agent_id: str, face: str, host: str, *url: 
         signaling_base_url=host,
     )
     await enter(meeting)
-    agent = Agent(kind, out, matrix_script.speech(room))
+    agent = MatrixAgent(kind, out, matrix_script.speech(room))
     out._set_meeting(meeting)
     if kind == "ours":
         async with asyncio.timeout(READY_S):

@@ -7,7 +7,7 @@ worker does is not ours to promise.
 
 from typing import Final
 
-from matrix_cell import Cell
+from matrix_cell import MatrixCell
 from matrix_figures import Figures
 from matrix_script import PHASES
 
@@ -20,7 +20,7 @@ IN_ORDER: Final = ("none", "200 ms one way")
 """Faults that neither lose nor overtake: no sample is lost nor out of its place."""
 
 
-def broken(cell: Cell, its: Figures) -> list[str]:
+def broken(cell: MatrixCell, its: Figures) -> list[str]:
     """The bounds that the cell does not keep, in words."""
     if cell.worker == "stock":
         return []

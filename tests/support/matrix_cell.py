@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 
 from dispatching import ROOT, Dispatcher, dispatcher
 from matrix_agent import Diary
-from matrix_figures import Conversation
+from matrix_figures import PlayedConversation
 from matrix_script import speech
 from matrix_tap import FOLDER, read, tap_of
 from processes import until
@@ -51,7 +51,7 @@ SLOWEST: Final = "20 % datagrams lost"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MatrixCell:
     """Who talks to whom, and what goes wrong meanwhile."""
 
     agent: Kind
@@ -63,7 +63,7 @@ class Cell:
         return f"{self.agent}-{self.worker}-{list(FAULTS).index(self.fault)}"
 
 
-class Stage:
+class MatrixRoom:
     """The local room and the dispatcher that all cells share.
 
     `stock_python` is an interpreter that has videosdk-agents.
@@ -79,7 +79,7 @@ class Stage:
         self._peers: dict[str, PeerFaults] = {}
         self._lock = Lock()
 
-    def play(self, cell: Cell) -> Conversation:
+    def play(self, cell: MatrixCell) -> PlayedConversation:
         """Play the cell's conversation. Raises AssertionError with what its programs said."""
         agent, face = f"agent-{cell.room}", f"face-{cell.room}"
         tap = tap_of(self._folder, cell.room)
@@ -104,7 +104,7 @@ class Stage:
         self._end(cell.room)
         diary.begun = {int(turn): at for turn, at in diary.begun.items()}
         diary.outcomes = {int(turn): outcome for turn, outcome in diary.outcomes.items()}
-        return Conversation(speech(cell.room), read(tap), diary)
+        return PlayedConversation(speech(cell.room), read(tap), diary)
 
     def _both_in(self, room: str, peers: set[str]) -> None:
         until(lambda: set(self._local.state().get(room, {}).get("peers", ())) == peers)
@@ -135,16 +135,16 @@ class Stage:
                     del self._peers[peer]
                 self._local.set_faults(Faults(peers=self._peers))
 
-    def _program(self, name: str, kind: Kind, *arguments: str) -> "Program":
+    def _program(self, name: str, kind: Kind, *arguments: str) -> "LineProgram":
         python = sys.executable
         if kind == "stock":
             assert self._stock_python is not None, "stock peers need an interpreter of their own"
             python = str(self._stock_python)
         log = self._folder / f"{name}-{arguments[0]}-{arguments[1]}.log"
-        return Program([python, str(SUPPORT / f"{name}.py"), *arguments], log, self._local)
+        return LineProgram([python, str(SUPPORT / f"{name}.py"), *arguments], log, self._local)
 
 
-class Program:
+class LineProgram:
     """One of our programs, in the room: lines in and out; it ends when its stdin does."""
 
     def __init__(self, command: list[str], log: Path, local: LocalRoom) -> None:
@@ -159,7 +159,7 @@ class Program:
                 env=os.environ | local.environment | {"PYTHONPATH": _path()},
             )
 
-    def __enter__(self) -> "Program":
+    def __enter__(self) -> "LineProgram":
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -188,8 +188,8 @@ class Program:
 
 
 def play_all(
-    cells: Iterable[Cell], folder: Path, stock_python: Path | None = None
-) -> dict[Cell, Conversation]:
+    cells: Iterable[MatrixCell], folder: Path, stock_python: Path | None = None
+) -> dict[MatrixCell, PlayedConversation]:
     """Some cells at once, the slowest first: conversations wait more than they work."""
     ordered = sorted(cells, key=lambda cell: cell.fault != SLOWEST)
     with (
@@ -200,7 +200,7 @@ def play_all(
 
 
 @contextmanager
-def matrix_stage(folder: Path, stock_python: Path | None = None) -> Iterator[Stage]:
+def matrix_stage(folder: Path, stock_python: Path | None = None) -> Iterator[MatrixRoom]:
     """A room and a dispatcher whose workers are tapped; taps and logs go to `folder`."""
     with local_room() as local:
         settings = {
@@ -212,7 +212,7 @@ def matrix_stage(folder: Path, stock_python: Path | None = None) -> Iterator[Sta
             **local.environment,
         }
         with dispatcher(folder / "dispatcher.log", **settings) as running:
-            yield Stage(local, running, folder, stock_python)
+            yield MatrixRoom(local, running, folder, stock_python)
 
 
 def _path() -> str:

@@ -26,7 +26,7 @@ WORD: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class HeardSamples:
     """Everything that left the track, in order, and where each sample comes from.
 
     `turn` and `place` of a sample that was said, in order of leaving; turn 0 is silence or a
@@ -48,7 +48,7 @@ class Heard:
         return places
 
 
-def hear(pieces: Sequence[Piece], speech: Mapping[int, Pcm]) -> Heard:
+def hear(pieces: Sequence[Piece], speech: Mapping[int, Pcm]) -> HeardSamples:
     """Find out what each sample that left is."""
     pcm = np.concatenate([piece.pcm for piece in pieces])
     lengths = [len(piece.pcm) for piece in pieces]
@@ -64,7 +64,7 @@ def hear(pieces: Sequence[Piece], speech: Mapping[int, Pcm]) -> Heard:
             turn[first : first + WORD] = numbers[at[first]]
             place[first : first + WORD] = places[at[first]] + np.arange(WORD)
     cuts = [int(at) for at, length in zip(np.cumsum(lengths), lengths, strict=True) if not length]
-    found = Heard(pcm, left_at, left_at + np.concatenate(within), turn, place, cuts)
+    found = HeardSamples(pcm, left_at, left_at + np.concatenate(within), turn, place, cuts)
     for begin, end in _stretches(found.turn == -1):
         _explain(found, begin, end, speech)
     return found
@@ -96,7 +96,7 @@ def _stretches(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
-def _explain(heard: Heard, begin: int, end: int, speech: Mapping[int, Pcm]) -> None:
+def _explain(heard: HeardSamples, begin: int, end: int, speech: Mapping[int, Pcm]) -> None:
     """Sound that was not said as it is may be a ramp: down where speech stops, or up into it."""
     if end - begin <= FADE_SAMPLES:
         if begin and _is_ramp_down(heard.pcm, begin, end):
@@ -110,7 +110,7 @@ def _is_ramp_down(pcm: Pcm, begin: int, end: int) -> bool:
     return np.array_equal(pcm[begin:end], ramp[: end - begin])
 
 
-def _explain_fade(heard: Heard, end: int, said: Pcm) -> None:
+def _explain_fade(heard: HeardSamples, end: int, said: Pcm) -> None:
     """Up to `end` it may be `said`, faded in. The last faded samples may be as they were said."""
     into = int(heard.place[end])
     for length in range(FADE_SAMPLES, FADE_SAMPLES - 2 * WORD, -1):
@@ -125,7 +125,7 @@ def _explain_fade(heard: Heard, end: int, said: Pcm) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class PlayedConversation:
     """What was said, what left the worker's track, and what the agent was told."""
 
     speech: Mapping[int, Pcm]
@@ -166,7 +166,7 @@ class Figures:
     lasted_s: float
 
 
-def figures(conversation: Conversation) -> Figures:
+def figures(conversation: PlayedConversation) -> Figures:
     """Hold what was heard against what was said."""
     speech, diary = conversation.speech, conversation.diary
     heard = hear(conversation.pieces, speech)
@@ -193,7 +193,7 @@ def figures(conversation: Conversation) -> Figures:
     )
 
 
-def lost_voice(heard: Heard, turn: int, said: Pcm) -> int:
+def lost_voice(heard: HeardSamples, turn: int, said: Pcm) -> int:
     """Samples of the turn, other than zeros, that were never heard."""
     places = np.unique(heard.of(turn))
     due = said[: len(places)] if turn == INTERRUPTED else said
@@ -206,7 +206,7 @@ def _behind(places: Ints) -> int:
     return int(np.count_nonzero(places < np.maximum.accumulate(places)))
 
 
-def _silence(heard: Heard, speech: Mapping[int, Pcm]) -> tuple[int, int]:
+def _silence(heard: HeardSamples, speech: Mapping[int, Pcm]) -> tuple[int, int]:
     """Silent samples heard within turns, and how many were said there."""
     within = np.zeros(len(heard.pcm), np.bool_)
     zeros = 0
@@ -222,7 +222,7 @@ def _zeros_between(places: Ints, said: Pcm) -> int:
     return int(np.count_nonzero(said[places.min() : places.max() + 1] == 0))
 
 
-def _stale(heard: Heard, diary: Diary) -> int:
+def _stale(heard: HeardSamples, diary: Diary) -> int:
     """Samples of the dead turn after whatever shows that it was over."""
     dead = heard.turn == INTERRUPTED
     over = np.zeros(len(dead), np.bool_)
@@ -238,7 +238,7 @@ def _stale(heard: Heard, diary: Diary) -> int:
     return int(np.count_nonzero(dead & over))
 
 
-def _wrong_acks(heard: Heard, diary: Diary, speech: Mapping[int, Pcm]) -> list[str]:
+def _wrong_acks(heard: HeardSamples, diary: Diary, speech: Mapping[int, Pcm]) -> list[str]:
     """Each turn ends in exactly one ack, in order, that says how much of it was heard."""
     wrong = []
     for phase, since, until in zip(PHASES, diary.phases, diary.phases[1:], strict=False):
@@ -256,7 +256,7 @@ def _wrong_acks(heard: Heard, diary: Diary, speech: Mapping[int, Pcm]) -> list[s
     return wrong
 
 
-def _played(heard: Heard, turn: int, said: Pcm) -> int:
+def _played(heard: HeardSamples, turn: int, said: Pcm) -> int:
     """Samples of the turn that were heard, and of the zeros between them as many as were."""
     where = np.flatnonzero(heard.turn == turn)
     if not len(where):

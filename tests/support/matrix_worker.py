@@ -29,7 +29,7 @@ OPTIONS = AvatarSettings(
 )
 
 
-class Box(AvatarRenderer):  # type: ignore[misc]  # the package has no types
+class BoxRenderer(AvatarRenderer):  # type: ignore[misc]  # the package has no types
     """A box as bright as the sound is loud, one picture for each 40 ms of it."""
 
     def __init__(self, tap: Tap) -> None:
@@ -95,7 +95,7 @@ def _tapped(track: Any, tap: Tap) -> Any:
 async def main(room: str, participant_id: str, signaling_base_url: str, path: str) -> None:
     tap = Tap(Path(path))
     hearing = AvatarAudioIn(None, channels=1, sample_rate=OPTIONS.audio_sample_rate)
-    server = AvatarServer(None, audio_recv=hearing, video_gen=Box(tap), options=OPTIONS)
+    server = AvatarServer(None, audio_recv=hearing, video_gen=BoxRenderer(tap), options=OPTIONS)
     meeting = VideoSDK.init_meeting(
         meeting_id=room,
         token="worker-token",

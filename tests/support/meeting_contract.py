@@ -72,7 +72,7 @@ GARBAGE: list[tuple[bytes | str, bool]] = [
 """Packets (payload, reliable) that are nobody's message."""
 
 
-class Peer(Protocol):
+class RoomPeer(Protocol):
     """Somebody else in the room: what the SDK's ``Meeting`` offers."""
 
     def add_event_listener(self, event_listener: Any) -> None: ...
@@ -80,7 +80,7 @@ class Peer(Protocol):
     async def send(self, payload: str | bytes, options: Any = None) -> bool: ...
 
 
-class Recording(Protocol):
+class ViewerRecording(Protocol):
     """What a viewer got: (time, pts, ...) of each piece of sound and of each picture.
 
     Time stamps may begin anywhere; sound is mono int16 and its `pts` count at 24 kHz,
@@ -94,7 +94,7 @@ class Recording(Protocol):
     def pictures(self) -> list[Any]: ...
 
 
-class Stage(Protocol):
+class RoomFixture(Protocol):
     """One room and the ways into it."""
 
     def meeting(self, participant_id: str = "avatar") -> Meeting:
@@ -103,20 +103,20 @@ class Stage(Protocol):
     def unreachable(self) -> Meeting:
         """A worker's place in a room whose servers never answer; its deadline is short."""
 
-    async def enter(self, participant_id: str, *, is_agent: bool) -> Peer:
+    async def enter(self, participant_id: str, *, is_agent: bool) -> RoomPeer:
         """Somebody who is in the room."""
 
     async def exit(self, peer: Any) -> None:
         """`peer` leaves."""
 
-    async def watch(self, peer: Any, participant_id: str = "avatar") -> Recording:
+    async def watch(self, peer: Any, participant_id: str = "avatar") -> ViewerRecording:
         """`peer` records what that worker publishes."""
 
 
-class Listener:
+class PeerListener:
     """Keeps what arrives at a peer, as the SDK hands it over."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: RoomPeer) -> None:
         self.data: list[dict[str, Any]] = []
         self.others: list[tuple[str, str]] = []
         peer.add_event_listener(self)
@@ -128,7 +128,7 @@ class Listener:
             self.others.append((action, data.id))
 
 
-class Reader:
+class MessageReader:
     """Reads a meeting's messages to their end in a task of its own."""
 
     def __init__(self, meeting: Meeting) -> None:
@@ -187,26 +187,26 @@ async def publish(meeting: Meeting, frames: list[AvatarFrame]) -> None:
 class MeetingContract:
     """Derive from it, and say how a scene is played on which stage."""
 
-    def stage(self) -> AbstractAsyncContextManager[Stage]:
+    def stage(self) -> AbstractAsyncContextManager[RoomFixture]:
         raise NotImplementedError
 
-    def play(self, scene: Callable[[Stage], Awaitable[None]]) -> None:
+    def play(self, scene: Callable[[RoomFixture], Awaitable[None]]) -> None:
         """Play one scene on a stage of its own, in the time in which the stage lives."""
         asyncio.run(self.on_stage(scene))
 
-    async def on_stage(self, scene: Callable[[Stage], Awaitable[None]]) -> None:
+    async def on_stage(self, scene: Callable[[RoomFixture], Awaitable[None]]) -> None:
         async with self.stage() as stage:
             await scene(stage)
 
     # Who is there --------------------------------------------------------------------------
 
     def test_those_who_are_there_already_are_introduced(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             await stage.enter("agent", is_agent=True)
             await stage.enter("user", is_agent=False)
             meeting = stage.meeting()
             await meeting.join()
-            reader = Reader(meeting)
+            reader = MessageReader(meeting)
             await until(lambda: len(reader.events) == 2)
             assert set(reader.events) == {
                 Joined("agent", is_agent=True),
@@ -217,10 +217,10 @@ class MeetingContract:
         self.play(scene)
 
     def test_those_who_come_and_go_are_announced(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             meeting = stage.meeting()
             await meeting.join()
-            reader = Reader(meeting)
+            reader = MessageReader(meeting)
             agent = await stage.enter("agent", is_agent=True)
             user = await stage.enter("user", is_agent=False)
             await until(lambda: len(reader.events) == 2)
@@ -239,8 +239,8 @@ class MeetingContract:
         self.play(scene)
 
     def test_the_others_see_the_worker_come_and_go(self) -> None:
-        async def scene(stage: Stage) -> None:
-            listener = Listener(await stage.enter("agent", is_agent=True))
+        async def scene(stage: RoomFixture) -> None:
+            listener = PeerListener(await stage.enter("agent", is_agent=True))
             meeting = stage.meeting("face")
             await meeting.join()
             await until(lambda: ("participant-joined", "face") in listener.others)
@@ -252,11 +252,11 @@ class MeetingContract:
     # What is said --------------------------------------------------------------------------
 
     def test_the_channel_tells_speech_from_control(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             agent = await stage.enter("agent", is_agent=True)
             meeting = stage.meeting()
             await meeting.join()
-            reader = Reader(meeting)
+            reader = MessageReader(meeting)
             await agent.send(b"INTERRUPT", RELIABLE)
             await until(lambda: len(reader.received) == 1)
             await agent.send("INTERRUPT", RELIABLE)
@@ -276,11 +276,11 @@ class MeetingContract:
         self.play(scene)
 
     def test_speech_arrives_bit_for_bit_even_if_it_looks_like_text(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             agent = await stage.enter("agent", is_agent=True)
             meeting = stage.meeting()
             await meeting.join()
-            reader = Reader(meeting)
+            reader = MessageReader(meeting)
             for count, data in enumerate(CLEAN_SPEECH, start=1):
                 await agent.send(data, UNRELIABLE)
                 await until(partial(reader.has, count))
@@ -292,11 +292,11 @@ class MeetingContract:
         self.play(scene)
 
     def test_garbage_is_seen_as_garbage_and_stops_nothing(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             stranger = await stage.enter("stranger", is_agent=False)
             meeting = stage.meeting()
             await meeting.join()
-            reader = Reader(meeting)
+            reader = MessageReader(meeting)
             for count, (payload, reliable) in enumerate(GARBAGE, start=1):
                 await stranger.send(payload, RELIABLE if reliable else UNRELIABLE)
                 await until(partial(reader.has, count))
@@ -308,12 +308,12 @@ class MeetingContract:
         self.play(scene)
 
     def test_what_is_sent_reaches_everybody_else_and_does_not_come_back(self) -> None:
-        async def scene(stage: Stage) -> None:
-            agent = Listener(await stage.enter("agent", is_agent=True))
-            user = Listener(await stage.enter("user", is_agent=False))
+        async def scene(stage: RoomFixture) -> None:
+            agent = PeerListener(await stage.enter("agent", is_agent=True))
+            user = PeerListener(await stage.enter("user", is_agent=False))
             meeting = stage.meeting()
             await meeting.join()
-            reader = Reader(meeting)
+            reader = MessageReader(meeting)
             speech = AudioChunk("0123456789abcdef", 1, 1, 0, 24_000, bytes(960))
             control = TurnEnd("0123456789abcdef", 1, 480)
             await meeting.send(StreamEnded(1.5, interrupted=True))
@@ -336,8 +336,8 @@ class MeetingContract:
         self.play(scene)
 
     def test_a_message_that_is_too_long_is_refused_and_harms_nothing(self) -> None:
-        async def scene(stage: Stage) -> None:
-            agent = Listener(await stage.enter("agent", is_agent=True))
+        async def scene(stage: RoomFixture) -> None:
+            agent = PeerListener(await stage.enter("agent", is_agent=True))
             meeting = stage.meeting()
             await meeting.join()
             with pytest.raises(ValueError, match="does not fit one packet"):
@@ -352,7 +352,7 @@ class MeetingContract:
     # What is seen and heard ----------------------------------------------------------------
 
     def test_sound_and_pictures_arrive_in_order_at_their_rates(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             viewer = await stage.enter("viewer", is_agent=False)
             meeting = stage.meeting()
             await meeting.join()
@@ -379,7 +379,7 @@ class MeetingContract:
         self.play(scene)
 
     def test_publish_never_blocks_and_what_was_too_much_is_forgotten(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             viewer = await stage.enter("viewer", is_agent=False)
             meeting = stage.meeting()
             await meeting.join()
@@ -396,7 +396,7 @@ class MeetingContract:
         self.play(scene)
 
     def test_a_cut_silences_what_has_not_left(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             viewer = await stage.enter("viewer", is_agent=False)
             meeting = stage.meeting()
             await meeting.join()
@@ -422,7 +422,7 @@ class MeetingContract:
     # How it begins and ends ----------------------------------------------------------------
 
     def test_a_room_that_does_not_answer_is_a_join_error(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             meeting = stage.unreachable()
             with pytest.raises(JoinError):
                 await meeting.join()
@@ -431,11 +431,11 @@ class MeetingContract:
         self.play(scene)
 
     def test_messages_end_when_the_worker_has_left_even_twice(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             await stage.enter("agent", is_agent=True)
             meeting = stage.meeting()
             await meeting.join()
-            reader = Reader(meeting)
+            reader = MessageReader(meeting)
             await until(lambda: reader.events)
             meeting.publish(AvatarFrame(0, shade(0), SILENCE))
             await meeting.leave()
@@ -448,7 +448,7 @@ class MeetingContract:
         self.play(scene)
 
     def test_nothing_can_be_sent_before_and_after(self) -> None:
-        async def scene(stage: Stage) -> None:
+        async def scene(stage: RoomFixture) -> None:
             meeting = stage.meeting()
             with pytest.raises(MeetingError):
                 await meeting.send(Interrupt())

@@ -13,7 +13,7 @@ PREFIX = 16
 
 
 @dataclass(slots=True)
-class Heard:
+class HeardTurns:
     """How much of each turn was heard, and when the last of it left the track."""
 
     samples: dict[int, int] = field(default_factory=dict)
@@ -21,13 +21,13 @@ class Heard:
     order: list[int] = field(default_factory=list)
 
 
-def heard(film: TrackRecording, turns: dict[int, Pcm]) -> Heard:
+def heard(film: TrackRecording, turns: dict[int, Pcm]) -> HeardTurns:
     """Check that the viewer heard nothing but the turns' own samples, each once and in order.
 
     Beside them only silence is allowed, and the two ramps of 5 ms that keep sound from
     clicking: up where a turn resumes after it had run dry, down where sound stops.
     """
-    result = Heard()
+    result = HeardTurns()
     by_pts = {piece.pts: piece for piece in film.sound}
     unheard = {_frame_before(film, cut.time_s): cut.unheard for cut in film.cuts}
     turn_of: dict[int, int] = {}

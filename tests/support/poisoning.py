@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import redis
-from chores import Chore
-from cluster import REDIS_PORT, Cluster, Program
-from failing import Failure, Scene, Strike
+from chores import Operation
+from cluster import REDIS_PORT, HostCluster, HostProgram
+from failing import Failure, FailureTarget, Strike
 from poison import KINDS, Kind, poison
 from talking import Talk
 
@@ -30,7 +30,7 @@ ROUND_S: Final = 1.5
 
 
 def _poisoned(kind: Kind) -> Strike:
-    def strike(scene: Scene) -> None:
+    def strike(scene: FailureTarget) -> None:
         with redis.Redis(scene.cluster.redis.host.address, REDIS_PORT) as store:
             for which in ROUNDS:
                 for key in list(store.scan_iter("{av}:*")):
@@ -68,7 +68,7 @@ def _older_tree(folder: Path) -> Path:
     return place
 
 
-async def _other_versions(running: Cluster, talks: Sequence[Talk]) -> list[str]:
+async def _other_versions(running: HostCluster, talks: Sequence[Talk]) -> list[str]:
     """Nodes and a dispatcher of the version before come, and go again, as in a rolling update."""
     older = await asyncio.to_thread(_older_tree, running.folder)
     wrong = []
@@ -88,11 +88,11 @@ async def _other_versions(running: Cluster, talks: Sequence[Talk]) -> list[str]:
     return wrong
 
 
-async def stopped(program: Program) -> list[str]:
+async def stopped(program: HostProgram) -> list[str]:
     """Tell it to stop; what went wrong with that."""
     program.stop()
     status = await asyncio.to_thread(program.wait)
     return [f"{program.name} exited with status {status}"] if status else []
 
 
-VERSIONS: Final = (Chore("nodes of an older version beside newer ones", True, _other_versions),)
+VERSIONS: Final = (Operation("nodes of an older version beside newer ones", True, _other_versions),)

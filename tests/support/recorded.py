@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from expressive_renderer import ExpressiveRenderer
-from stage import Stage, stage
+from stage import SessionFixture, stage
 
 from worker.media import AvatarFrame, Pcm, Picture
 from worker.meeting_support.memory_network import NetworkFaults
@@ -73,7 +73,7 @@ async def recorded(
     settings: Settings,
     faults: NetworkFaults | None = None,
     seed: int = 0,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[SessionFixture]:
     """A stage whose session is recorded in `folder`, with its sound unless `settings` differ."""
     now = asyncio.get_running_loop().time
     with recorder(settings, now, "session-1", UNBOUNDED) as record:
@@ -103,7 +103,7 @@ def planes(picture: Picture) -> tuple[bytes, bytes, bytes]:
     return picture.y.tobytes(), picture.u.tobytes(), picture.v.tobytes()
 
 
-def check(scene: Stage, shots: list[Shot]) -> None:
+def check(scene: SessionFixture, shots: list[Shot]) -> None:
     """The replay shows and sounds what the room saw and heard, bit for bit."""
     published = [each.frame for each in scene.film.published]
     assert all(shot.as_shown for shot in shots)

@@ -1,15 +1,11 @@
 """Random conversations: what an agent does, as data that hypothesis can shrink."""
 
-import os
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
-EXPLORES = os.environ.get("HYPOTHESIS_PROFILE") == "explore"
-"""Otherwise the examples are the same each time, and more of them find nothing new."""
-
-RUNS = 2000 if EXPLORES else 600
-"""How many random conversations a property about interrupts has to survive."""
+RUNS = 2000
+"""How many random conversations a property about interrupts has to survive; see `thorough`."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,7 @@ class Say:
 
 
 @dataclass(frozen=True)
-class Interrupt:
+class Interrupts:
     """INTERRUPT, so many times in a row."""
 
     times: int
@@ -34,7 +30,7 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Act:
+class Perform:
     """A gesture, an expression or a posture."""
 
     kind: str
@@ -49,7 +45,7 @@ class Tell:
     count: int
 
 
-Action = Say | Interrupt | Pause | Act | Tell
+Action = Say | Interrupts | Pause | Perform | Tell
 
 
 def scripts(
@@ -63,5 +59,5 @@ def scripts(
         every_s=st.sampled_from(every_s),
     )
     pauses = st.builds(Pause, st.floats(0, 1.5))
-    interrupts = st.builds(Interrupt, st.integers(1, 2))
+    interrupts = st.builds(Interrupts, st.integers(1, 2))
     return st.lists(st.one_of(says, says, pauses, interrupts), min_size=1, max_size=8)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from caller import Caller, caller, scale
+from caller import RoomAgent, caller, scale
 from dispatching import PATIENCE_S, Dispatcher, dispatcher
 from processes import shown
 from room_stage import POLL_S, RoomStage, trusting
@@ -53,7 +53,7 @@ class Footprint:
 
 
 @dataclass(slots=True)
-class House:
+class LocalService:
     """`avatar serve --local`, with a temporary folder of its own."""
 
     running: Dispatcher
@@ -106,7 +106,7 @@ class House:
         sessions = await asyncio.to_thread(self.running.sessions)
         return next(each for each in reversed(sessions) if each["room"] == room)
 
-    async def _end(self, end: str, session_id: str, agent: Caller, stage: RoomStage) -> None:
+    async def _end(self, end: str, session_id: str, agent: RoomAgent, stage: RoomStage) -> None:
         match end:
             case "DELETE":
                 path = f"/v1/sessions/{session_id}"
@@ -128,7 +128,7 @@ class House:
 
 
 @contextmanager
-def house(folder: Path, slots: int, **settings: str) -> Iterator[House]:
+def house(folder: Path, slots: int, **settings: str) -> Iterator[LocalService]:
     """One that runs; the SDK in this process trusts its room meanwhile."""
     temporary = folder / "tmp"
     temporary.mkdir()
@@ -148,11 +148,11 @@ def house(folder: Path, slots: int, **settings: str) -> Iterator[House]:
             exported["LOCALROOM_CONTROL"],
         )
         with trusting(room):
-            yield House(running, room, temporary)
+            yield LocalService(running, room, temporary)
 
 
 async def soak(
-    house: House, warm_up: int, one_by_one: int, at_once: int
+    house: LocalService, warm_up: int, one_by_one: int, at_once: int
 ) -> tuple[Footprint, Footprint]:
     """The footprints before and after all those sessions; all turns were acked exactly."""
     for number in range(warm_up):

@@ -50,7 +50,7 @@ class QuickRenderer(Renderer):
 
 
 @dataclass(slots=True)
-class Stage:
+class SessionFixture:
     """Everything that a test of the whole line looks at."""
 
     room: MemoryRoom
@@ -82,7 +82,7 @@ async def stage(
     raw: bool = True,
     measures: Measures | None = None,
     record: Recorder | None = None,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[SessionFixture]:
     """An agent, a worker and a viewer in one room, until the block ends."""
     room = MemoryRoom(seed, faults, raw=raw)
     viewer = room.peer("viewer", "normal")
@@ -99,7 +99,7 @@ async def stage(
     agent = AvatarAudioOut(
         credentials=AvatarCredentials("avatar", "token"), room_id=room.id, sample_rate=rate
     )
-    scene = Stage(room, meeting, session, peer, agent, viewer.watch())
+    scene = SessionFixture(room, meeting, session, peer, agent, viewer.watch())
     agent.on_stream_ended = lambda position, interrupted, turn: scene.acks.append(
         (turn, position, interrupted)
     )

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import httpx
 import numpy as np
-from caller import FACE, TOKEN, Caller, calling, scale
-from cluster import Cluster, Dispatcher
-from ear import Ear
+from caller import FACE, TOKEN, RoomAgent, calling, scale
+from cluster import HostCluster, HostDispatcher
+from ear import ListenerProcess
 from room_stage import RoomStage
 
 from agent_side.join import JoinInfo
@@ -52,12 +52,12 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Installation:
     """What there is all the time."""
 
     local: LocalRoom
-    running: Cluster
-    ear: Ear
+    running: HostCluster
+    ear: ListenerProcess
 
 
 @dataclass(slots=True)
@@ -65,8 +65,8 @@ class Talk:
     """One that goes on; `session` is how its session stood before anything failed."""
 
     room_id: str
-    agent: Caller
-    ear: Ear
+    agent: RoomAgent
+    ear: ListenerProcess
     face_url: str
     session: dict[str, Any]
     stage: RoomStage
@@ -122,7 +122,7 @@ def speech(seconds: float) -> Pcm:
 
 @asynccontextmanager
 async def talking(
-    house: House, room_id: str, seconds: float, faults: Faults | None = None
+    house: Installation, room_id: str, seconds: float, faults: Faults | None = None
 ) -> AsyncIterator[Talk]:
     """A face that speaks for so long and is heard, in a room with `faults`.
 
@@ -147,7 +147,7 @@ async def talking(
             await end(cluster, session_id)
 
 
-async def end(cluster: Cluster, session_id: str) -> None:
+async def end(cluster: HostCluster, session_id: str) -> None:
     """End a session and wait until it is over, or until nobody knows it any more."""
     async with client_of_agents() as client, asyncio.timeout(END_S):
         while True:
@@ -161,7 +161,7 @@ async def end(cluster: Cluster, session_id: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _session_of(dispatcher: Dispatcher, room_id: str) -> str:
+async def _session_of(dispatcher: HostDispatcher, room_id: str) -> str:
     async with client_of_agents() as client:
         sessions = (await client.get(f"{dispatcher.url}/v1/sessions")).json()["sessions"]
     live = [each for each in sessions if each["room"] == room_id and each["state"] not in OVER]
@@ -170,7 +170,7 @@ async def _session_of(dispatcher: Dispatcher, room_id: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PostAnswer:
     """What came of one POST; without a status there was no answer within an agent's patience."""
 
     sent_s: float
@@ -186,9 +186,9 @@ class Poster:
     """Agents that POST the same join request again and again, at both dispatchers."""
 
     room_id: str
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[PostAnswer] = field(default_factory=list)
 
-    async def run(self, dispatcher: Dispatcher) -> None:
+    async def run(self, dispatcher: HostDispatcher) -> None:
         """At one dispatcher, until cancelled."""
         async with client_of_agents() as client:
             while True:
@@ -226,7 +226,7 @@ async def lateness() -> AsyncIterator[Lateness]:
 
 
 @asynccontextmanager
-async def posting(cluster: Cluster, room_id: str) -> AsyncIterator[Poster]:
+async def posting(cluster: HostCluster, room_id: str) -> AsyncIterator[Poster]:
     """POSTs until the block ends."""
     poster = Poster(room_id)
     tasks = [
@@ -247,8 +247,8 @@ def client_of_agents() -> httpx.AsyncClient:
 
 
 async def post(
-    client: httpx.AsyncClient, dispatcher: Dispatcher, room_id: str, agent_id: str | None = None
-) -> Answer:
+    client: httpx.AsyncClient, dispatcher: HostDispatcher, room_id: str, agent_id: str | None = None
+) -> PostAnswer:
     """One POST, which lasts as long as an agent's patience at most."""
     body = JoinInfo(room_id, TOKEN, FACE, agent_participant_id=agent_id).to_json()
     headers = {"Content-Type": "application/json"}
@@ -257,14 +257,14 @@ async def post(
         async with asyncio.timeout(AGENT_PATIENCE_S):
             answer = await client.post(f"{dispatcher.url}/launch", content=body, headers=headers)
     except (httpx.HTTPError, TimeoutError):
-        return Answer(sent_s, dispatcher.name, None, time.monotonic() - sent_s, None, False)
+        return PostAnswer(sent_s, dispatcher.name, None, time.monotonic() - sent_s, None, False)
     took_s = time.monotonic() - sent_s
     session_id = answer.json().get("session_id")
     retry = "retry-after" in answer.headers
-    return Answer(sent_s, dispatcher.name, answer.status_code, took_s, session_id, retry)
+    return PostAnswer(sent_s, dispatcher.name, answer.status_code, took_s, session_id, retry)
 
 
-def summary(answers: Sequence[Answer]) -> dict[str, int]:
+def summary(answers: Sequence[PostAnswer]) -> dict[str, int]:
     """How many answers of each kind."""
     kinds = [str(each.status) if each.status else "none" for each in answers]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from drawn_character import draw
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from thorough import thorough
 
 from worker.characters import atlas
 from worker.characters.acting import Mood, Move
@@ -152,7 +153,7 @@ def _joined(parts: list[Pcm]) -> Pcm:
     return np.concatenate([np.zeros(0, np.int16), *parts])
 
 
-@settings(max_examples=60)
+@thorough(200)
 @given(todo=st.lists(steps, max_size=40), has_badge=st.booleans())
 def test_no_order_of_calls_leaves_a_face_torn_or_loses_sound(
     todo: list[tuple[str, object]], has_badge: bool
@@ -171,7 +172,7 @@ def test_no_order_of_calls_leaves_a_face_torn_or_loses_sound(
     stage.play([("finish", 0)])
 
 
-@settings(max_examples=30)
+@thorough(100)
 @given(todo=st.lists(steps, max_size=30), seed=st.integers(0, 2**32 - 1))
 def test_the_same_seed_and_calls_give_the_same_pictures(
     todo: list[tuple[str, object]], seed: int
@@ -184,7 +185,7 @@ def test_the_same_seed_and_calls_give_the_same_pictures(
     assert films[0] == films[1]
 
 
-@settings(max_examples=40)
+@thorough(100)
 @given(
     places=st.lists(
         st.tuples(

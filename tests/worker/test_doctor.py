@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from worker.tools.doctor import Finding, satisfies
+from worker.tools.doctor import Finding, main, satisfies
+
+Asked = Callable[..., tuple[int, str]]
 
 ROOT = Path(__file__).parents[2]
 BLOCKED = """
@@ -35,7 +38,9 @@ def installed(tmp_path: Path) -> Path:
         for name in ("worker", "dispatcher", "localroom")
         for text in extras[name]
     ]
-    return describe(tmp_path, [*project["dependencies"], *needed], project["requires-python"])
+    place = tmp_path / "installed"
+    place.mkdir()
+    return describe(place, [*project["dependencies"], *needed], project["requires-python"])
 
 
 def describe(folder: Path, dependencies: list[str], python: str = ">=3.11") -> Path:
@@ -51,6 +56,7 @@ def describe(folder: Path, dependencies: list[str], python: str = ">=3.11") -> P
 def doctor(
     metadata: Path, blocked: tuple[str, ...] = (), **environ: str
 ) -> subprocess.CompletedProcess[str]:
+    """The program in a process of its own, where what is `blocked` cannot be imported."""
     places = f"{metadata}:{ROOT}:{ROOT / 'tests' / 'support'}"
     start = ["-c", BLOCKED.format(names=blocked)] if blocked else ["-m", "worker.tools.doctor"]
     settings = {"PYTHONPATH": places, "AVATAR_RENDERER": "plain_renderer:create"}
@@ -64,13 +70,32 @@ def doctor(
     )
 
 
-def missing(done: subprocess.CompletedProcess[str]) -> list[str]:
-    return [line for line in done.stdout.splitlines() if line.startswith("missing ")]
+@pytest.fixture
+def asked(
+    installed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Asked:
+    """The program in this process: its exit status and what it says."""
+
+    def run(metadata: Path = installed, **environ: str) -> tuple[int, str]:
+        monkeypatch.syspath_prepend(metadata)
+        monkeypatch.setenv("AVATAR_RENDERER", "plain_renderer:create")
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        status = main([])
+        out, err = capsys.readouterr()
+        assert err == ""
+        return status, out
+
+    return run
+
+
+def missing(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line.startswith("missing ")]
 
 
 def test_all_is_well_where_everything_is_installed(installed: Path) -> None:
     done = doctor(installed)
-    assert (missing(done), done.stderr, done.returncode) == ([], "", 0)
+    assert (missing(done.stdout), done.stderr, done.returncode) == ([], "", 0)
     for part in ("Python 3.", "av ", "videosdk ", "libx264", "libopus", "resampling", "CPU"):
         assert part in done.stdout
     assert "never-there" not in done.stdout
@@ -78,34 +103,35 @@ def test_all_is_well_where_everything_is_installed(installed: Path) -> None:
 
 @pytest.mark.parametrize("name", ["av", "numpy", "soxr", "httpx", "PIL", "videosdk", "tqdm"])
 def test_a_module_that_cannot_be_imported_is_named_with_its_remedy(
-    installed: Path, name: str
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    done = doctor(installed, (name,))
-    assert (done.returncode, done.stderr) == (1, "")
+    monkeypatch.setitem(sys.modules, name, None)
+    status, said = asked()
+    assert status == 1
     package = {"PIL": "pillow"}.get(name, name)
     assert any(
         line.startswith(f"missing  {package} ") and f'pip install "{package}' in line
-        for line in missing(done)
+        for line in missing(said)
     )
 
 
 def test_everything_missing_at_once_is_still_an_answer(installed: Path) -> None:
     done = doctor(installed, ("av", "numpy", "soxr", "httpx", "PIL", "videosdk", "tqdm"))
     assert (done.returncode, done.stderr) == (1, "")
-    assert len(missing(done)) >= 7 + 4 + 1
+    assert len(missing(done.stdout)) >= 7 + 4 + 1
 
 
-def test_packages_that_are_absent_or_too_old_are_named(tmp_path: Path) -> None:
-    done = doctor(describe(tmp_path, ["not-there-at-all>=1", "numpy>=900", "av"]))
-    absent, old = missing(done)
+def test_packages_that_are_absent_or_too_old_are_named(asked: Asked, tmp_path: Path) -> None:
+    status, said = asked(describe(tmp_path, ["not-there-at-all>=1", "numpy>=900", "av"]))
+    absent, old = missing(said)
     assert absent.startswith("missing  not-there-at-all is not installed; run: ")
     assert absent.endswith('-m pip install "not-there-at-all>=1"')
     assert "needs >=900" in old
-    assert done.returncode == 1
+    assert status == 1
 
 
-def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
-    (line,) = missing(doctor(describe(tmp_path, [], ">=4")))
+def test_a_python_that_is_too_old_is_named(asked: Asked, tmp_path: Path) -> None:
+    (line,) = missing(asked(describe(tmp_path, [], ">=4"))[1])
     assert "needs >=4; install a newer Python" in line
 
 
@@ -121,19 +147,38 @@ def test_a_python_that_is_too_old_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_cannot_be_used_are_named(
-    installed: Path, environ: dict[str, str], said: str
+    asked: Asked, environ: dict[str, str], said: str
 ) -> None:
-    done = doctor(installed, **environ)
-    (line,) = missing(done)
+    status, out = asked(**environ)
+    (line,) = missing(out)
     assert said in line
-    assert (done.returncode, done.stderr) == (1, "")
+    assert status == 1
 
 
-def test_an_operators_own_characters_are_listed(installed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environ", "status", "said"),
+    [
+        ({"AVATAR_STILNESS": "1"}, 1, "did you mean AVATAR_STILLNESS?"),
+        ({"AVATAR_PORT": "tcp://10.0.0.7:8089"}, 1, "AVATAR_PORT is the address of a service"),
+        ({"SSL_CERT_FILE": "/nowhere"}, 1, "SSL_CERT_FILE is '/nowhere'"),
+        ({"REQUESTS_CA_BUNDLE": "/nowhere"}, 1, "REQUESTS_CA_BUNDLE is '/nowhere'"),
+        ({"ALL_PROXY": "foo://x"}, 1, "ALL_PROXY names no proxy that is known"),
+        ({"HTTPS_PROXY": "http://p"}, 0, "HTTPS_PROXY is for other hosts"),
+        ({"AVATAR_WORLD": "1"}, 1, "AVATAR_WORLD is no setting and has no effect"),
+    ],
+)
+def test_a_variable_without_effect_is_named(
+    asked: Asked, environ: dict[str, str], status: int, said: str
+) -> None:
+    answer = asked(**environ)
+    assert answer[0] == status
+    assert answer[1].count(said) == 1
+
+
+def test_an_operators_own_characters_are_listed(asked: Asked, tmp_path: Path) -> None:
     (tmp_path / "eve").mkdir()
     (tmp_path / "eve" / "manifest.json").write_text("{}")
-    done = doctor(installed, AVATAR_CHARACTERS=str(tmp_path))
-    assert f"characters in {tmp_path}: eve\n" in done.stdout
+    assert f"characters in {tmp_path}: eve\n" in asked(AVATAR_CHARACTERS=str(tmp_path))[1]
 
 
 @pytest.mark.parametrize(

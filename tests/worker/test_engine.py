@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import virtual_time
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from plain_renderer import BrokenRenderer, PlainRenderer
 from stage import voice
+from thorough import thorough
 
 from worker.engine import Cut, Engine, Started
 from worker.errors import RendererError
@@ -206,7 +207,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@thorough(400)
 @given(steps)
 def test_whatever_happens_each_segment_ends_once_in_order_where_it_was_last_heard(
     done: list[tuple[str, int]],

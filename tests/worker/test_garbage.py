@@ -6,11 +6,12 @@ from collections import Counter
 
 import pytest
 import virtual_time
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import heard
 from stage import stage, voice
 from stock_agent import RELIABLE, UNRELIABLE, StockAgent
+from thorough import thorough
 
 from agent_side.wire import MAX_PAYLOAD, AgentHello, Interrupt, SegmentEnd, decode
 
@@ -190,7 +191,7 @@ def is_garbage(payload, reliable, is_stranger):
     return is_stranger or not isinstance(message, Interrupt | SegmentEnd | AgentHello)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(400)
 @given(packets=packets)
 def test_random_garbage_changes_nothing_but_the_counters(packets):
     async def conversation():

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 import virtual_time
 from conversing import EVERY_S, PIECES, arrivals, check, networks, play
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from script import RUNS, scripts
 from stage import stage
+from thorough import thorough
 
 from agent_side.wire import TurnInterrupt
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("version_2_however_long_the_greeting_takes"
 conversations = scripts(shortest=1, longest=30_000, pieces=PIECES, every_s=EVERY_S)
 
 
-@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS)
 @given(script=conversations, faults=networks, seed=st.integers(0, 2**16))
 def test_version_2_is_exact_on_any_network(script, faults, seed):
     async def conversation():

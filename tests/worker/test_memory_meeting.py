@@ -13,10 +13,10 @@ from meeting_contract import (
     LOUD,
     RELIABLE,
     UNRELIABLE,
-    Listener,
     MeetingContract,
-    Reader,
-    Stage,
+    MessageReader,
+    PeerListener,
+    RoomFixture,
     publish,
     shade,
 )
@@ -56,10 +56,10 @@ class MemoryStage:
 
 class TestMemoryMeeting(MeetingContract):
     @asynccontextmanager
-    async def stage(self) -> AsyncIterator[Stage]:
+    async def stage(self) -> AsyncIterator[RoomFixture]:
         yield MemoryStage()
 
-    def play(self, scene: Callable[[Stage], Awaitable[None]]) -> None:
+    def play(self, scene: Callable[[RoomFixture], Awaitable[None]]) -> None:
         virtual_time.run(self.on_stage(scene))
 
 
@@ -73,7 +73,7 @@ def in_virtual_time(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[
     return run
 
 
-def arrivals(listener: Listener) -> list[int]:
+def arrivals(listener: PeerListener) -> list[int]:
     """The numbers that `send_numbers` sent, as they came."""
     return [int(data["payload"]) for data in listener.data]
 
@@ -89,7 +89,7 @@ async def send_numbers(peer: MemoryPeer, count: int, options: Any = UNRELIABLE) 
 @in_virtual_time
 async def test_data_has_the_shape_that_the_sdk_gives_it() -> None:
     room = MemoryRoom()
-    listener = Listener(room.peer("user", "normal"))
+    listener = PeerListener(room.peer("user", "normal"))
     agent = room.peer("agent")
     assert await agent.send(b"text", RELIABLE) is True
     await agent.send(b"", UNRELIABLE)
@@ -123,9 +123,9 @@ async def test_a_peer_knows_its_room_itself_and_the_others() -> None:
 @in_virtual_time
 async def test_agents_and_others_are_announced_as_the_sdk_does() -> None:
     room = MemoryRoom()
-    listener = Listener(room.peer("user", "normal"))
+    listener = PeerListener(room.peer("user", "normal"))
     agent = room.peer("agent")
-    late = Listener(agent)
+    late = PeerListener(agent)
     await asyncio.sleep(0)
     agent.leave()
     agent.leave()
@@ -152,7 +152,7 @@ async def test_wrong_payloads_are_refused_as_the_sdk_does() -> None:
 async def test_a_removed_listener_hears_nothing_more() -> None:
     room = MemoryRoom()
     user = room.peer("user", "normal")
-    listener = Listener(user)
+    listener = PeerListener(user)
     user.remove_event_listener(listener)
     with pytest.raises(ValueError):
         user.remove_event_listener(listener)
@@ -171,8 +171,8 @@ async def test_a_listener_that_raises_makes_its_peer_deaf_for_good() -> None:
     room = MemoryRoom()
     user, agent = room.peer("user", "normal"), room.peer("agent")
     user.add_event_listener(Fragile())
-    listener = Listener(user)
-    other = Listener(room.peer("other", "normal"))
+    listener = PeerListener(user)
+    other = PeerListener(room.peer("other", "normal"))
     for payload in ("1", "5", "2"):
         await agent.send(payload)
         await asyncio.sleep(0)
@@ -198,7 +198,7 @@ async def test_a_listener_that_raises_when_somebody_joins_is_survived() -> None:
     room = MemoryRoom()
     user = room.peer("user", "normal")
     user.add_event_listener(Fragile())
-    listener = Listener(user)
+    listener = PeerListener(user)
     await room.peer("agent").send("1")
     await asyncio.sleep(0)
     assert arrivals(listener) == [1]
@@ -223,7 +223,7 @@ async def test_a_name_is_taken_only_once() -> None:
 async def test_who_is_cut_off_can_neither_send_nor_hear_and_nobody_notices() -> None:
     room = MemoryRoom()
     agent, user = room.peer("agent"), room.peer("user", "normal")
-    listener, other = Listener(agent), Listener(user)
+    listener, other = PeerListener(agent), PeerListener(user)
     await asyncio.sleep(0)
     agent.cut_off()
     with pytest.raises(ConnectionError):
@@ -243,7 +243,7 @@ async def test_who_is_cut_off_can_neither_send_nor_hear_and_nobody_notices() -> 
 @in_virtual_time
 async def test_who_has_left_can_come_back() -> None:
     room = MemoryRoom()
-    agent, other = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, other = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     agent.leave()
     with pytest.raises(ConnectionError):
         await agent.send("1")
@@ -258,13 +258,13 @@ async def test_who_has_left_can_come_back() -> None:
 async def test_a_lost_room_raises_after_what_was_received_before() -> None:
     room = MemoryRoom()
     agent = room.peer("agent")
-    listener = Listener(agent)
+    listener = PeerListener(agent)
     meeting = room.join_worker()
     await meeting.join()
     await agent.send(b"INTERRUPT")
     await asyncio.sleep(0)
     room.lose(meeting)
-    reader = Reader(meeting)
+    reader = MessageReader(meeting)
     with pytest.raises(MeetingLost, match="taken away"):
         await reader.task
     assert reader.events == [Joined("agent", is_agent=True), Received("agent", Interrupt())]
@@ -300,7 +300,7 @@ async def test_what_a_worker_leaves_unread_is_bounded() -> None:
     await asyncio.sleep(0)
     room.peer("user", "normal").leave()
     await asyncio.sleep(0)
-    reader = Reader(meeting)
+    reader = MessageReader(meeting)
     await meeting.leave()
     await reader.task
     assert len(reader.received) == MAX_EVENTS - 1
@@ -313,7 +313,7 @@ async def test_what_a_worker_leaves_unread_is_bounded() -> None:
 @in_virtual_time
 async def test_without_faults_everything_arrives_once_in_order() -> None:
     room = MemoryRoom()
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     await send_numbers(agent, 100)
     await send_numbers(agent, 100, RELIABLE)
     await asyncio.sleep(0)
@@ -324,8 +324,8 @@ async def test_without_faults_everything_arrives_once_in_order() -> None:
 @in_virtual_time
 async def test_loss_is_a_list() -> None:
     room = MemoryRoom(faults=NetworkFaults(drops=[False, True, False, True]))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
-    other = Listener(room.peer("other", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
+    other = PeerListener(room.peer("other", "normal"))
     await send_numbers(agent, 6)
     await asyncio.sleep(0)
     assert arrivals(listener) == arrivals(other) == [0, 2, 4, 5]
@@ -335,7 +335,7 @@ async def test_loss_is_a_list() -> None:
 @in_virtual_time
 async def test_duplication_is_a_list() -> None:
     room = MemoryRoom(faults=NetworkFaults(copies=[1, 3, 2]))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     await send_numbers(agent, 4)
     await asyncio.sleep(0)
     assert arrivals(listener) == [0, 1, 1, 1, 2, 2, 3]
@@ -345,7 +345,7 @@ async def test_duplication_is_a_list() -> None:
 @in_virtual_time
 async def test_delays_are_a_list_and_make_packets_overtake() -> None:
     room = MemoryRoom(faults=NetworkFaults(delays_s=[0.3, 0.0, 0.1]))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     await send_numbers(agent, 4)
     await asyncio.sleep(1)
     assert arrivals(listener) == [1, 3, 2, 0]
@@ -356,7 +356,7 @@ async def test_delays_are_a_list_and_make_packets_overtake() -> None:
 @in_virtual_time
 async def test_packets_of_one_delay_keep_their_order() -> None:
     room = MemoryRoom(faults=NetworkFaults(delay_s=(0.05, 0.05)))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     await send_numbers(agent, 500)
     await asyncio.sleep(1)
     assert arrivals(listener) == list(range(500))
@@ -365,7 +365,7 @@ async def test_packets_of_one_delay_keep_their_order() -> None:
 @in_virtual_time
 async def test_in_order_packets_are_delayed_but_never_overtake() -> None:
     room = MemoryRoom(seed=5, faults=NetworkFaults(delay_s=(0.0, 1.0), in_order=True))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     for number in range(200):
         await agent.send(str(number), RELIABLE if number % 3 else UNRELIABLE)
         await asyncio.sleep(0.01)
@@ -377,7 +377,7 @@ def stormy_arrivals(seed: int) -> tuple[list[int], Counts]:
     async def main() -> tuple[list[int], Counts]:
         faults = NetworkFaults(loss=0.2, duplication=0.1, delay_s=(0.0, 0.5))
         room = MemoryRoom(seed, faults)
-        agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+        agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
         await send_numbers(agent, 2000)
         await asyncio.sleep(1)
         return arrivals(listener), room.counts["agent"]
@@ -404,7 +404,7 @@ def test_the_same_seed_is_the_same_storm() -> None:
 async def test_faults_can_be_for_one_sender_one_channel_and_a_while() -> None:
     room = MemoryRoom()
     agent, user = room.peer("agent"), room.peer("user", "normal")
-    listener = Listener(room.peer("other", "normal"))
+    listener = PeerListener(room.peer("other", "normal"))
     room.disturb(NetworkFaults(loss=1.0), sender="agent", reliable=False)
     await agent.send("1", UNRELIABLE)
     await agent.send("2", RELIABLE)
@@ -423,7 +423,7 @@ async def test_faults_can_be_for_one_sender_one_channel_and_a_while() -> None:
 @in_virtual_time
 async def test_a_full_buffer_makes_send_wait_until_it_drains() -> None:
     room = MemoryRoom(faults=NetworkFaults(bandwidth=10_000))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     loop = asyncio.get_running_loop()
     begin = loop.time()
     for _ in range(7):
@@ -439,7 +439,7 @@ async def test_a_full_buffer_makes_send_wait_until_it_drains() -> None:
 @in_virtual_time
 async def test_all_who_wait_go_on_together_as_in_the_sdk() -> None:
     room = MemoryRoom(faults=NetworkFaults(bandwidth=10_000))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     loop = asyncio.get_running_loop()
     begin = loop.time()
     for _ in range(7):
@@ -454,7 +454,7 @@ async def test_all_who_wait_go_on_together_as_in_the_sdk() -> None:
 @in_virtual_time
 async def test_control_queues_behind_speech_but_has_a_buffer_of_its_own() -> None:
     room = MemoryRoom(faults=NetworkFaults(bandwidth=BUFFER_THRESHOLD))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     loop = asyncio.get_running_loop()
     begin = loop.time()
     for _ in range(5):
@@ -470,7 +470,7 @@ async def test_control_queues_behind_speech_but_has_a_buffer_of_its_own() -> Non
 @in_virtual_time
 async def test_a_send_that_waits_when_the_connection_ends_waits_for_ever_as_in_the_sdk() -> None:
     room = MemoryRoom(faults=NetworkFaults(bandwidth=1_000))
-    agent, listener = room.peer("agent"), Listener(room.peer("user", "normal"))
+    agent, listener = room.peer("agent"), PeerListener(room.peer("user", "normal"))
     for _ in range(7):
         await agent.send(bytes(10_000), UNRELIABLE)
     waiting = asyncio.create_task(agent.send(bytes(10_000), UNRELIABLE))
@@ -568,7 +568,7 @@ def test_the_room_lives_in_real_time_too() -> None:
         recording = agent.watch()
         meeting = room.join_worker()
         await meeting.join()
-        reader = Reader(meeting)
+        reader = MessageReader(meeting)
         await agent.send(b"INTERRUPT")
         await publish(meeting, [AvatarFrame(0, shade(0), SILENCE)] * 3)
         await meeting.leave()

@@ -9,15 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from parsers import ENOUGH, TARGETS, repeats_nothing
+from thorough import thorough
 
 FUZZ = Path(__file__).parents[1] / "fuzz"
 sys.path.append(str(FUZZ))
 from fuzz import CORPUS, seeds  # noqa: E402 - a program, not a module of the tests' support
 
-RUNS = 150
+RUNS = 400
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -72,11 +73,12 @@ def anything(name):
     )
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("name", TARGETS)
 def test_nothing_breaks_a_parser(name):
     run = TARGETS[name].run
 
-    @settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+    @thorough(RUNS)
     @given(anything(name))
     @example(b"")
     @example(b"[" * 16_000)

@@ -5,9 +5,10 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import voice
+from thorough import thorough
 
 from worker.media import FRAME_SAMPLES, AvatarFrame, Picture
 from worker.renderer import Renderer
@@ -469,7 +470,7 @@ class Watched(Line):
             self.told[each.segment] = each
 
 
-@settings(max_examples=600, deadline=None)
+@thorough(2000)
 @given(steps=steps)
 def test_whatever_happens_positions_are_what_was_handed_out_and_nobody_dead_is_heard(steps):
     line, newest = Watched(), 1

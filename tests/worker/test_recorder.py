@@ -22,7 +22,7 @@ from bounds import within
 from conversing import play
 from expressive_renderer import ExpressiveRenderer
 from recorded import UNBOUNDED, CountingRenderer, lines, recorded, recording, worker
-from script import Interrupt, Pause, Say
+from script import Interrupts, Pause, Say
 from stage import QuickRenderer, voice
 
 from agent_side.join import JoinInfo
@@ -107,7 +107,7 @@ def test_a_recorded_meeting_has_the_offset_of_the_meeting(tmp_path):
 
 
 def test_a_recorded_session_is_seen_and_heard_as_one_that_is_not(tmp_path):
-    script = (Say(30_000, 960, 0.02), Pause(0.5), Interrupt(2), Say(9000, 4000, 0.0))
+    script = (Say(30_000, 960, 0.02), Pause(0.5), Interrupts(2), Say(9000, 4000, 0.0))
     scenes = [talk(tmp_path, script=script, record=folder) for folder in ("", str(tmp_path))]
     assert scenes[0].acks == scenes[1].acks
     assert np.array_equal(scenes[0].film.heard(), scenes[1].film.heard())

@@ -16,7 +16,7 @@ import virtual_time
 from conversing import EVERY_S, PIECES, networks, play
 from dispatching import dispatcher
 from expressive_renderer import EXPRESSIONS, POSTURES
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from processes import until
 from recorded import (
@@ -30,7 +30,8 @@ from recorded import (
     replayed,
     worker,
 )
-from script import Act, Interrupt, Pause, Say, Tell
+from script import Interrupts, Pause, Perform, Say, Tell
+from thorough import thorough
 
 from agent_side.join import JoinInfo
 from worker.errors import InputError, RendererError
@@ -47,19 +48,19 @@ from worker.tools.replay import Replay, main, settings_of
 SIZE = Settings(width=64, height=64)
 
 TALK = [
-    Act("expression", "happy", 0.7),
+    Perform("expression", "happy", 0.7),
     Say(30_000, 4000, 0.0),
     Pause(0.7),
-    Act("gesture", "nod"),
+    Perform("gesture", "nod"),
     Tell(4),
     Say(40_000, 960, 0.02),
-    Interrupt(2),
-    Act("posture", "thinking"),
+    Interrupts(2),
+    Perform("posture", "thinking"),
     Pause(0.33),
     Say(20_001, 4000, 0.0),
     Pause(0.61),
-    Interrupt(1),
-    Act("expression", "sad", 1.0),
+    Interrupts(1),
+    Perform("expression", "sad", 1.0),
     Say(5000, 4000, 0.0),
     Pause(2.5),
 ]
@@ -117,15 +118,15 @@ says = st.builds(
     every_s=st.sampled_from(EVERY_S),
 )
 acts = st.one_of(
-    st.builds(Act, st.just("gesture"), st.sampled_from(["nod", "laugh"])),
-    st.builds(Act, st.just("expression"), st.sampled_from(EXPRESSIONS), st.floats(0, 1)),
-    st.builds(Act, st.just("posture"), st.sampled_from(POSTURES)),
+    st.builds(Perform, st.just("gesture"), st.sampled_from(["nod", "laugh"])),
+    st.builds(Perform, st.just("expression"), st.sampled_from(EXPRESSIONS), st.floats(0, 1)),
+    st.builds(Perform, st.just("posture"), st.sampled_from(POSTURES)),
     st.builds(Tell, st.integers(1, 20)),
 )
-others = st.one_of(st.builds(Pause, st.floats(0, 1.5)), st.builds(Interrupt, st.integers(1, 2)))
+others = st.one_of(st.builds(Pause, st.floats(0, 1.5)), st.builds(Interrupts, st.integers(1, 2)))
 
 
-@settings(max_examples=30, suppress_health_check=list(HealthCheck))
+@thorough(100)
 @given(
     script=st.lists(st.one_of(says, says, others, acts), min_size=1, max_size=10),
     faults=networks,

@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import voice
+from thorough import thorough
 
 from worker.media import FRAME_SAMPLES, SAMPLE_RATE
 from worker.sound import Resampler
@@ -62,7 +63,7 @@ class Naive:
 # Chunks of the network ----------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@thorough(400)
 @given(data=st.data(), length=st.integers(1, 6000), end_comes=st.sampled_from(["first", "last"]))
 def test_any_order_repetition_and_overlap_give_the_exact_samples_once(data, length, end_comes):
     pcm = voice(length)
@@ -103,7 +104,7 @@ def test_any_rate_sounds_as_if_the_whole_file_had_been_resampled(rate):
     assert segment.rate == rate
 
 
-@settings(max_examples=60, deadline=None)
+@thorough(150)
 @given(rate=st.sampled_from(RATES), seed=st.integers(0, 999), pieces=st.data())
 def test_the_way_in_which_speech_is_cut_into_packets_is_not_heard(rate, seed, pieces):
     pcm = voice(9000, seed)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import virtual_time
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from thorough import thorough
 from virtual_time import START_S
 
 from worker.clock import Clock, now, sleep_until
@@ -345,7 +346,7 @@ async def test_a_cut_reaches_the_piece_that_the_sender_waits_for() -> None:
     await sender.close()
 
 
-@settings(max_examples=300, deadline=None)
+@thorough(400)
 @given(st.lists(st.sampled_from(["publish", "cut", "wait 7 ms", "wait 20 ms"]), max_size=50))
 def test_whatever_happens_nothing_cut_is_heard_and_nothing_else_is_lost(steps: list[str]) -> None:
     """Each frame has a level of its own, so what is heard says which frames it came from."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import virtual_time
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from stage import QuickRenderer, stage, voice
 from stock_agent import StockAgent
+from thorough import thorough
 
 from agent_side.wire import MAX_PCM, AgentHello, Interrupt, Pcm, SegmentEnd, StreamEnded
 from worker.media import FRAME_SAMPLES, SAMPLE_RATE
@@ -698,7 +699,7 @@ async def play(scene, script):
     return packets, agent.acks, control
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(1000)
 @given(script=scripts, faults=networks, seed=st.integers(0, 2**16))
 def test_without_order_only_what_was_sent_is_heard_and_the_face_comes_to_rest(script, faults, seed):
     async def conversation():

@@ -4,12 +4,13 @@ import asyncio
 
 import numpy as np
 import virtual_time
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle import heard
-from script import RUNS, Interrupt, Pause, Say, scripts
+from script import RUNS, Interrupts, Pause, Say, scripts
 from stage import stage, voice
 from stock_agent import StockAgent
+from thorough import thorough
 
 from worker.meeting_support.memory_network import NetworkFaults
 from worker.turns.version1 import GRACE_S
@@ -39,7 +40,7 @@ async def play(script, faults, seed, rest_s=0.0):
                     turns[len(turns) + 1] = voice(samples, seed=len(turns) + 1)
                     await agent.say(turns[len(turns)], piece, every_s)
                     await agent.end()
-                case Interrupt(times):
+                case Interrupts(times):
                     killed_to.append(len(turns))
                     for _ in range(times):
                         await agent.interrupt()
@@ -65,7 +66,7 @@ def check(turns, killed_to, result, acks):
     assert turn == len(turns) + 1
 
 
-@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS)
 @given(script=conversations, delay_s=st.sampled_from([0.0, 0.03, 0.5]))
 def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
     faults = NetworkFaults(delay_s=(delay_s, delay_s), in_order=True)
@@ -73,7 +74,7 @@ def test_version_1_is_exact_on_a_network_that_keeps_order(script, delay_s):
     check(turns, killed_to, result, acks)
 
 
-@settings(max_examples=RUNS // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@thorough(RUNS // 4)
 @given(script=conversations, seed=st.integers(0, 2**16))
 def test_jitter_changes_nothing_while_turns_keep_their_distance(script, seed):
     faults = NetworkFaults(delay_s=(0.0, 0.05), in_order=True)

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import pytest
-from meeting_contract import MeetingContract, Stage
+from meeting_contract import MeetingContract, RoomFixture
 from room_stage import RoomStage, room_process
 from stage import QuickRenderer, voice
 
@@ -18,7 +18,7 @@ from worker.media import SAMPLE_RATE
 from worker.meeting import Meeting
 from worker.meeting_support.reconnecting import Rejoining
 from worker.meetings.videosdk import VideoSDKMeeting
-from worker.session import TOLD, Session
+from worker.session import STOPPED, Session
 from worker.settings import Settings
 
 NOTICE_S = 20.0
@@ -44,7 +44,7 @@ class TestVideoSDKMeeting(MeetingContract):
         self.local = local
         self.room_id = request.node.name
 
-    def stage(self) -> AbstractAsyncContextManager[Stage]:
+    def stage(self) -> AbstractAsyncContextManager[RoomFixture]:
         return RoomStage(self.local, self.room_id, self.faults).open()
 
 
@@ -173,7 +173,7 @@ def test_a_place_that_is_lost_is_taken_anew_and_the_turn_goes_on(
         assert told == [(6.0, False, 1)]
         assert [active for active, _ in places] == [True, False, True]
         session.finish()
-        assert await running == TOLD
+        assert await running == STOPPED
         await agent.aclose()
 
     asyncio.run(_play(partial(RoomStage, local, f"again-{end.__name__}"), speak))

@@ -1,0 +1,383 @@
+"""The packages keep to the plan of docs/design.md: who imports whom, one name for one thing, sizes.
+
+`NOT_YET` lists what does not keep to it yet. Whatever has been mended has to leave that list.
+"""
+
+import re
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import pytest
+from source_tree import (
+    OURS,
+    PACKAGES,
+    ROOT,
+    circles,
+    classes,
+    functions,
+    graph,
+    imports,
+    length,
+    module_name,
+    names,
+    place,
+    shipped,
+    sources,
+    within,
+)
+
+MAY_IMPORT: Final = {
+    "agent_side": {"agent_side"},
+    "avatar_runtime": {"avatar_runtime", "agent_side.join"},
+    "worker": {
+        "worker",
+        "avatar_runtime",
+        "agent_side.wire",
+        "agent_side.join",
+        "agent_side.sctp",
+        "agent_side.pending_sends",
+    },
+    "dispatcher": {"dispatcher", "avatar_runtime", "agent_side.join"},
+    "localroom": {"localroom"},
+}
+"""What each package may import of ours; a name allows all that it contains."""
+
+CHOICES: Final = ("worker/renderers", "worker/meetings")
+"""Folders in which each file is a choice of its own."""
+
+MOST_CLASS_LINES: Final = 300
+MOST_MODULE_LINES: Final = 450
+MOST_MODULES: Final = 14
+"""Directly in one folder, its `__init__` aside."""
+MEDIAN_LINES, P90_LINES = 6, 20
+"""Of functions."""
+MOST_LINES_TO_READ: Final = 1000
+"""In all that the README has a newcomer read."""
+
+DATA_TABLES: Final[frozenset[str]] = frozenset()
+"""Modules that are long because they list things."""
+
+RETIRED: Final = re.compile(
+    "leash|crew|hire|seat|owe[sd]?|mend(s|ed)?|bury|buries|buried|parking|settle[sd]?|impatient"
+    "|patience|told|hears?|dress(ed)?|troupe|chores?"
+)
+"""Words that no name has, each as one word of a name; docs/glossary.md has what is said instead."""
+
+RETIRED_CLASSES: Final = frozenset(
+    {"Serving", "Hold", "Held", "_Live", "Letter", "Inside", "Front", "Guard", "Quota", "Seal"}
+    | {"Ground", "Outlet", "Entry", "Speech", "Hand", "Ear", "Both", "House"}
+)
+"""Words that mean something else elsewhere and are no longer names of classes."""
+
+NOT_YET: Final[dict[str, set[str]]] = {
+    "class name with two owners": {
+        "Complaints: dispatcher/http/listener.py localroom/http/listener.py",
+        "Connection: dispatcher/http/listener.py localroom/http/listener.py",
+        "End: dispatcher/ledger/redis.py dispatcher/workers/session_runner.py",
+        "Face: agent_side/wire.py dispatcher/http/openapi.py",
+        "Launched: agent_side/launch.py dispatcher/http/openapi.py",
+        "Listener: dispatcher/http/listener.py localroom/http/listener.py",
+        "Node: dispatcher/node/program.py tests/support/nodes.py",
+        "Permission: worker/process/control_channel.py dispatcher/workers/outbox.py",
+        "Redacted: worker/process/logs.py dispatcher/logs.py",
+        "Renewal: worker/process/control_channel.py dispatcher/workers/outbox.py",
+        "Room: dispatcher/local_room.py localroom/signalling/room.py",
+        "RoomError: dispatcher/errors.py localroom/launch.py",
+        "Session: worker/session.py dispatcher/pool.py",
+        "Settings: worker/settings.py dispatcher/settings.py",
+        "Step: dispatcher/ledger/record.py dispatcher/pool.py",
+        "Text: worker/process/logs.py dispatcher/logs.py",
+        "Zygote: worker/process/zygote.py dispatcher/workers/process.py",
+    },
+    "retired word": {
+        "agent_side/acts.py: GESTURE_PATIENCE_S",
+        "agent_side/audio_out.py: _disobeyed_told",
+        "agent_side/audio_out.py: _faceless_told",
+        "agent_side/audio_out.py: _failure_told",
+        "agent_side/audio_out.py: told",
+        "agent_side/gestures.py: hear",
+        "agent_side/sctp.py: mend",
+        "agent_side/sctp.py: mended",
+        "agent_side/speaker.py: ACK_PATIENCE_S",
+        "agent_side/speaker.py: HELLO_PATIENCE_S",
+        "agent_side/speaker.py: STOCK_PATIENCE_S",
+        "agent_side/speaker.py: WORKER_PATIENCE_S",
+        "agent_side/speaker.py: _hello_patience_s",
+        "agent_side/speaker.py: _lose_patience",
+        "agent_side/speaker.py: _over_as_told",
+        "agent_side/speaker.py: settled",
+        "agent_side/speaker.py: told",
+        "avatar_runtime/console.py: _told",
+        "dispatcher/__main__.py: told",
+        "dispatcher/http/rate_limit.py: _mended",
+        "dispatcher/http/server.py: settle",
+        "dispatcher/ledger/encryption.py: Seal",
+        "dispatcher/ledger/redis.py: Held",
+        "dispatcher/ledger/redis.py: _Owed",
+        "dispatcher/ledger/redis.py: _hear",
+        "dispatcher/ledger/redis.py: _mend",
+        "dispatcher/ledger/redis.py: _owe",
+        "dispatcher/ledger/redis.py: _owed",
+        "dispatcher/ledger/redis.py: owed",
+        "dispatcher/ledger/redis.py: settled",
+        "dispatcher/ledger/redis.py: settles",
+        "dispatcher/ledger/redis.py: told",
+        "dispatcher/ledger/refusals.py: told",
+        "dispatcher/ledger/store.py: settle",
+        "dispatcher/node/program.py: BURIED_S",
+        "dispatcher/node/program.py: _hear",
+        "dispatcher/node/program.py: _settle",
+        "dispatcher/node/program.py: told",
+        "dispatcher/pools/local.py: BURIED_S",
+        "dispatcher/pools/local.py: _Live",
+        "dispatcher/pools/local.py: _seat",
+        "dispatcher/pools/redis.py: _hear",
+        "dispatcher/pools/redis.py: settle_by",
+        "dispatcher/workers/process.py: buried",
+        "dispatcher/workers/process.py: hear",
+        "dispatcher/workers/session_runner.py: HIRE_S",
+        "dispatcher/workers/session_runner.py: _hire",
+        "dispatcher/workers/session_runner.py: _patience",
+        "dispatcher/workers/session_runner.py: _told",
+        "dispatcher/workers/session_runner.py: settled",
+        "dispatcher/workers/shared_numbers.py: buried",
+        "dispatcher/workers/supervisor.py: _hear",
+        "dispatcher/workers/supervisor.py: can_hire",
+        "dispatcher/workers/supervisor.py: take_seat",
+        "localroom/launch.py: wait_until_settled",
+        "localroom/media/association.py: _owes_a_skip",
+        "localroom/media/association.py: _patience_s",
+        "localroom/signalling/room.py: settled",
+        "tests/support/browser.py: PATIENCE_S",
+        "tests/support/caller.py: told",
+        "tests/support/caller.py: until_told",
+        "tests/support/caller.py: until_told_times",
+        "tests/support/chores.py: CHORES",
+        "tests/support/chores.py: chores",
+        "tests/support/chores.py: told_s",
+        "tests/support/control_plane.py: PATIENCE_S",
+        "tests/support/dispatching.py: PATIENCE_S",
+        "tests/support/ear.py: hear",
+        "tests/support/ledgers.py: hears",
+        "tests/support/matrix_agent.py: HELLO_PATIENCE_S",
+        "tests/support/matrix_agent.py: PATIENCE_S",
+        "tests/support/matrix_figures.py: hear",
+        "tests/support/matrix_figures.py: told_at",
+        "tests/support/matrix_peer.py: PATIENCE_S",
+        "tests/support/meeting_contract.py: PATIENCE_S",
+        "tests/support/parsers.py: told",
+        "tests/support/pool_stage.py: Hand",
+        "tests/support/pool_stage.py: PATIENCE_S",
+        "tests/support/pool_stage.py: told_to_finish",
+        "tests/support/real_agent.py: PATIENCE_S",
+        "tests/support/redis_server.py: PATIENCE_S",
+        "tests/support/redis_server.py: settle",
+        "tests/support/room_stage.py: PATIENCE_S",
+        "tests/support/room_stage.py: hear",
+        "tests/support/room_stage.py: settled",
+        "tests/support/talking.py: AGENT_PATIENCE_S",
+        "tests/support/virtual_time.py: settle",
+        "worker/__main__.py: dress",
+        "worker/__main__.py: dressed",
+        "worker/__main__.py: settle",
+        "worker/characters/life.py: _hear",
+        "worker/process/metrics.py: _told",
+        "worker/process/zygote.py: _bury",
+        "worker/tools/portrait/__main__.py: told",
+        "worker/tools/portrait/models.py: PATIENCE",
+        "worker/tools/sound_file.py: told",
+        "worker/turns/version1.py: _interrupt_is_owed",
+        "worker/turns/version1.py: _owed",
+        "worker/turns/version1.py: _settle",
+    },
+    "long class": {
+        "agent_side/audio_out.py: AvatarAudioOut",
+        "agent_side/speaker.py: Speaker",
+        "dispatcher/workers/session_runner.py: SessionRunner",
+    },
+    "long module": {
+        "agent_side/audio_out.py",
+        "agent_side/speaker.py",
+        "agent_side/wire.py",
+        "dispatcher/ledger/redis.py",
+        "dispatcher/node/program.py",
+        "dispatcher/settings.py",
+    },
+    "newcomer's path": {
+        "too long",
+    },
+}
+
+
+def holds(rule: str, broken: Iterable[str]) -> None:
+    """Whatever breaks the rule is expected to, and whatever is expected to does."""
+    found, expected = set(broken), NOT_YET.get(rule, set())
+    assert found - expected == set(), rule
+    assert expected - found == set(), f"{rule}: mended, so take it out of NOT_YET"
+
+
+# Imports ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_meet_only_where_they_may(package: str) -> None:
+    strangers = [
+        f"{place(path)} imports {name}"
+        for path in sources(package)
+        for name in imports(path)
+        if within(name, OURS) and not within(name, MAY_IMPORT[package])
+    ]
+    assert strangers == []
+
+
+def test_the_agents_side_needs_nothing_but_httpx() -> None:
+    allowed = {*sys.stdlib_module_names, "httpx", "agent_side"}
+    strangers = [
+        f"{place(path)} imports {name}"
+        for path in sources("agent_side")
+        for name in imports(path)
+        if not within(name, allowed)
+    ]
+    assert strangers == []
+
+
+def test_the_command_and_the_runtime_need_the_standard_library_alone() -> None:
+    allowed = {*sys.stdlib_module_names, "avatar_runtime"}
+    files = [ROOT / "avatar_cli.py", *sources("avatar_runtime")]
+    assert [name for path in files for name in imports(path) if not within(name, allowed)] == []
+
+
+def test_what_starts_our_programs_imports_nothing_of_ours() -> None:
+    """It is run before it is certain whose packages are found."""
+    start = ROOT / "avatar_runtime/__main__.py"
+    assert [name for name in imports(start) if within(name, OURS)] == []
+
+
+@pytest.mark.parametrize("folder", CHOICES)
+def test_choices_do_not_know_each_other(folder: str) -> None:
+    package = folder.replace("/", ".")
+    siblings = {module_name(path) for path in sources(folder)} - {package}
+    acquainted = [
+        f"{place(path)} imports {name}"
+        for path in sources(folder)
+        for name in imports(path)
+        if within(name, siblings - {module_name(path)})
+    ]
+    assert acquainted == []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    holds("circle of modules", (" ".join(group) for group in circles(graph(shipped()))))
+
+
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    edges: dict[str, set[str]] = {package: set() for package in PACKAGES}
+    for module, others in graph(shipped()).items():
+        package = module.partition(".")[0]
+        edges[package] |= {other.partition(".")[0] for other in others} - {package}
+    assert circles(edges) == []
+
+
+def test_imports_of_every_kind_and_circles_are_seen() -> None:
+    """The rules would hold nothing if their reader were blind."""
+    assert "agent_side.wire.decode" in set(imports(ROOT / "worker/meetings/memory.py"))
+    assert "httpx" in set(imports(ROOT / "agent_side/launch.py"))
+    assert "agent_side.wire" in graph(shipped())["worker.meetings.memory"]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == [["b", "c"]]
+
+
+# Names -----------------------------------------------------------------------------------------
+
+
+def test_no_class_name_has_two_owners() -> None:
+    owners: dict[str, list[str]] = defaultdict(list)
+    for folder in (*PACKAGES, "tests/support", "benchmarks"):
+        for path in sources(folder):
+            for each in classes(path):
+                owners[each.name].append(place(path))
+    holds(
+        "class name with two owners",
+        (f"{name}: {' '.join(paths)}" for name, paths in owners.items() if len(paths) > 1),
+    )
+
+
+def test_retired_words_are_in_no_name() -> None:
+    files = [*shipped(), *sources("tests/support")]
+    holds("retired word", {f"{place(path)}: {name}" for path in files for name in retired(path)})
+
+
+def retired(path: Path) -> set[str]:
+    """The names in the file that have a retired word."""
+    found = {name for name in names(path) if any(map(RETIRED.fullmatch, words(name)))}
+    return found | ({each.name for each in classes(path)} & RETIRED_CLASSES)
+
+
+def words(name: str) -> list[str]:
+    """The words of a name in either spelling, in small letters."""
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)]
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [("Leash", True), ("_HIRE_S", True), ("CrewSize", True), ("heard", False)],
+)
+def test_a_retired_word_is_seen_in_either_spelling(name: str, seen: bool) -> None:
+    assert any(map(RETIRED.fullmatch, words(name))) is seen
+
+
+# Sizes -----------------------------------------------------------------------------------------
+
+
+def test_no_class_is_too_long() -> None:
+    holds(
+        "long class",
+        (
+            f"{place(path)}: {each.name}"
+            for path in shipped()
+            for each in classes(path)
+            if length(each) > MOST_CLASS_LINES
+        ),
+    )
+
+
+def test_no_module_is_too_long() -> None:
+    holds(
+        "long module",
+        (
+            place(path)
+            for path in shipped()
+            if lines(path) > MOST_MODULE_LINES and place(path) not in DATA_TABLES
+        ),
+    )
+
+
+def test_no_folder_has_too_many_modules() -> None:
+    folders: dict[str, int] = defaultdict(int)
+    for path in shipped():
+        folders[place(path.parent)] += path.name != "__init__.py"
+    holds("full folder", (name for name, count in folders.items() if count > MOST_MODULES))
+
+
+def test_functions_are_short() -> None:
+    lengths = sorted(length(each) for path in shipped() for each in functions(path))
+    assert statistics.median(lengths) <= MEDIAN_LINES
+    assert lengths[len(lengths) * 9 // 10] <= P90_LINES
+
+
+def test_what_a_newcomer_reads_is_short() -> None:
+    """The files in the paragraph of the README that says in which order to read them."""
+    paragraphs = (ROOT / "README.md").read_text("utf-8").split("\n\n")
+    (path,) = (each for each in paragraphs if "in that order" in " ".join(each.split()))
+    files = re.findall(r"`([\w/]+\.py)`", path)
+    assert len(files) > 3
+    total = sum(lines(ROOT / file) for file in files)
+    holds("newcomer's path", [] if total < MOST_LINES_TO_READ else ["too long"])
+
+
+def lines(path: Path) -> int:
+    """How many lines the file has."""
+    return len(path.read_text("utf-8").splitlines())
