@@ -130,24 +130,22 @@ class StockWorker:
 # A drop-in -------------------------------------------------------------------------------------
 
 
-def test_it_has_the_surface_of_the_stock_class() -> None:
-    async def scene() -> None:
-        out = AvatarAudioOut(
-            credentials=AvatarCredentials("avatar", TOKEN),
-            avatar_dispatcher_url=None,
-            room_id=None,
-        )
-        assert out.participant_id == "avatar"
-        assert out.video_track is None
-        assert out.audio_track is None
-        out.set_room_id("room")
-        await out.connect()
-        await out.handle_audio_input(b"\0\0")
-        await out.send_segment_end()
-        await out.interrupt()
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_it_has_the_surface_of_the_stock_class() -> None:
+    out = AvatarAudioOut(
+        credentials=AvatarCredentials("avatar", TOKEN),
+        avatar_dispatcher_url=None,
+        room_id=None,
+    )
+    assert out.participant_id == "avatar"
+    assert out.video_track is None
+    assert out.audio_track is None
+    out.set_room_id("room")
+    await out.connect()
+    await out.handle_audio_input(b"\0\0")
+    await out.send_segment_end()
+    await out.interrupt()
+    await out.aclose()
 
 
 def test_arguments_are_named_as_in_the_stock_class() -> None:
@@ -179,25 +177,23 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> type[StockAudioOut]:
     return StockAudioOut
 
 
-def test_it_is_an_instance_of_the_stock_class_too(stock: type[StockAudioOut]) -> None:
+@pytest.mark.virtual_time
+async def test_it_is_an_instance_of_the_stock_class_too(stock: type[StockAudioOut]) -> None:
     class Mine(AvatarAudioOut):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
             self.mine = True
 
-    async def scene() -> None:
-        out = speaker_out()
-        assert isinstance(out, stock)
-        assert isinstance(out, AvatarAudioOut)
-        assert type(speaker_out()) is type(out)
-        mine = Mine(credentials=AvatarCredentials("avatar", TOKEN))
-        assert mine.mine
-        assert isinstance(mine, Mine)
-        assert isinstance(mine, stock)
-        await out.aclose()
-        await mine.aclose()
-
-    virtual_time.run(scene())
+    out = speaker_out()
+    assert isinstance(out, stock)
+    assert isinstance(out, AvatarAudioOut)
+    assert type(speaker_out()) is type(out)
+    mine = Mine(credentials=AvatarCredentials("avatar", TOKEN))
+    assert mine.mine
+    assert isinstance(mine, Mine)
+    assert isinstance(mine, stock)
+    await out.aclose()
+    await mine.aclose()
 
 
 def test_a_subclass_of_both_is_left_alone(stock: type[StockAudioOut]) -> None:
@@ -276,168 +272,152 @@ def test_nothing_shows_the_token(caplog: pytest.LogCaptureFixture) -> None:
 # Speech ----------------------------------------------------------------------------------------
 
 
-def test_speech_is_heard_whole_and_told() -> None:
-    async def scene() -> None:
-        async with stage() as set_:
-            data = await say(set_.agent, RATE)
-            await set_.agent.wait_until_ready()
-            assert set_.agent.protocol_version == 2
-            await set_.agent.wait_for_playout()
-            await asyncio.sleep(0.2)
-            assert_heard_whole(set_, data)
-            assert set_.acks == [(1, 1.0, False)]
-            assert set_.started == [1]
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_speech_is_heard_whole_and_told() -> None:
+    async with stage() as set_:
+        data = await say(set_.agent, RATE)
+        await set_.agent.wait_until_ready()
+        assert set_.agent.protocol_version == 2
+        await set_.agent.wait_for_playout()
+        await asyncio.sleep(0.2)
+        assert_heard_whole(set_, data)
+        assert set_.acks == [(1, 1.0, False)]
+        assert set_.started == [1]
 
 
-def test_speech_before_the_worker_joins_is_heard_whole() -> None:
-    async def scene() -> None:
-        async with stage(worker_joins=False) as set_:
-            data = await say(set_.agent, RATE)
-            await asyncio.sleep(20)
-            running = asyncio.create_task(set_.session.run())
-            await set_.agent.wait_for_playout()
-            await asyncio.sleep(0.2)
-            assert_heard_whole(set_, data)
-            assert set_.acks == [(1, 1.0, False)]
-            set_.session.finish()
-            await running
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_speech_before_the_worker_joins_is_heard_whole() -> None:
+    async with stage(worker_joins=False) as set_:
+        data = await say(set_.agent, RATE)
+        await asyncio.sleep(20)
+        running = asyncio.create_task(set_.session.run())
+        await set_.agent.wait_for_playout()
+        await asyncio.sleep(0.2)
+        assert_heard_whole(set_, data)
+        assert set_.acks == [(1, 1.0, False)]
+        set_.session.finish()
+        await running
 
 
-def test_speech_before_there_is_a_meeting_is_heard_whole() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
-        out = speaker_out()
-        data = await say(out, RATE)
-        await asyncio.sleep(10)
-        out._set_meeting(room.peer("agent"))
-        await out.wait_for_playout()
-        assert worker.pcm == data
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_speech_before_there_is_a_meeting_is_heard_whole() -> None:
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    out = speaker_out()
+    data = await say(out, RATE)
+    await asyncio.sleep(10)
+    out._set_meeting(room.peer("agent"))
+    await out.wait_for_playout()
+    assert worker.pcm == data
+    await out.aclose()
 
 
-def test_a_stock_worker_that_was_there_first_is_noticed() -> None:
+@pytest.mark.virtual_time
+async def test_a_stock_worker_that_was_there_first_is_noticed() -> None:
     """The SDK lists those who were there in its join event only, not in ``participants``."""
 
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
-        peer = room.peer("agent")
-        await asyncio.sleep(0)
-        peer.participants.clear()
-        out = speaker_out()
-        out._set_meeting(peer)
-        listed = [{"id": "somebody"}, {"id": "avatar", "displayName": "Face"}]
-        for listener in list(peer._listeners):
-            listener.handle_event("meeting-joined", {"participants": listed})
-        await asyncio.wait_for(out.wait_until_ready(), 2 * HELLO_TIMEOUT_S)
-        data = await say(out, 2400)
-        await out.wait_for_playout()
-        assert worker.pcm == data
-        await out.aclose()
-
-    virtual_time.run(scene())
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    peer = room.peer("agent")
+    await asyncio.sleep(0)
+    peer.participants.clear()
+    out = speaker_out()
+    out._set_meeting(peer)
+    listed = [{"id": "somebody"}, {"id": "avatar", "displayName": "Face"}]
+    for listener in list(peer._listeners):
+        listener.handle_event("meeting-joined", {"participants": listed})
+    await asyncio.wait_for(out.wait_until_ready(), 2 * HELLO_TIMEOUT_S)
+    data = await say(out, 2400)
+    await out.wait_for_playout()
+    assert worker.pcm == data
+    await out.aclose()
 
 
-def test_pieces_of_a_dead_turn_whose_tasks_had_not_run_begin_no_new_turn() -> None:
-    async def scene() -> None:
-        async with stage() as set_:
-            await set_.agent.wait_until_ready()
-            await set_.agent.handle_audio_input(voice(24_000).tobytes())
-            await asyncio.sleep(0.5)
-            late = [
-                asyncio.create_task(set_.agent.handle_audio_input(voice(480, 9).tobytes())),
-                asyncio.create_task(set_.agent.send_segment_end()),
-            ]
-            await set_.agent.interrupt()
-            await asyncio.gather(*late)
-            assert set_.agent.turn == 1
-            data = await say(set_.agent, 2400, seed=3)
-            await set_.agent.wait_for_playout()
-            assert [(turn, interrupted) for turn, _, interrupted in set_.acks] == [
-                (1, True),
-                (2, False),
-            ]
-            assert data in set_.film.heard().tobytes()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_pieces_of_a_dead_turn_whose_tasks_had_not_run_begin_no_new_turn() -> None:
+    async with stage() as set_:
+        await set_.agent.wait_until_ready()
+        await set_.agent.handle_audio_input(voice(24_000).tobytes())
+        await asyncio.sleep(0.5)
+        late = [
+            asyncio.create_task(set_.agent.handle_audio_input(voice(480, 9).tobytes())),
+            asyncio.create_task(set_.agent.send_segment_end()),
+        ]
+        await set_.agent.interrupt()
+        await asyncio.gather(*late)
+        assert set_.agent.turn == 1
+        data = await say(set_.agent, 2400, seed=3)
+        await set_.agent.wait_for_playout()
+        assert [(turn, interrupted) for turn, _, interrupted in set_.acks] == [
+            (1, True),
+            (2, False),
+        ]
+        assert data in set_.film.heard().tobytes()
 
 
-def test_pieces_handed_over_by_tasks_stay_in_order() -> None:
+@pytest.mark.virtual_time
+async def test_pieces_handed_over_by_tasks_stay_in_order() -> None:
     """Most speech plugins create a task for each 20 ms."""
 
-    async def scene() -> None:
-        room = MemoryRoom(
-            faults=NetworkFaults(bandwidth=150_000.0),
-        )
-        worker = StockWorker(room)
-        out = speaker_out()
-        out._set_meeting(room.peer("agent"))
-        data = voice(RATE * 2).tobytes()
-        tasks = []
-        for piece in pieces(data):
-            tasks.append(asyncio.create_task(out.handle_audio_input(piece)))
-            await asyncio.sleep(0.001)
-        tasks.append(asyncio.create_task(out.send_segment_end()))
-        await asyncio.gather(*tasks)
-        await out.wait_for_playout()
-        assert worker.pcm == data
-        assert isinstance(worker.heard[-1], SegmentEnd)
-        await out.aclose()
-
-    virtual_time.run(scene())
+    room = MemoryRoom(
+        faults=NetworkFaults(bandwidth=150_000.0),
+    )
+    worker = StockWorker(room)
+    out = speaker_out()
+    out._set_meeting(room.peer("agent"))
+    data = voice(RATE * 2).tobytes()
+    tasks = []
+    for piece in pieces(data):
+        tasks.append(asyncio.create_task(out.handle_audio_input(piece)))
+        await asyncio.sleep(0.001)
+    tasks.append(asyncio.create_task(out.send_segment_end()))
+    await asyncio.gather(*tasks)
+    await out.wait_for_playout()
+    assert worker.pcm == data
+    assert isinstance(worker.heard[-1], SegmentEnd)
+    await out.aclose()
 
 
-def test_full_is_full() -> None:
+@pytest.mark.virtual_time
+async def test_full_is_full() -> None:
     """Whoever writes for ever waits, and goes on once speech was sent or thrown away."""
 
-    async def scene() -> None:
-        room = MemoryRoom()
-        StockWorker(room, acks=False)
-        out = speaker_out()
-        out._set_meeting(room.peer("agent"))
-        await out.wait_until_ready()
-        for _ in range(9):
-            await out.handle_audio_input(bytes(2 * RATE * 101))
-        waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
-        ending = asyncio.create_task(out.send_segment_end())
-        await asyncio.sleep(1)
-        assert not waiting.done()
-        assert not ending.done()
-        await out.interrupt()
-        await asyncio.wait_for(asyncio.gather(waiting, ending), 1)
-        assert out.turn == 1, "speech that waited died with its turn"
-        await out.aclose()
-
-    virtual_time.run(scene())
+    room = MemoryRoom()
+    StockWorker(room, acks=False)
+    out = speaker_out()
+    out._set_meeting(room.peer("agent"))
+    await out.wait_until_ready()
+    for _ in range(9):
+        await out.handle_audio_input(bytes(2 * RATE * 101))
+    waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
+    ending = asyncio.create_task(out.send_segment_end())
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    assert not ending.done()
+    await out.interrupt()
+    await asyncio.wait_for(asyncio.gather(waiting, ending), 1)
+    assert out.turn == 1, "speech that waited died with its turn"
+    await out.aclose()
 
 
 # Interrupts ------------------------------------------------------------------------------------
 
 
-def test_an_interrupt_silences_the_face_and_the_next_turn_is_whole() -> None:
-    async def scene() -> None:
-        async with stage() as set_:
-            await set_.agent.wait_until_ready()
-            await set_.agent.handle_audio_input(voice(RATE * 5).tobytes())
-            await asyncio.sleep(1)
-            await set_.agent.interrupt()
-            await set_.agent.interrupt()
-            await set_.agent.send_segment_end()
-            data = await say(set_.agent, RATE, seed=2)
-            await set_.agent.wait_for_playout()
-            await asyncio.sleep(0.2)
-            assert [(turn, dead) for turn, _, dead in set_.acks] == [(1, True), (2, False)]
-            assert 0.5 < set_.acks[0][1] < 1.0
-            assert set_.film.heard().tobytes().find(data) > 0
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_an_interrupt_silences_the_face_and_the_next_turn_is_whole() -> None:
+    async with stage() as set_:
+        await set_.agent.wait_until_ready()
+        await set_.agent.handle_audio_input(voice(RATE * 5).tobytes())
+        await asyncio.sleep(1)
+        await set_.agent.interrupt()
+        await set_.agent.interrupt()
+        await set_.agent.send_segment_end()
+        data = await say(set_.agent, RATE, seed=2)
+        await set_.agent.wait_for_playout()
+        await asyncio.sleep(0.2)
+        assert [(turn, dead) for turn, _, dead in set_.acks] == [(1, True), (2, False)]
+        assert 0.5 < set_.acks[0][1] < 1.0
+        assert set_.film.heard().tobytes().find(data) > 0
 
 
 @dataclass
@@ -470,53 +450,49 @@ class ParkingPeer:
         self.pending.clear()
 
 
-def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
-        out = speaker_out()
-        meeting = ParkingPeer(room.peer("agent"))
-        out._set_meeting(meeting)
-        await out.wait_until_ready()
-        await out.handle_audio_input(bytes(RATE * 10))
-        await asyncio.sleep(0.1)
-        meeting.full = True
-        await asyncio.sleep(0.1)
-        assert len(meeting.pending) == 1
-        now = asyncio.get_running_loop().time()
-        await out.interrupt()
-        await asyncio.sleep(0.001)
-        sent = next(time_s for time_s, payload in meeting.sent if payload == b"INTERRUPT")
-        assert sent == pytest.approx(now, abs=1e-6)
-        meeting.drain()
-        data = await say(out, 2400)
-        await out.wait_for_playout()
-        assert worker.pcm.endswith(data)
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_an_interrupt_does_not_wait_behind_a_full_channel() -> None:
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    out = speaker_out()
+    meeting = ParkingPeer(room.peer("agent"))
+    out._set_meeting(meeting)
+    await out.wait_until_ready()
+    await out.handle_audio_input(bytes(RATE * 10))
+    await asyncio.sleep(0.1)
+    meeting.full = True
+    await asyncio.sleep(0.1)
+    assert len(meeting.pending) == 1
+    now = asyncio.get_running_loop().time()
+    await out.interrupt()
+    await asyncio.sleep(0.001)
+    sent = next(time_s for time_s, payload in meeting.sent if payload == b"INTERRUPT")
+    assert sent == pytest.approx(now, abs=1e-6)
+    meeting.drain()
+    data = await say(out, 2400)
+    await out.wait_for_playout()
+    assert worker.pcm.endswith(data)
+    await out.aclose()
 
 
-def test_a_send_that_waits_in_the_sdk_is_never_cancelled() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        StockWorker(room)
-        out = speaker_out()
-        meeting = ParkingPeer(room.peer("agent"))
-        out._set_meeting(meeting)
-        await out.wait_until_ready()
-        meeting.full = True
-        await out.handle_audio_input(bytes(RATE * 10))
-        await asyncio.sleep(2 * SEND_TIMEOUT_S)
-        await out.interrupt()
-        await out.handle_audio_input(bytes(RATE * 10))
-        await asyncio.sleep(1)
-        await out.aclose()
-        assert len(meeting.pending) >= 3
-        meeting.drain()
-        await asyncio.sleep(0.1)
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_send_that_waits_in_the_sdk_is_never_cancelled() -> None:
+    room = MemoryRoom()
+    StockWorker(room)
+    out = speaker_out()
+    meeting = ParkingPeer(room.peer("agent"))
+    out._set_meeting(meeting)
+    await out.wait_until_ready()
+    meeting.full = True
+    await out.handle_audio_input(bytes(RATE * 10))
+    await asyncio.sleep(2 * SEND_TIMEOUT_S)
+    await out.interrupt()
+    await out.handle_audio_input(bytes(RATE * 10))
+    await asyncio.sleep(1)
+    await out.aclose()
+    assert len(meeting.pending) >= 3
+    meeting.drain()
+    await asyncio.sleep(0.1)
 
 
 class FullChannel(AsyncIOEventEmitter):
@@ -529,114 +505,104 @@ class FullChannel(AsyncIOEventEmitter):
         """Into the buffer."""
 
 
-def test_the_sdk_dies_of_a_waiting_send_that_was_cancelled() -> None:
+@pytest.mark.virtual_time
+async def test_the_sdk_dies_of_a_waiting_send_that_was_cancelled() -> None:
     """The fact on which the test before rests; the raise goes up into the peer connection."""
 
-    async def scene() -> None:
-        channel = FullChannel()
-        producer = DataProducer(id="id", dataChannel=channel, sctpStreamParameters=None)
-        client = SimpleNamespace(
-            _RoomClient__send_transport=SimpleNamespace(connectionState="connected"),
-            _data_producer_initialized=True,
-            _unreliable_data_producer=producer,
-        )
-        options = {"reliability": "UNRELIABLE"}
-        sending = asyncio.ensure_future(RoomClient.send(client, b"speech", options))
-        await asyncio.sleep(0)
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        with pytest.raises((RecursionError, asyncio.InvalidStateError)):
-            channel.emit("bufferedamountlow")
-
-    virtual_time.run(scene())
+    channel = FullChannel()
+    producer = DataProducer(id="id", dataChannel=channel, sctpStreamParameters=None)
+    client = SimpleNamespace(
+        _RoomClient__send_transport=SimpleNamespace(connectionState="connected"),
+        _data_producer_initialized=True,
+        _unreliable_data_producer=producer,
+    )
+    options = {"reliability": "UNRELIABLE"}
+    sending = asyncio.ensure_future(RoomClient.send(client, b"speech", options))
+    await asyncio.sleep(0)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    with pytest.raises((RecursionError, asyncio.InvalidStateError)):
+        channel.emit("bufferedamountlow")
 
 
-def test_not_too_many_sends_wait_in_the_sdk() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        StockWorker(room)
-        out = speaker_out()
-        meeting = ParkingPeer(room.peer("agent"))
-        out._set_meeting(meeting)
-        await out.wait_until_ready()
-        meeting.full = True
-        for _ in range(2 * MAX_PENDING):
-            await out.handle_audio_input(bytes(PIECE))
-            await asyncio.sleep(0.01)
-            await out.interrupt()
-        assert len(meeting.pending) == MAX_PENDING
-        meeting.drain()
+@pytest.mark.virtual_time
+async def test_not_too_many_sends_wait_in_the_sdk() -> None:
+    room = MemoryRoom()
+    StockWorker(room)
+    out = speaker_out()
+    meeting = ParkingPeer(room.peer("agent"))
+    out._set_meeting(meeting)
+    await out.wait_until_ready()
+    meeting.full = True
+    for _ in range(2 * MAX_PENDING):
         await out.handle_audio_input(bytes(PIECE))
-        await out.send_segment_end()
-        await out.wait_for_playout()
-        await out.aclose()
+        await asyncio.sleep(0.01)
+        await out.interrupt()
+    assert len(meeting.pending) == MAX_PENDING
+    meeting.drain()
+    await out.handle_audio_input(bytes(PIECE))
+    await out.send_segment_end()
+    await out.wait_for_playout()
+    await out.aclose()
 
-    virtual_time.run(scene())
 
-
-def test_a_new_meeting_does_not_wait_for_a_send_in_the_old_one() -> None:
-    async def scene() -> None:
-        room, another = MemoryRoom(), MemoryRoom()
-        out = speaker_out()
-        StockWorker(room)
-        meeting = ParkingPeer(room.peer("agent"))
-        out._set_meeting(meeting)
-        await out.wait_until_ready()
-        meeting.full = True
-        data = await say(out, 2400)
-        await asyncio.sleep(0.1)
-        worker = StockWorker(another)
-        out._set_meeting(another.peer("agent"))
-        await asyncio.sleep(HELLO_TIMEOUT_S + SEND_TIMEOUT_S / 2)
-        assert worker.pcm == data
-        await out.wait_for_playout()
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_new_meeting_does_not_wait_for_a_send_in_the_old_one() -> None:
+    room, another = MemoryRoom(), MemoryRoom()
+    out = speaker_out()
+    StockWorker(room)
+    meeting = ParkingPeer(room.peer("agent"))
+    out._set_meeting(meeting)
+    await out.wait_until_ready()
+    meeting.full = True
+    data = await say(out, 2400)
+    await asyncio.sleep(0.1)
+    worker = StockWorker(another)
+    out._set_meeting(another.peer("agent"))
+    await asyncio.sleep(HELLO_TIMEOUT_S + SEND_TIMEOUT_S / 2)
+    assert worker.pcm == data
+    await out.wait_for_playout()
+    await out.aclose()
 
 
 # Gestures and expressions ----------------------------------------------------------------------
 
 
-def test_the_face_does_what_the_agent_asks_for() -> None:
-    async def scene() -> None:
-        face = ExpressiveRenderer()
-        async with stage(renderer=face) as set_:
-            out = set_.agent
-            assert (out.gestures, out.expressions, out.postures) == ((), (), ())
-            await out.wait_until_ready()
-            assert (out.gestures, out.expressions, out.postures) == (
-                GESTURES,
-                EXPRESSIONS,
-                POSTURES,
-            )
-            assert out.gesture("wave_hello")
-            out.expression("happy")
-            out.expression("sad", 0.5)
-            out.posture("listening")
-            await asyncio.sleep(0.1)
-            assert face.made == ["wave_hello"]
-            assert face.worn == ("sad", 0.5)
-            assert face.held == "listening"
-            assert not set_.session.counters
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_the_face_does_what_the_agent_asks_for() -> None:
+    face = ExpressiveRenderer()
+    async with stage(renderer=face) as set_:
+        out = set_.agent
+        assert (out.gestures, out.expressions, out.postures) == ((), (), ())
+        await out.wait_until_ready()
+        assert (out.gestures, out.expressions, out.postures) == (
+            GESTURES,
+            EXPRESSIONS,
+            POSTURES,
+        )
+        assert out.gesture("wave_hello")
+        out.expression("happy")
+        out.expression("sad", 0.5)
+        out.posture("listening")
+        await asyncio.sleep(0.1)
+        assert face.made == ["wave_hello"]
+        assert face.worn == ("sad", 0.5)
+        assert face.held == "listening"
+        assert not set_.session.counters
 
 
-def test_a_gesture_and_an_expression_before_there_is_a_meeting_are_shown() -> None:
-    async def scene() -> None:
-        face = ExpressiveRenderer()
-        async with stage(worker_joins=False, renderer=face) as set_:
-            set_.agent.expression("happy")
-            set_.agent.posture("thinking")
-            assert not set_.agent.gesture("wave_hello")
-            running = asyncio.create_task(set_.session.run())
-            await asyncio.sleep(1)
-            assert (face.made, face.worn, face.held) == (["wave_hello"], ("happy", 1.0), "thinking")
-            set_.session.finish()
-            await running
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_gesture_and_an_expression_before_there_is_a_meeting_are_shown() -> None:
+    face = ExpressiveRenderer()
+    async with stage(worker_joins=False, renderer=face) as set_:
+        set_.agent.expression("happy")
+        set_.agent.posture("thinking")
+        assert not set_.agent.gesture("wave_hello")
+        running = asyncio.create_task(set_.session.run())
+        await asyncio.sleep(1)
+        assert (face.made, face.worn, face.held) == (["wave_hello"], ("happy", 1.0), "thinking")
+        set_.session.finish()
+        await running
 
 
 def test_a_gesture_whose_moment_is_over_is_not_made(caplog: pytest.LogCaptureFixture) -> None:
@@ -657,21 +623,19 @@ def test_a_gesture_whose_moment_is_over_is_not_made(caplog: pytest.LogCaptureFix
     assert "the gesture wave_hello found no face in time" in caplog.text
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
-    async def scene() -> None:
-        face = ExpressiveRenderer()
-        async with stage(renderer=face) as set_:
-            await set_.agent.wait_until_ready()
-            with pytest.raises(ValueError, match="one of: nod, shake, wave_hello, laugh"):
-                set_.agent.gesture("dance")
-            with pytest.raises(UnknownActError, match="neutral, happy"):
-                set_.agent.expression("bored")
-            with pytest.raises(UnknownActError, match="listening"):
-                set_.agent.posture("asleep")
-            await asyncio.sleep(0.5)
-            assert (face.made, face.worn, face.held) == ([], ("neutral", 1.0), "resting")
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_an_unknown_name_is_refused_with_those_that_there_are() -> None:
+    face = ExpressiveRenderer()
+    async with stage(renderer=face) as set_:
+        await set_.agent.wait_until_ready()
+        with pytest.raises(ValueError, match="one of: nod, shake, wave_hello, laugh"):
+            set_.agent.gesture("dance")
+        with pytest.raises(UnknownActError, match="neutral, happy"):
+            set_.agent.expression("bored")
+        with pytest.raises(UnknownActError, match="listening"):
+            set_.agent.posture("asleep")
+        await asyncio.sleep(0.5)
+        assert (face.made, face.worn, face.held) == ([], ("neutral", 1.0), "resting")
 
 
 def test_a_name_that_turns_out_to_be_unknown_is_an_error_that_is_told() -> None:
@@ -692,29 +656,27 @@ def test_a_name_that_turns_out_to_be_unknown_is_an_error_that_is_told() -> None:
     ]
 
 
-def test_a_worker_that_replaces_another_wears_what_the_first_wore() -> None:
-    async def scene() -> None:
-        async with stage(worker_joins=False) as set_:
-            dying = asyncio.create_task(set_.session.run())
-            await set_.agent.wait_until_ready()
-            with pytest.raises(UnknownActError, match="it has none"):
-                set_.agent.expression("happy")
-            set_.room.lose(set_.meeting)
+@pytest.mark.virtual_time
+async def test_a_worker_that_replaces_another_wears_what_the_first_wore() -> None:
+    async with stage(worker_joins=False) as set_:
+        dying = asyncio.create_task(set_.session.run())
+        await set_.agent.wait_until_ready()
+        with pytest.raises(UnknownActError, match="it has none"):
+            set_.agent.expression("happy")
+        set_.room.lose(set_.meeting)
+        with pytest.raises(MeetingLost):
+            await dying
+        set_.agent.expression("happy", 0.7)
+        set_.agent.posture("listening")
+        for _ in range(2):
+            face = ExpressiveRenderer()
+            meeting = set_.room.join_worker()
+            living = asyncio.create_task(Session(meeting, face, Settings(), None).run())
+            await asyncio.sleep(3)
+            assert (face.worn, face.held) == (("happy", 0.7), "listening")
+            set_.room.lose(meeting)
             with pytest.raises(MeetingLost):
-                await dying
-            set_.agent.expression("happy", 0.7)
-            set_.agent.posture("listening")
-            for _ in range(2):
-                face = ExpressiveRenderer()
-                meeting = set_.room.join_worker()
-                living = asyncio.create_task(Session(meeting, face, Settings(), None).run())
-                await asyncio.sleep(3)
-                assert (face.worn, face.held) == (("happy", 0.7), "listening")
-                set_.room.lose(meeting)
-                with pytest.raises(MeetingLost):
-                    await living
-
-    virtual_time.run(scene())
+                await living
 
 
 def test_a_stock_worker_shows_nothing_and_that_is_said_once(
@@ -745,140 +707,128 @@ def test_a_stock_worker_shows_nothing_and_that_is_said_once(
     assert caplog.text.count("shows no gestures") == 1
 
 
-def test_a_gesture_does_not_wait_behind_a_full_channel() -> None:
-    async def scene() -> None:
-        face = ExpressiveRenderer()
-        async with stage(renderer=face) as set_:
-            await set_.agent.aclose()
-            out = speaker_out()
-            meeting = ParkingPeer(set_.room.peer("other", "agent"))
-            set_.peer.leave()
-            out._set_meeting(meeting)
-            await out.wait_until_ready()
-            meeting.full = True
-            data = await say(out, RATE)
-            await asyncio.sleep(0.01)
-            assert len(meeting.pending) == 1
-            out.gesture("nod")
-            await asyncio.sleep(0.05)
-            assert face.made == ["nod"]
-            meeting.drain()
-            await out.wait_for_playout()
-            assert_heard_whole(set_, data)
-            await out.aclose()
-
-    virtual_time.run(scene())
-
-
-def test_a_gesture_does_not_disturb_speech_that_waits_for_a_stock_worker() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
+@pytest.mark.virtual_time
+async def test_a_gesture_does_not_wait_behind_a_full_channel() -> None:
+    face = ExpressiveRenderer()
+    async with stage(renderer=face) as set_:
+        await set_.agent.aclose()
         out = speaker_out()
-        meeting = ParkingPeer(room.peer("agent"))
+        meeting = ParkingPeer(set_.room.peer("other", "agent"))
+        set_.peer.leave()
         out._set_meeting(meeting)
         await out.wait_until_ready()
         meeting.full = True
         data = await say(out, RATE)
         await asyncio.sleep(0.01)
-        out.gesture("nod")
-        await asyncio.sleep(0.01)
         assert len(meeting.pending) == 1
+        out.gesture("nod")
+        await asyncio.sleep(0.05)
+        assert face.made == ["nod"]
         meeting.drain()
         await out.wait_for_playout()
-        assert worker.pcm == data
+        assert_heard_whole(set_, data)
         await out.aclose()
 
-    virtual_time.run(scene())
+
+@pytest.mark.virtual_time
+async def test_a_gesture_does_not_disturb_speech_that_waits_for_a_stock_worker() -> None:
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    out = speaker_out()
+    meeting = ParkingPeer(room.peer("agent"))
+    out._set_meeting(meeting)
+    await out.wait_until_ready()
+    meeting.full = True
+    data = await say(out, RATE)
+    await asyncio.sleep(0.01)
+    out.gesture("nod")
+    await asyncio.sleep(0.01)
+    assert len(meeting.pending) == 1
+    meeting.drain()
+    await out.wait_for_playout()
+    assert worker.pcm == data
+    await out.aclose()
 
 
-def test_gestures_leave_room_for_interrupts_in_a_full_channel() -> None:
-    async def scene() -> None:
-        async with stage(renderer=ExpressiveRenderer()) as set_:
-            await set_.agent.aclose()
-            out = speaker_out()
-            meeting = ParkingPeer(set_.room.peer("other", "agent"))
-            set_.peer.leave()
-            out._set_meeting(meeting)
-            await out.wait_until_ready()
-            meeting.full = True
-            await say(out, 20 * RATE)
-            for _ in range(1500):
-                out.gesture("nod")
-                await asyncio.sleep(0.01)
-            given_up_anyway = int(15 / SEND_TIMEOUT_S)
-            assert len(meeting.pending) <= MAX_PENDING // 2 + given_up_anyway
-            meeting.drain()
-            await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_gestures_leave_room_for_interrupts_in_a_full_channel() -> None:
+    async with stage(renderer=ExpressiveRenderer()) as set_:
+        await set_.agent.aclose()
+        out = speaker_out()
+        meeting = ParkingPeer(set_.room.peer("other", "agent"))
+        set_.peer.leave()
+        out._set_meeting(meeting)
+        await out.wait_until_ready()
+        meeting.full = True
+        await say(out, 20 * RATE)
+        for _ in range(1500):
+            out.gesture("nod")
+            await asyncio.sleep(0.01)
+        given_up_anyway = int(15 / SEND_TIMEOUT_S)
+        assert len(meeting.pending) <= MAX_PENDING // 2 + given_up_anyway
+        meeting.drain()
+        await out.aclose()
 
 
-def test_words_reach_the_lips_that_can_use_them() -> None:
-    async def scene() -> None:
-        face = ExpressiveRenderer()
-        async with stage(renderer=face) as set_:
-            set_.agent.words([("hello", 0.0, 0.4), ("there", 0.4, 0.9)])
-            data = await say(set_.agent, RATE)
-            await set_.agent.wait_for_playout()
-            assert face.prompts == {1: [Word("hello", 0.0, 0.4), Word("there", 0.4, 0.9)]}
-            assert_heard_whole(set_, data)
-            assert set_.acks == [(1, 1.0, False)]
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_words_reach_the_lips_that_can_use_them() -> None:
+    face = ExpressiveRenderer()
+    async with stage(renderer=face) as set_:
+        set_.agent.words([("hello", 0.0, 0.4), ("there", 0.4, 0.9)])
+        data = await say(set_.agent, RATE)
+        await set_.agent.wait_for_playout()
+        assert face.prompts == {1: [Word("hello", 0.0, 0.4), Word("there", 0.4, 0.9)]}
+        assert_heard_whole(set_, data)
+        assert set_.acks == [(1, 1.0, False)]
 
 
 # What it survives ------------------------------------------------------------------------------
 
 
-def test_a_connection_that_is_gone_for_a_while_loses_nothing() -> None:
+@pytest.mark.virtual_time
+async def test_a_connection_that_is_gone_for_a_while_loses_nothing() -> None:
     errors: list[AvatarError] = []
 
-    async def scene() -> None:
-        async with stage() as set_:
-            set_.agent.on_error = errors.append
-            await set_.agent.wait_until_ready()
-            data = await say(set_.agent, RATE * 3)
-            await asyncio.sleep(1)
-            set_.peer.cut_off()
-            await asyncio.sleep(FAILING_S - 1)
-            assert errors == []
-            await asyncio.sleep(30)
-            assert len(errors) == 1
-            assert "avatar" in str(errors[0])
-            set_.peer.rejoin()
-            await set_.agent.wait_for_playout()
-            await asyncio.sleep(0.2)
-            assert set_.acks == [(1, 3.0, False)]
-            assert len(set_.heard_of()) >= len(data) // 2
-            spoken = set_.film.heard()
-            assert np.count_nonzero(spoken) - len(data) // 2 < 500, "nothing was said twice"
-            await say(set_.agent, RATE, seed=2)
-            await set_.agent.wait_for_playout()
-            assert set_.acks[1:] == [(2, 1.0, False)]
-            assert len(errors) == 1
-
-    virtual_time.run(scene())
+    async with stage() as set_:
+        set_.agent.on_error = errors.append
+        await set_.agent.wait_until_ready()
+        data = await say(set_.agent, RATE * 3)
+        await asyncio.sleep(1)
+        set_.peer.cut_off()
+        await asyncio.sleep(FAILING_S - 1)
+        assert errors == []
+        await asyncio.sleep(30)
+        assert len(errors) == 1
+        assert "avatar" in str(errors[0])
+        set_.peer.rejoin()
+        await set_.agent.wait_for_playout()
+        await asyncio.sleep(0.2)
+        assert set_.acks == [(1, 3.0, False)]
+        assert len(set_.heard_of()) >= len(data) // 2
+        spoken = set_.film.heard()
+        assert np.count_nonzero(spoken) - len(data) // 2 < 500, "nothing was said twice"
+        await say(set_.agent, RATE, seed=2)
+        await set_.agent.wait_for_playout()
+        assert set_.acks[1:] == [(2, 1.0, False)]
+        assert len(errors) == 1
 
 
-def test_a_connection_that_is_gone_for_a_while_does_not_mute_version_1() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
-        peer = room.peer("agent")
-        out = speaker_out()
-        out._set_meeting(peer)
-        await out.wait_until_ready()
-        data = await say(out, RATE)
-        await asyncio.sleep(0.3)
-        peer.cut_off()
-        await asyncio.sleep(20)
-        peer.rejoin()
-        await asyncio.sleep(5)
-        assert worker.pcm == data
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_connection_that_is_gone_for_a_while_does_not_mute_version_1() -> None:
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    peer = room.peer("agent")
+    out = speaker_out()
+    out._set_meeting(peer)
+    await out.wait_until_ready()
+    data = await say(out, RATE)
+    await asyncio.sleep(0.3)
+    peer.cut_off()
+    await asyncio.sleep(20)
+    peer.rejoin()
+    await asyncio.sleep(5)
+    assert worker.pcm == data
+    await out.aclose()
 
 
 def test_each_failure_that_lasts_is_told_once() -> None:
@@ -903,95 +853,85 @@ def test_each_failure_that_lasts_is_told_once() -> None:
     assert len(errors) == 2
 
 
-def test_only_failures_that_last_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    async def scene() -> None:
-        async with stage() as set_:
-            await set_.agent.wait_until_ready()
-            await say(set_.agent, RATE * 9)
-            for seconds, lines in ((SETTLING_S / 2, 0), (3 * SETTLING_S, 1)):
-                set_.peer.cut_off()
-                await asyncio.sleep(seconds)
-                set_.peer.rejoin()
-                await asyncio.sleep(1)
-                assert caplog.text.count("trying again") == lines
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_only_failures_that_last_are_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with stage() as set_:
+        await set_.agent.wait_until_ready()
+        await say(set_.agent, RATE * 9)
+        for seconds, lines in ((SETTLING_S / 2, 0), (3 * SETTLING_S, 1)):
+            set_.peer.cut_off()
+            await asyncio.sleep(seconds)
+            set_.peer.rejoin()
+            await asyncio.sleep(1)
+            assert caplog.text.count("trying again") == lines
 
 
-def test_a_worker_that_dies_in_mid_sentence_is_replaced() -> None:
-    async def scene() -> None:
-        async with stage(worker_joins=False) as set_:
-            dying = asyncio.create_task(set_.session.run())
-            data = await say(set_.agent, RATE * 3)
-            await asyncio.sleep(1.5)
-            set_.room.lose(set_.meeting)
-            with pytest.raises(MeetingLost):
-                await dying
-            await asyncio.sleep(3)
-            session = Session(set_.room.join_worker(), QuickRenderer(), Settings(), None)
-            living = asyncio.create_task(session.run())
-            await set_.agent.wait_for_playout()
-            await asyncio.sleep(0.2)
-            assert set_.acks == [(1, 3.0, False)]
-            assert set_.started == [1]
-            sound = set_.film.heard()
-            extra = np.count_nonzero(sound) - len(data) // 2
-            assert 0 <= extra <= 0.3 * RATE, "only what was heard since the last report is repeated"
-            assert data[len(data) // 2 + 2 * 8000 :] in sound.tobytes()
-            session.finish()
-            await living
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_worker_that_dies_in_mid_sentence_is_replaced() -> None:
+    async with stage(worker_joins=False) as set_:
+        dying = asyncio.create_task(set_.session.run())
+        data = await say(set_.agent, RATE * 3)
+        await asyncio.sleep(1.5)
+        set_.room.lose(set_.meeting)
+        with pytest.raises(MeetingLost):
+            await dying
+        await asyncio.sleep(3)
+        session = Session(set_.room.join_worker(), QuickRenderer(), Settings(), None)
+        living = asyncio.create_task(session.run())
+        await set_.agent.wait_for_playout()
+        await asyncio.sleep(0.2)
+        assert set_.acks == [(1, 3.0, False)]
+        assert set_.started == [1]
+        sound = set_.film.heard()
+        extra = np.count_nonzero(sound) - len(data) // 2
+        assert 0 <= extra <= 0.3 * RATE, "only what was heard since the last report is repeated"
+        assert data[len(data) // 2 + 2 * 8000 :] in sound.tobytes()
+        session.finish()
+        await living
 
 
-def test_speech_goes_on_in_the_next_meeting() -> None:
+@pytest.mark.virtual_time
+async def test_speech_goes_on_in_the_next_meeting() -> None:
     """The worker saw the agent leave and come back."""
 
-    async def scene() -> None:
-        async with stage() as set_:
-            await set_.agent.wait_until_ready()
-            data = await say(set_.agent, RATE * 3)
-            await asyncio.sleep(1)
-            set_.peer.leave()
-            await asyncio.sleep(1)
-            set_.peer.rejoin()
-            set_.agent._set_meeting(set_.peer)
-            await set_.agent.wait_for_playout()
-            await asyncio.sleep(0.2)
-            assert set_.acks == [(1, 3.0, False)]
-            sound = set_.film.heard().tobytes()
-            assert data[len(data) // 2 :] in sound
-            await say(set_.agent, RATE, seed=2)
-            await set_.agent.wait_for_playout()
-            assert len(set_.acks) == 2
-
-    virtual_time.run(scene())
+    async with stage() as set_:
+        await set_.agent.wait_until_ready()
+        data = await say(set_.agent, RATE * 3)
+        await asyncio.sleep(1)
+        set_.peer.leave()
+        await asyncio.sleep(1)
+        set_.peer.rejoin()
+        set_.agent._set_meeting(set_.peer)
+        await set_.agent.wait_for_playout()
+        await asyncio.sleep(0.2)
+        assert set_.acks == [(1, 3.0, False)]
+        sound = set_.film.heard().tobytes()
+        assert data[len(data) // 2 :] in sound
+        await say(set_.agent, RATE, seed=2)
+        await set_.agent.wait_for_playout()
+        assert len(set_.acks) == 2
 
 
-def test_the_same_meeting_may_be_set_twice() -> None:
-    async def scene() -> None:
-        async with stage() as set_:
-            await set_.agent.wait_until_ready()
-            set_.agent._set_meeting(set_.peer)
-            assert len(set_.peer._listeners) == 1
-            await set_.agent.wait_until_ready()
-            await say(set_.agent, RATE)
-            await set_.agent.wait_for_playout()
-            assert set_.acks == [(1, 1.0, False)]
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_the_same_meeting_may_be_set_twice() -> None:
+    async with stage() as set_:
+        await set_.agent.wait_until_ready()
+        set_.agent._set_meeting(set_.peer)
+        assert len(set_.peer._listeners) == 1
+        await set_.agent.wait_until_ready()
+        await say(set_.agent, RATE)
+        await set_.agent.wait_for_playout()
+        assert set_.acks == [(1, 1.0, False)]
 
 
-def test_a_meeting_that_forgot_its_listeners_can_be_left() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        peer = room.peer("agent")
-        out = speaker_out()
-        out._set_meeting(peer)
-        peer._listeners.clear()
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_meeting_that_forgot_its_listeners_can_be_left() -> None:
+    room = MemoryRoom()
+    peer = room.peer("agent")
+    out = speaker_out()
+    out._set_meeting(peer)
+    peer._listeners.clear()
+    await out.aclose()
 
 
 GARBAGE: list[str | bytes] = [
@@ -1014,63 +954,57 @@ GARBAGE: list[str | bytes] = [
 ]
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("sender", ["avatar", "browser"])
-def test_whatever_anybody_sends_the_agent_hears_on(sender: str) -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
-        peer = room.peer("agent")
-        out = speaker_out()
-        out._set_meeting(peer)
-        await out.wait_until_ready()
-        villain = worker.peer if sender == "avatar" else room.peer("browser", "normal")
-        for payload in GARBAGE:
-            for reliability in ("RELIABLE", "UNRELIABLE"):
-                await villain.send(payload, {"reliability": reliability})
-        assert peer.raised == []
-        assert not peer.deaf
-        data = await say(out, RATE)
-        await out.wait_for_playout()
-        assert worker.pcm == data
-        await out.aclose()
-
-    virtual_time.run(scene())
+async def test_whatever_anybody_sends_the_agent_hears_on(sender: str) -> None:
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    peer = room.peer("agent")
+    out = speaker_out()
+    out._set_meeting(peer)
+    await out.wait_until_ready()
+    villain = worker.peer if sender == "avatar" else room.peer("browser", "normal")
+    for payload in GARBAGE:
+        for reliability in ("RELIABLE", "UNRELIABLE"):
+            await villain.send(payload, {"reliability": reliability})
+    assert peer.raised == []
+    assert not peer.deaf
+    data = await say(out, RATE)
+    await out.wait_for_playout()
+    assert worker.pcm == data
+    await out.aclose()
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("data", [None, 5, [], {}, {"payload": None, "from": "avatar"}, "text"])
 @pytest.mark.parametrize("action", ["data", "agent-joined", "participant-left", "meeting-joined"])
-def test_no_event_of_the_sdk_makes_it_raise(action: str, data: object) -> None:
-    async def scene() -> None:
-        peer = MemoryRoom().peer("agent")
-        out = speaker_out()
-        out._set_meeting(peer)
-        for listener in peer._listeners:
-            listener.handle_event(action, data)
-        await out.aclose()
-
-    virtual_time.run(scene())
+async def test_no_event_of_the_sdk_makes_it_raise(action: str, data: object) -> None:
+    peer = MemoryRoom().peer("agent")
+    out = speaker_out()
+    out._set_meeting(peer)
+    for listener in peer._listeners:
+        listener.handle_event(action, data)
+    await out.aclose()
 
 
-def test_only_the_avatar_is_believed() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        StockWorker(room, acks=False)
-        browser = room.peer("browser", "normal")
-        ended: list[Any] = []
-        out = speaker_out(on_stream_ended=lambda *end: ended.append(end))
-        out._set_meeting(room.peer("agent"))
-        await out.wait_until_ready()
-        await say(out, 2400)
-        await asyncio.sleep(0.5)
-        await browser.send(encode(StreamEnded(0.1, False)).payload)
-        await asyncio.sleep(0.5)
-        assert ended == []
-        browser.leave()
-        await asyncio.sleep(0.5)
-        assert out.protocol_version == 1
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_only_the_avatar_is_believed() -> None:
+    room = MemoryRoom()
+    StockWorker(room, acks=False)
+    browser = room.peer("browser", "normal")
+    ended: list[Any] = []
+    out = speaker_out(on_stream_ended=lambda *end: ended.append(end))
+    out._set_meeting(room.peer("agent"))
+    await out.wait_until_ready()
+    await say(out, 2400)
+    await asyncio.sleep(0.5)
+    await browser.send(encode(StreamEnded(0.1, False)).payload)
+    await asyncio.sleep(0.5)
+    assert ended == []
+    browser.leave()
+    await asyncio.sleep(0.5)
+    assert out.protocol_version == 1
+    await out.aclose()
 
 
 def test_the_avatar_that_leaves_is_waited_for() -> None:
@@ -1091,32 +1025,30 @@ def test_the_avatar_that_leaves_is_waited_for() -> None:
 # Callbacks -------------------------------------------------------------------------------------
 
 
-def test_the_application_is_told_when_the_face_comes_goes_and_comes_back() -> None:
+@pytest.mark.virtual_time
+async def test_the_application_is_told_when_the_face_comes_goes_and_comes_back() -> None:
     told: list[object] = []
 
-    async def scene() -> None:
-        async with stage(worker_joins=False) as set_:
-            set_.agent.on_avatar_ready = told.append
-            set_.agent.on_avatar_lost = lambda: told.append("lost")
-            dying = asyncio.create_task(set_.session.run())
-            await say(set_.agent, RATE * 2)
-            await asyncio.sleep(1)
-            assert told == [2]
-            set_.room.lose(set_.meeting)
-            with pytest.raises(MeetingLost):
-                await dying
-            await asyncio.sleep(3)
-            assert told == [2, "lost"]
-            session = Session(set_.room.join_worker(), QuickRenderer(), Settings(), None)
-            living = asyncio.create_task(session.run())
-            await set_.agent.wait_for_playout()
-            assert told == [2, "lost", 2]
-            session.finish()
-            await living
-            await set_.agent.aclose()
-            assert told == [2, "lost", 2, "lost"]
-
-    virtual_time.run(scene())
+    async with stage(worker_joins=False) as set_:
+        set_.agent.on_avatar_ready = told.append
+        set_.agent.on_avatar_lost = lambda: told.append("lost")
+        dying = asyncio.create_task(set_.session.run())
+        await say(set_.agent, RATE * 2)
+        await asyncio.sleep(1)
+        assert told == [2]
+        set_.room.lose(set_.meeting)
+        with pytest.raises(MeetingLost):
+            await dying
+        await asyncio.sleep(3)
+        assert told == [2, "lost"]
+        session = Session(set_.room.join_worker(), QuickRenderer(), Settings(), None)
+        living = asyncio.create_task(session.run())
+        await set_.agent.wait_for_playout()
+        assert told == [2, "lost", 2]
+        session.finish()
+        await living
+        await set_.agent.aclose()
+        assert told == [2, "lost", 2, "lost"]
 
 
 def test_who_closes_it_has_not_lost_the_face() -> None:
@@ -1160,26 +1092,24 @@ def test_callbacks_may_be_functions_or_coroutines_and_may_fail(
     assert caplog.text.count("a callback of AvatarAudioOut failed") == 4
 
 
-def test_a_callback_may_close_it() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        StockWorker(room)
-        out = speaker_out()
-        closed = asyncio.Event()
+@pytest.mark.virtual_time
+async def test_a_callback_may_close_it() -> None:
+    room = MemoryRoom()
+    StockWorker(room)
+    out = speaker_out()
+    closed = asyncio.Event()
 
-        async def close(position: float, interrupted: bool, turn: int) -> None:
-            await out.aclose()
-            closed.set()
+    async def close(position: float, interrupted: bool, turn: int) -> None:
+        await out.aclose()
+        closed.set()
 
-        out.on_stream_ended = close
-        out._set_meeting(room.peer("agent"))
-        for _ in range(3):
-            await say(out, 2400)
-        await asyncio.wait_for(closed.wait(), 2 * HELLO_TIMEOUT_S)
-        await asyncio.sleep(1)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    virtual_time.run(scene())
+    out.on_stream_ended = close
+    out._set_meeting(room.peer("agent"))
+    for _ in range(3):
+        await say(out, 2400)
+    await asyncio.wait_for(closed.wait(), 2 * HELLO_TIMEOUT_S)
+    await asyncio.sleep(1)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # Closing ---------------------------------------------------------------------------------------
@@ -1209,49 +1139,43 @@ def test_closing_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_what_is_said_after_closing_is_lost_and_harms_nobody() -> None:
-    async def scene() -> None:
-        out = speaker_out()
-        await out.aclose()
-        await say(out, RATE)
-        await out.interrupt()
-        await asyncio.wait_for(out.wait_for_playout(), 1)
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_what_is_said_after_closing_is_lost_and_harms_nobody() -> None:
+    out = speaker_out()
+    await out.aclose()
+    await say(out, RATE)
+    await out.interrupt()
+    await asyncio.wait_for(out.wait_for_playout(), 1)
 
 
-def test_a_writer_that_waits_goes_on_when_it_closes() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        StockWorker(room, acks=False)
-        out = speaker_out()
-        out._set_meeting(room.peer("agent"))
-        await out.wait_until_ready()
-        await out.handle_audio_input(bytes(2 * RATE * 901))
-        waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
-        await asyncio.sleep(1)
-        await out.aclose()
-        await asyncio.wait_for(waiting, 1)
-        await asyncio.wait_for(out.wait_for_playout(), 1)
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_writer_that_waits_goes_on_when_it_closes() -> None:
+    room = MemoryRoom()
+    StockWorker(room, acks=False)
+    out = speaker_out()
+    out._set_meeting(room.peer("agent"))
+    await out.wait_until_ready()
+    await out.handle_audio_input(bytes(2 * RATE * 901))
+    waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
+    await asyncio.sleep(1)
+    await out.aclose()
+    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(out.wait_for_playout(), 1)
 
 
-def test_it_can_be_attached_again_after_it_was_closed() -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
-        out = speaker_out()
-        peer = room.peer("agent")
-        out._set_meeting(peer)
-        await out.aclose()
-        out._set_meeting(peer)
-        data = await say(out, 2400)
-        await out.wait_for_playout()
-        assert worker.pcm == data
-        await out.aclose()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_it_can_be_attached_again_after_it_was_closed() -> None:
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    out = speaker_out()
+    peer = room.peer("agent")
+    out._set_meeting(peer)
+    await out.aclose()
+    out._set_meeting(peer)
+    data = await say(out, 2400)
+    await out.wait_for_playout()
+    assert worker.pcm == data
+    await out.aclose()
 
 
 # Loops and threads -----------------------------------------------------------------------------
@@ -1279,49 +1203,42 @@ def test_it_can_be_used_on_one_loop_after_the_other(close: bool) -> None:
     assert ended == [(0.1, False, turn) for turn in (1, 2, 3)]
 
 
-def test_it_can_be_used_in_another_thread_while_the_first_loop_runs_on() -> None:
+async def test_it_can_be_used_in_another_thread_while_the_first_loop_runs_on() -> None:
     """Its tasks on the first loop end, and what it says later is said on the second."""
 
-    async def scene() -> None:
-        room = MemoryRoom()
-        out = speaker_out()
-        out.attach(room.peer("agent"))
-        await asyncio.sleep(0)
-        before = len(asyncio.all_tasks())
-        thread = threading.Thread(
-            target=virtual_time.run, args=(speak_on_this_loop(out, close=True),)
-        )
-        thread.start()
-        while thread.is_alive():
-            await asyncio.sleep(0.01)
+    room = MemoryRoom()
+    out = speaker_out()
+    out.attach(room.peer("agent"))
+    await asyncio.sleep(0)
+    before = len(asyncio.all_tasks())
+    thread = threading.Thread(target=virtual_time.run, args=(speak_on_this_loop(out, close=True),))
+    thread.start()
+    while thread.is_alive():
         await asyncio.sleep(0.01)
-        assert before > 1
-        assert asyncio.all_tasks() == {asyncio.current_task()}
+    await asyncio.sleep(0.01)
+    assert before > 1
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    asyncio.run(scene())
 
-
-def test_speech_that_waits_for_a_first_face_is_bounded_by_waiting() -> None:
+@pytest.mark.virtual_time
+async def test_speech_that_waits_for_a_first_face_is_bounded_by_waiting() -> None:
     """Nothing of it is lost, and whoever writes waits once it is as much as may be kept."""
 
-    async def scene() -> None:
-        room = MemoryRoom()
-        ended: list[Any] = []
-        out = speaker_out(on_stream_ended=lambda *end: ended.append(end))
-        out.attach(room.peer("agent"))
-        await out.handle_audio_input(bytes(MAX_BACKLOG + 2))
-        waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
-        ending = asyncio.create_task(out.send_segment_end())
-        await asyncio.sleep(WORKER_TIMEOUT_S - 1)
-        assert not waiting.done()
-        assert ended == []
-        await asyncio.sleep(3)
-        assert ended == [(0.0, True, 1)], "the turn ends as a whole, once"
-        await asyncio.gather(waiting, ending)
-        assert out.turn == 1, "what waited was the rest of it"
-        await out.aclose()
-
-    virtual_time.run(scene())
+    room = MemoryRoom()
+    ended: list[Any] = []
+    out = speaker_out(on_stream_ended=lambda *end: ended.append(end))
+    out.attach(room.peer("agent"))
+    await out.handle_audio_input(bytes(MAX_BACKLOG + 2))
+    waiting = asyncio.create_task(out.handle_audio_input(bytes(PIECE)))
+    ending = asyncio.create_task(out.send_segment_end())
+    await asyncio.sleep(WORKER_TIMEOUT_S - 1)
+    assert not waiting.done()
+    assert ended == []
+    await asyncio.sleep(3)
+    assert ended == [(0.0, True, 1)], "the turn ends as a whole, once"
+    await asyncio.gather(waiting, ending)
+    assert out.turn == 1, "what waited was the rest of it"
+    await out.aclose()
 
 
 # The face --------------------------------------------------------------------------------------
@@ -1361,56 +1278,52 @@ def asking(**options: Any) -> AvatarAudioOut:
     return speaker_out(avatar_dispatcher_url="http://host/launch", room_id="room", **options)
 
 
-def test_the_agent_is_named_to_the_dispatcher_once_it_is_in_the_meeting(asked: Asked) -> None:
-    async def scene() -> None:
-        async with stage() as set_:
-            await set_.agent.aclose()
-            out = asking()
-            await out.connect()
-            out.attach(set_.peer)
-            await out.wait_until_ready()
-            await asyncio.sleep(100)
-            assert asked.named == [None, "agent"]
-            out.attach(set_.peer)
-            await out.wait_until_ready()
-            await asyncio.sleep(100)
-            assert asked.named == [None, "agent"], "it knows"
-            await out.aclose()
-
-    virtual_time.run(scene())
-
-
-@pytest.mark.parametrize("known_by", ["the user", "the meeting"])
-def test_an_agent_that_is_known_is_named_in_the_first_launch(asked: Asked, known_by: str) -> None:
-    async def scene() -> None:
-        async with stage() as set_:
-            await set_.agent.aclose()
-            out = asking(agent_participant_id="agent" if known_by == "the user" else None)
-            if known_by == "the meeting":
-                out.attach(set_.peer)
-            await out.connect()
-            if known_by == "the user":
-                out.attach(set_.peer)
-            await asyncio.sleep(100)
-            assert asked.named == ["agent"]
-            await out.aclose()
-
-    virtual_time.run(scene())
-
-
-def test_an_agent_that_comes_back_under_another_id_is_named_anew(asked: Asked) -> None:
-    async def scene() -> None:
-        room = MemoryRoom()
-        StockWorker(room)
+@pytest.mark.virtual_time
+async def test_the_agent_is_named_to_the_dispatcher_once_it_is_in_the_meeting(asked: Asked) -> None:
+    async with stage() as set_:
+        await set_.agent.aclose()
         out = asking()
         await out.connect()
-        for name in ("first", "second"):
-            out.attach(room.peer(name))
-            await asyncio.sleep(0.1)
-        assert asked.named == [None, "first", "second"]
+        out.attach(set_.peer)
+        await out.wait_until_ready()
+        await asyncio.sleep(100)
+        assert asked.named == [None, "agent"]
+        out.attach(set_.peer)
+        await out.wait_until_ready()
+        await asyncio.sleep(100)
+        assert asked.named == [None, "agent"], "it knows"
         await out.aclose()
 
-    virtual_time.run(scene())
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("known_by", ["the user", "the meeting"])
+async def test_an_agent_that_is_known_is_named_in_the_first_launch(
+    asked: Asked, known_by: str
+) -> None:
+    async with stage() as set_:
+        await set_.agent.aclose()
+        out = asking(agent_participant_id="agent" if known_by == "the user" else None)
+        if known_by == "the meeting":
+            out.attach(set_.peer)
+        await out.connect()
+        if known_by == "the user":
+            out.attach(set_.peer)
+        await asyncio.sleep(100)
+        assert asked.named == ["agent"]
+        await out.aclose()
+
+
+@pytest.mark.virtual_time
+async def test_an_agent_that_comes_back_under_another_id_is_named_anew(asked: Asked) -> None:
+    room = MemoryRoom()
+    StockWorker(room)
+    out = asking()
+    await out.connect()
+    for name in ("first", "second"):
+        out.attach(room.peer(name))
+        await asyncio.sleep(0.1)
+    assert asked.named == [None, "first", "second"]
+    await out.aclose()
 
 
 def test_a_stock_dispatcher_is_asked_once(asked: Asked) -> None:
@@ -1433,44 +1346,42 @@ def test_a_stock_dispatcher_is_asked_once(asked: Asked) -> None:
     assert "No face has come" in str(errors[0])
 
 
-def test_what_a_stock_dispatcher_launched_is_soon_spoken_to_in_version_1(asked: Asked) -> None:
+@pytest.mark.virtual_time
+async def test_what_a_stock_dispatcher_launched_is_soon_spoken_to_in_version_1(
+    asked: Asked,
+) -> None:
     asked.launched = [STOCK]
 
-    async def scene() -> None:
-        room = MemoryRoom()
-        worker = StockWorker(room)
-        out = asking()
+    room = MemoryRoom()
+    worker = StockWorker(room)
+    out = asking()
+    await out.connect()
+    out.attach(room.peer("agent"))
+    data = await say(out, 2400)
+    await asyncio.sleep(STOCK_TIMEOUT_S + 0.5)
+    assert worker.pcm == data
+    await out.aclose()
+
+
+@pytest.mark.virtual_time
+async def test_an_agent_that_comes_after_its_face_has_given_up_gets_another(asked: Asked) -> None:
+    async with stage(worker_joins=False, agent_id="agent") as set_:
+        await set_.agent.aclose()
+        out = asking(agent_participant_id="agent")
         await out.connect()
-        out.attach(room.peer("agent"))
-        data = await say(out, 2400)
-        await asyncio.sleep(STOCK_TIMEOUT_S + 0.5)
-        assert worker.pcm == data
+        await asyncio.sleep(1000)
+        out.attach(set_.peer)
+        data = await say(out, RATE)
+        await asyncio.sleep(ASK_FIRST_S + 0.1)
+        assert len(asked.joins) == 2
+        running = asyncio.create_task(set_.session.run())
+        await out.wait_for_playout()
+        await asyncio.sleep(100)
+        assert_heard_whole(set_, data)
+        assert len(asked.joins) == 2
         await out.aclose()
-
-    virtual_time.run(scene())
-
-
-def test_an_agent_that_comes_after_its_face_has_given_up_gets_another(asked: Asked) -> None:
-    async def scene() -> None:
-        async with stage(worker_joins=False, agent_id="agent") as set_:
-            await set_.agent.aclose()
-            out = asking(agent_participant_id="agent")
-            await out.connect()
-            await asyncio.sleep(1000)
-            out.attach(set_.peer)
-            data = await say(out, RATE)
-            await asyncio.sleep(ASK_FIRST_S + 0.1)
-            assert len(asked.joins) == 2
-            running = asyncio.create_task(set_.session.run())
-            await out.wait_for_playout()
-            await asyncio.sleep(100)
-            assert_heard_whole(set_, data)
-            assert len(asked.joins) == 2
-            await out.aclose()
-            set_.session.finish()
-            await running
-
-    virtual_time.run(scene())
+        set_.session.finish()
+        await running
 
 
 def test_while_no_face_comes_it_is_asked_for_ever_more_slowly_and_that_is_told_once(
@@ -1497,41 +1408,37 @@ def test_while_no_face_comes_it_is_asked_for_ever_more_slowly_and_that_is_told_o
     assert ["No face has come" in str(error) for error in errors] == [True]
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize(
     ("status", "final"), [(None, False), (503, False), (429, False), (500, False), (401, True)]
 )
-def test_a_dispatcher_that_gives_no_other_face_is_told_of_at_once(
+async def test_a_dispatcher_that_gives_no_other_face_is_told_of_at_once(
     asked: Asked, status: int | None, final: bool
 ) -> None:
     errors: list[AvatarError] = []
     refusal = LaunchError("no", status)
 
-    async def scene() -> None:
-        out = asking(on_error=errors.append)
-        await out.connect()
-        asked.launched = [refusal]
-        out.attach(MemoryRoom().peer("agent"))
-        await asyncio.sleep(0.1)
-        assert errors == [refusal]
-        await asyncio.sleep(100)
-        assert (len(asked.joins) == 2) == final
-        assert errors == [refusal]
-        await out.aclose()
-
-    virtual_time.run(scene())
+    out = asking(on_error=errors.append)
+    await out.connect()
+    asked.launched = [refusal]
+    out.attach(MemoryRoom().peer("agent"))
+    await asyncio.sleep(0.1)
+    assert errors == [refusal]
+    await asyncio.sleep(100)
+    assert (len(asked.joins) == 2) == final
+    assert errors == [refusal]
+    await out.aclose()
 
 
-def test_without_a_dispatcher_too_it_is_told_that_no_face_comes() -> None:
+@pytest.mark.virtual_time
+async def test_without_a_dispatcher_too_it_is_told_that_no_face_comes() -> None:
     errors: list[AvatarError] = []
 
-    async def scene() -> None:
-        out = speaker_out(on_error=errors.append)
-        out.attach(MemoryRoom().peer("agent"))
-        await asyncio.sleep(FACE_DUE_S + 0.1)
-        assert len(errors) == 1
-        await out.aclose()
-
-    virtual_time.run(scene())
+    out = speaker_out(on_error=errors.append)
+    out.attach(MemoryRoom().peer("agent"))
+    await asyncio.sleep(FACE_DUE_S + 0.1)
+    assert len(errors) == 1
+    await out.aclose()
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -1752,12 +1659,9 @@ def test_an_url_that_is_none_is_an_error_at_once(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_connecting_needs_a_room() -> None:
-    async def scene() -> None:
-        with pytest.raises(ValueError, match="set_room_id"):
-            await speaker_out(avatar_dispatcher_url="http://127.0.0.1/").connect()
-
-    asyncio.run(scene())
+async def test_connecting_needs_a_room() -> None:
+    with pytest.raises(ValueError, match="set_room_id"):
+        await speaker_out(avatar_dispatcher_url="http://127.0.0.1/").connect()
 
 
 @pytest.mark.parametrize("fields", [

@@ -218,66 +218,60 @@ def test_our_keys_are_ours(store: str) -> None:
             client.get("others")
 
 
-def test_the_ledger_may_do_all_that_it_does(store: str) -> None:
+async def test_the_ledger_may_do_all_that_it_does(store: str) -> None:
     """Each of its scripts, from a claim to the hand-over and the end, on a user with few rights."""
 
-    async def scene() -> None:
-        url = f"{store}&ssl_check_hostname=false"
-        seal = Encryption([SEAL_KEY])
-        dispatcher = RedisLedger(url, seal, name="dispatcher", lease_s=10.0)
-        nodes = [RedisNodeLedger(url, seal, name=name, lease_s=10.0) for name in ("one", "two")]
-        hearing = asyncio.create_task(dispatcher.run(), name="replies")
-        try:
-            async with asyncio.timeout(20):
-                claim = None
-                while claim is None or claim.record is None:  # an empty Redis waits for its nodes
-                    await nodes[0].heartbeat([1], 1)
-                    claim = await dispatcher.claim(join())
-                    await asyncio.sleep(0.1)
-                await nodes[1].heartbeat([1], 1)
-                (command,) = await nodes[0].take()
-                assert isinstance(command, ServeCommand)
-                owned = command.record
-                assert await nodes[0].ack(owned) == Verdict.OK
-                assert await dispatcher.resolved(claim.record, 5.0) == "acked"
-                assert await nodes[0].enter(owned.entered("active", None, 1.0)) == Verdict.OK
-                assert await nodes[0].renew([owned]) == {owned.key: Verdict.OK}
-                await nodes[0].drain()
-                assert await nodes[0].handoff(owned)
-                (command,) = await nodes[1].take()
-                assert isinstance(command, ServeCommand)
-                assert await nodes[1].ack(command.record) == Verdict.OK
-                assert await dispatcher.slots()
-                assert await dispatcher.reap() == []
-                assert await dispatcher.sessions()
-                ended = await dispatcher.end(claim.record.session_id, "by a test")
-                assert ended is not None
-                await nodes[1].finish(command.record, "ended", "by a test")
-        finally:
-            hearing.cancel()
-            for each in (dispatcher, *nodes):
-                await each.close()
-
-    asyncio.run(scene())
+    url = f"{store}&ssl_check_hostname=false"
+    seal = Encryption([SEAL_KEY])
+    dispatcher = RedisLedger(url, seal, name="dispatcher", lease_s=10.0)
+    nodes = [RedisNodeLedger(url, seal, name=name, lease_s=10.0) for name in ("one", "two")]
+    hearing = asyncio.create_task(dispatcher.run(), name="replies")
+    try:
+        async with asyncio.timeout(20):
+            claim = None
+            while claim is None or claim.record is None:  # an empty Redis waits for its nodes
+                await nodes[0].heartbeat([1], 1)
+                claim = await dispatcher.claim(join())
+                await asyncio.sleep(0.1)
+            await nodes[1].heartbeat([1], 1)
+            (command,) = await nodes[0].take()
+            assert isinstance(command, ServeCommand)
+            owned = command.record
+            assert await nodes[0].ack(owned) == Verdict.OK
+            assert await dispatcher.resolved(claim.record, 5.0) == "acked"
+            assert await nodes[0].enter(owned.entered("active", None, 1.0)) == Verdict.OK
+            assert await nodes[0].renew([owned]) == {owned.key: Verdict.OK}
+            await nodes[0].drain()
+            assert await nodes[0].handoff(owned)
+            (command,) = await nodes[1].take()
+            assert isinstance(command, ServeCommand)
+            assert await nodes[1].ack(command.record) == Verdict.OK
+            assert await dispatcher.slots()
+            assert await dispatcher.reap() == []
+            assert await dispatcher.sessions()
+            ended = await dispatcher.end(claim.record.session_id, "by a test")
+            assert ended is not None
+            await nodes[1].finish(command.record, "ended", "by a test")
+    finally:
+        hearing.cancel()
+        for each in (dispatcher, *nodes):
+            await each.close()
 
 
-def test_launches_are_counted_there_for_all_dispatchers(store: str) -> None:
+async def test_launches_are_counted_there_for_all_dispatchers(store: str) -> None:
     """Where Redis refused, they would be counted by each dispatcher alone, without a word."""
 
-    async def scene() -> None:
-        settings = DispatcherSettings(
-            rate="2/day", redis_url=f"{store}&ssl_check_hostname=false", seal_keys=(SEAL_KEY,)
-        )
-        for _ in range(2):
-            quota = RateLimiter(settings)
-            await quota.launch("somebody")
-            await quota.aclose()
+    settings = DispatcherSettings(
+        rate="2/day", redis_url=f"{store}&ssl_check_hostname=false", seal_keys=(SEAL_KEY,)
+    )
+    for _ in range(2):
         quota = RateLimiter(settings)
-        with pytest.raises(TooMany):
-            await quota.launch("somebody")
+        await quota.launch("somebody")
         await quota.aclose()
-
-    asyncio.run(scene())
+    quota = RateLimiter(settings)
+    with pytest.raises(TooMany):
+        await quota.launch("somebody")
+    await quota.aclose()
 
 
 @pytest.mark.parametrize("command", ASKED_BY_OPERATORS)

@@ -73,22 +73,19 @@ async def two_nodes(server: RedisServer, bad: Idle) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize("noticed", [False, True])
-def test_a_node_that_forks_nothing_is_left_for_one_that_does(
+async def test_a_node_that_forks_nothing_is_left_for_one_that_does(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch, noticed: bool
 ) -> None:
     monkeypatch.setattr(hold, "CLAIM_S", 0.3)
     bad = Idle(1, noticed)
 
-    async def scene() -> None:
-        async with two_nodes(server, bad) as stage:
-            session, hand = await stage.launched()
-            assert hand is not None, "the good node has acquired"
-            session = await stage.reach(session.session_id, lambda each: each.state == "active")
-            assert (session.slot or "").startswith("good@")
-            assert bad.asked == (0 if noticed else 1)
-            await stage.end(session, hand)
-
-    asyncio.run(scene())
+    async with two_nodes(server, bad) as stage:
+        session, hand = await stage.launched()
+        assert hand is not None, "the good node has acquired"
+        session = await stage.reach(session.session_id, lambda each: each.state == "active")
+        assert (session.slot or "").startswith("good@")
+        assert bad.asked == (0 if noticed else 1)
+        await stage.end(session, hand)
 
 
 def test_the_first_worker_has_to_be_ready_before_the_claim_runs_out() -> None:

@@ -271,23 +271,20 @@ def test_silent_connections_keep_nobody_out_and_cost_workers_nothing(tmp_path: P
         assert "there are too many connections" in log
 
 
-def test_too_many_connections_are_answered_so_and_soon_there_is_room() -> None:
+async def test_too_many_connections_are_answered_so_and_soon_there_is_room() -> None:
     """None that is served is closed for another."""
 
-    async def scene() -> None:
-        limits = httpx.Limits(max_connections=None)
-        async with serving() as service, httpx.AsyncClient(limits=limits, timeout=30) as client:
-            served = [asyncio.create_task(client.get(service.url)) for _ in range(MOST)]
-            while service.asked < MOST:
-                await asyncio.sleep(0.01)
-            answer = await client.get(service.url)
-            assert answer.status_code == 503
-            assert int(answer.headers["Retry-After"]) > 0
-            service.may_answer.set()
-            assert {(await each).status_code for each in served} == {200}
-            assert (await client.get(service.url)).status_code == 200
-
-    asyncio.run(scene())
+    limits = httpx.Limits(max_connections=None)
+    async with serving() as service, httpx.AsyncClient(limits=limits, timeout=30) as client:
+        served = [asyncio.create_task(client.get(service.url)) for _ in range(MOST)]
+        while service.asked < MOST:
+            await asyncio.sleep(0.01)
+        answer = await client.get(service.url)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        service.may_answer.set()
+        assert {(await each).status_code for each in served} == {200}
+        assert (await client.get(service.url)).status_code == 200
 
 
 def test_who_does_not_say_what_he_wants_is_hung_up_on(tmp_path: Path) -> None:

@@ -77,18 +77,15 @@ async def handing(server: RedisServer) -> AsyncIterator[Handing]:
         yield handed
 
 
-def test_the_old_worker_leaves_when_the_new_one_is_there(server: RedisServer) -> None:
-    async def scene() -> None:
-        async with handing(server) as scene:
-            leaving = asyncio.create_task(scene.old.line())
-            await asyncio.sleep(0.3)
-            assert not leaving.done()
-            await scene.arrives()
-            assert await leaving is None
-            scene.old.exits(0, "The worker was told to stop.")
-            await scene.stage.slots({"busy": 1})
-
-    asyncio.run(scene())
+async def test_the_old_worker_leaves_when_the_new_one_is_there(server: RedisServer) -> None:
+    async with handing(server) as scene:
+        leaving = asyncio.create_task(scene.old.line())
+        await asyncio.sleep(0.3)
+        assert not leaving.done()
+        await scene.arrives()
+        assert await leaving is None
+        scene.old.exits(0, "The worker was told to stop.")
+        await scene.stage.slots({"busy": 1})
 
 
 @pytest.mark.parametrize(
@@ -100,27 +97,21 @@ def test_the_old_worker_leaves_when_the_new_one_is_there(server: RedisServer) ->
     ],
     ids=["killed", "failed", "thrown out"],
 )
-def test_what_becomes_of_the_old_worker_is_of_no_matter_to_the_new_one(
+async def test_what_becomes_of_the_old_worker_is_of_no_matter_to_the_new_one(
     server: RedisServer, fate: Callable[[Hand], object]
 ) -> None:
-    async def scene() -> None:
-        async with handing(server) as scene:
-            fate(scene.old)
-            await scene.stage.slots({"claimed": 1})
-            await scene.arrives()
-
-    asyncio.run(scene())
+    async with handing(server) as scene:
+        fate(scene.old)
+        await scene.stage.slots({"claimed": 1})
+        await scene.arrives()
 
 
-def test_a_meeting_that_is_over_meanwhile_needs_no_new_worker(server: RedisServer) -> None:
-    async def scene() -> None:
-        async with handing(server) as scene:
-            scene.new.says("joining")
-            scene.old.exits(0, "The agent has left.")
-            async with asyncio.timeout(PATIENCE_S):
-                assert await scene.new.line() is None
-            scene.new.exits(0, "The worker was told to stop.")
-            session = await scene.stage.reach(scene.session.session_id, lambda each: each.over)
-            assert (session.state, session.reason) == ("ended", "The agent has left.")
-
-    asyncio.run(scene())
+async def test_a_meeting_that_is_over_meanwhile_needs_no_new_worker(server: RedisServer) -> None:
+    async with handing(server) as scene:
+        scene.new.says("joining")
+        scene.old.exits(0, "The agent has left.")
+        async with asyncio.timeout(PATIENCE_S):
+            assert await scene.new.line() is None
+        scene.new.exits(0, "The worker was told to stop.")
+        session = await scene.stage.reach(scene.session.session_id, lambda each: each.over)
+        assert (session.state, session.reason) == ("ended", "The agent has left.")

@@ -49,52 +49,43 @@ async def answer(api: KubeApi) -> HTTPStatus:
     return await asyncio.to_thread(api.answered.get, timeout=ANSWER_TIMEOUT_S)
 
 
-def test_the_start_the_first_session_and_the_last_ones_end_are_one_patch_each(
+async def test_the_start_the_first_session_and_the_last_ones_end_are_one_patch_each(
     api: KubeApi,
 ) -> None:
-    async def scene() -> None:
-        async with guarding(api) as guard:
-            assert await answer(api) == HTTPStatus.OK
-            assert api.marks == IDLE
-            for _ in range(3):
-                guard.mark(True)
-            assert await answer(api) == HTTPStatus.OK
-            assert api.marks == BUSY
-            for _ in range(3):
-                guard.mark(False)
-            assert await answer(api) == HTTPStatus.OK
-            assert api.marks == IDLE
-            await asyncio.sleep(0.05)
-        asked = [api.asked.get_nowait() for _ in range(api.asked.qsize())]
-        assert asked == [("PATCH", MERGE_PATCH)] * 3
-        assert api.pod["metadata"]["labels"]["app"] == "avatar", "the pod's own labels stay"
-
-    asyncio.run(scene())
-
-
-def test_a_token_that_was_replaced_is_read_anew(api: KubeApi) -> None:
-    async def scene() -> None:
-        async with guarding(api) as guard:
-            await answer(api)
-            api.hand_out("second-token")
+    async with guarding(api) as guard:
+        assert await answer(api) == HTTPStatus.OK
+        assert api.marks == IDLE
+        for _ in range(3):
             guard.mark(True)
-            assert await answer(api) == HTTPStatus.OK
-            assert api.marks == BUSY
+        assert await answer(api) == HTTPStatus.OK
+        assert api.marks == BUSY
+        for _ in range(3):
+            guard.mark(False)
+        assert await answer(api) == HTTPStatus.OK
+        assert api.marks == IDLE
+        await asyncio.sleep(0.05)
+    asked = [api.asked.get_nowait() for _ in range(api.asked.qsize())]
+    assert asked == [("PATCH", MERGE_PATCH)] * 3
+    assert api.pod["metadata"]["labels"]["app"] == "avatar", "the pod's own labels stay"
 
-    asyncio.run(scene())
+
+async def test_a_token_that_was_replaced_is_read_anew(api: KubeApi) -> None:
+    async with guarding(api) as guard:
+        await answer(api)
+        api.hand_out("second-token")
+        guard.mark(True)
+        assert await answer(api) == HTTPStatus.OK
+        assert api.marks == BUSY
 
 
 @pytest.mark.parametrize("fault", [HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, 503])
-def test_a_fault_that_may_pass_is_tried_again(api: KubeApi, fault: int) -> None:
-    async def scene() -> None:
-        async with guarding(api) as guard:
-            await answer(api)
-            api.faults = [HTTPStatus(fault)] * 2
-            guard.mark(True)
-            assert [await answer(api) for _ in range(3)] == [fault, fault, HTTPStatus.OK]
-            assert api.marks == BUSY
-
-    asyncio.run(scene())
+async def test_a_fault_that_may_pass_is_tried_again(api: KubeApi, fault: int) -> None:
+    async with guarding(api) as guard:
+        await answer(api)
+        api.faults = [HTTPStatus(fault)] * 2
+        guard.mark(True)
+        assert [await answer(api) for _ in range(3)] == [fault, fault, HTTPStatus.OK]
+        assert api.marks == BUSY
 
 
 @pytest.mark.parametrize(("before", "after"), [(IDLE, BUSY), (BUSY, IDLE)])
@@ -149,75 +140,63 @@ def test_an_error_says_what_follows_for_each_mark(
     assert "a drain of its machine waits" in idle
 
 
-def test_a_patch_whose_answer_was_lost_is_repeated(api: KubeApi) -> None:
+async def test_a_patch_whose_answer_was_lost_is_repeated(api: KubeApi) -> None:
     """The API obeyed the first mark, and the node wants the other one by then."""
 
-    async def scene() -> None:
-        async with guarding(api) as guard:
-            await answer(api)
-            api.lose_answers = 1
-            guard.mark(True)
-            while api.marks != BUSY:
-                await asyncio.sleep(0.01)
-            guard.mark(False)
-            while api.marks != IDLE:
-                await asyncio.sleep(0.01)
-
-    asyncio.run(scene())
+    async with guarding(api) as guard:
+        await answer(api)
+        api.lose_answers = 1
+        guard.mark(True)
+        while api.marks != BUSY:
+            await asyncio.sleep(0.01)
+        guard.mark(False)
+        while api.marks != IDLE:
+            await asyncio.sleep(0.01)
 
 
-def test_a_mark_returns_at_once_while_the_api_hangs_and_the_newest_wins(
+async def test_a_mark_returns_at_once_while_the_api_hangs_and_the_newest_wins(
     api: KubeApi,
 ) -> None:
-    async def scene() -> None:
-        async with guarding(api) as guard:
-            await answer(api)
-            api.hold = threading.Event()
-            guard.mark(True)
-            while api.asked.qsize() < 2:
-                await asyncio.sleep(0.01)
-            guard.mark(False)
-            guard.mark(True)
-            guard.mark(False)
-            api.hold.set()
-            assert await answer(api) == HTTPStatus.OK
-            assert await answer(api) == HTTPStatus.OK
-            assert api.marks == IDLE
-            assert api.answered.empty()
-
-    asyncio.run(scene())
+    async with guarding(api) as guard:
+        await answer(api)
+        api.hold = threading.Event()
+        guard.mark(True)
+        while api.asked.qsize() < 2:
+            await asyncio.sleep(0.01)
+        guard.mark(False)
+        guard.mark(True)
+        guard.mark(False)
+        api.hold.set()
+        assert await answer(api) == HTTPStatus.OK
+        assert await answer(api) == HTTPStatus.OK
+        assert api.marks == IDLE
+        assert api.answered.empty()
 
 
-def test_an_api_that_is_away_stops_nothing(
+async def test_an_api_that_is_away_stops_nothing(
     api: KubeApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scene() -> None:
-        there = Pod.from_env(api.environ, api.account)
-        (api.account / "token").unlink()
-        away = Pod("https://127.0.0.1:1", there.namespace, there.name, there.account)
-        guard = PodAnnotator(away)
-        running = asyncio.create_task(guard.run(), name="guard")
-        guard.mark(True)
-        while "cannot be marked busy" not in caplog.text:
-            await asyncio.sleep(0.01)
-        assert not running.done()
-        running.cancel()
-
-    asyncio.run(scene())
+    there = Pod.from_env(api.environ, api.account)
+    (api.account / "token").unlink()
+    away = Pod("https://127.0.0.1:1", there.namespace, there.name, there.account)
+    guard = PodAnnotator(away)
+    running = asyncio.create_task(guard.run(), name="guard")
+    guard.mark(True)
+    while "cannot be marked busy" not in caplog.text:
+        await asyncio.sleep(0.01)
+    assert not running.done()
+    running.cancel()
 
 
-def test_a_server_with_another_certificate_is_told_no_token(
+async def test_a_server_with_another_certificate_is_told_no_token(
     api: KubeApi, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scene() -> None:
-        with kube_api(tmp_path / "other") as other:
-            (api.account / "ca.crt").write_bytes((other.account / "ca.crt").read_bytes())
-            async with guarding(api):
-                while "cannot be marked" not in caplog.text:
-                    await asyncio.sleep(0.01)
-        assert api.asked.empty()
-
-    asyncio.run(scene())
+    with kube_api(tmp_path / "other") as other:
+        (api.account / "ca.crt").write_bytes((other.account / "ca.crt").read_bytes())
+        async with guarding(api):
+            while "cannot be marked" not in caplog.text:
+                await asyncio.sleep(0.01)
+    assert api.asked.empty()
 
 
 def test_a_pod_is_found_in_its_environment(api: KubeApi) -> None:

@@ -28,26 +28,23 @@ async def connected(service: LimitedServer) -> socket.socket:
     return line
 
 
-def test_the_oldest_of_the_silent_are_closed_and_never_more_than_so_many_are_open() -> None:
-    async def scene() -> None:
-        async with serving() as service:
-            service.may_answer.set()
-            lines: list[socket.socket] = []
-            for _ in range(4 * MOST):
-                lines.append(await connected(service))
-                await asyncio.sleep(0)
-                assert service.open <= MOST + extra(MOST)
-            async with httpx.AsyncClient() as client:
-                assert (await client.get(service.url)).status_code == 200
-            while service.open > MOST:
-                await asyncio.sleep(0.01)
-            closed = [line for line in lines if _is_closed(line)]
-            assert closed == lines[: len(closed)], "the oldest"
-            assert len(closed) >= 3 * MOST
-            for line in lines:
-                line.close()
-
-    asyncio.run(scene())
+async def test_the_oldest_of_the_silent_are_closed_and_never_more_than_so_many_are_open() -> None:
+    async with serving() as service:
+        service.may_answer.set()
+        lines: list[socket.socket] = []
+        for _ in range(4 * MOST):
+            lines.append(await connected(service))
+            await asyncio.sleep(0)
+            assert service.open <= MOST + extra(MOST)
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(service.url)).status_code == 200
+        while service.open > MOST:
+            await asyncio.sleep(0.01)
+        closed = [line for line in lines if _is_closed(line)]
+        assert closed == lines[: len(closed)], "the oldest"
+        assert len(closed) >= 3 * MOST
+        for line in lines:
+            line.close()
 
 
 def _is_closed(line: socket.socket) -> bool:

@@ -46,41 +46,32 @@ async def admitted(quotas: list[RateLimiter], owner: str, times: int) -> list[bo
     return found
 
 
-def test_each_owner_has_his_own_rate() -> None:
-    async def scene() -> None:
-        one = quota("2/hour")
-        assert await admitted([one], "anna", 3) == [True, True, False]
-        assert await admitted([one], "bert", 1) == [True]
-
-    asyncio.run(scene())
+async def test_each_owner_has_his_own_rate() -> None:
+    one = quota("2/hour")
+    assert await admitted([one], "anna", 3) == [True, True, False]
+    assert await admitted([one], "bert", 1) == [True]
 
 
-def test_several_limits_hold_together() -> None:
-    async def scene() -> None:
-        one = quota("9/hour; 2/minute")
-        assert await admitted([one], "anna", 3) == [True, True, False]
-
-    asyncio.run(scene())
+async def test_several_limits_hold_together() -> None:
+    one = quota("9/hour; 2/minute")
+    assert await admitted([one], "anna", 3) == [True, True, False]
 
 
 def test_without_a_rate_everybody_may_launch() -> None:
     assert all(asyncio.run(admitted([quota("")], "anna", 99)))
 
 
-def test_it_says_when_to_come_again() -> None:
-    async def scene() -> None:
-        one = quota("1/minute", refusals="1/second")
+async def test_it_says_when_to_come_again() -> None:
+    one = quota("1/minute", refusals="1/second")
+    await one.launch("anna")
+    with pytest.raises(TooMany, match="1 per 1 minute") as caught:
         await one.launch("anna")
-        with pytest.raises(TooMany, match="1 per 1 minute") as caught:
-            await one.launch("anna")
-        assert 1 <= caught.value.retry_after_s <= 60
+    assert 1 <= caught.value.retry_after_s <= 60
+    await one.refusal("peer:10.0.0.7")
+    with pytest.raises(TooMany) as caught:
         await one.refusal("peer:10.0.0.7")
-        with pytest.raises(TooMany) as caught:
-            await one.refusal("peer:10.0.0.7")
-        assert caught.value.retry_after_s == 1
-        await one.refusal("peer:10.0.0.8")
-
-    asyncio.run(scene())
+    assert caught.value.retry_after_s == 1
+    await one.refusal("peer:10.0.0.8")
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
@@ -98,41 +89,32 @@ def test_dispatchers_count_together(server: RedisServer, kind: str) -> None:
     assert all(key.startswith("{av}:rate") for key in kept)
 
 
-def test_where_redis_is_gone_each_dispatcher_counts_for_itself() -> None:
-    async def scene() -> None:
-        both = [quota("2/hour", NOBODY), quota("2/hour", NOBODY)]
-        assert await admitted(both, "anna", 6) == [True, True, True, True, False, False]
-
-    asyncio.run(scene())
+async def test_where_redis_is_gone_each_dispatcher_counts_for_itself() -> None:
+    both = [quota("2/hour", NOBODY), quota("2/hour", NOBODY)]
+    assert await admitted(both, "anna", 6) == [True, True, True, True, False, False]
 
 
-def test_a_redis_that_does_not_answer_is_not_waited_for(server: RedisServer) -> None:
-    async def scene() -> None:
-        one = quota("9/hour", server.url)
-        await one.launch("anna")
-        server.pause()
-        try:
-            with within(10):
-                await one.launch("anna")
-        finally:
-            server.resume()
-        await one.aclose()
-
-    asyncio.run(scene())
+async def test_a_redis_that_does_not_answer_is_not_waited_for(server: RedisServer) -> None:
+    one = quota("9/hour", server.url)
+    await one.launch("anna")
+    server.pause()
+    try:
+        with within(10):
+            await one.launch("anna")
+    finally:
+        server.resume()
+    await one.aclose()
 
 
-def test_counting_needs_no_more_rights_than_the_ledger(server: RedisServer) -> None:
+async def test_counting_needs_no_more_rights_than_the_ledger(server: RedisServer) -> None:
     """Without one of them, each would count for itself."""
     rights = "~{av}:* resetchannels -@all +@read +@write +@connection +@scripting +info +time"
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "avatar", "on", ">secret", *rights.split())
     url = server.url.replace("redis://", "redis://avatar:secret@")
 
-    async def scene() -> None:
-        both = [quota("1/hour", url), quota("1/hour", url)]
-        assert await admitted(both, "anna", 2) == [True, False]
-
-    asyncio.run(scene())
+    both = [quota("1/hour", url), quota("1/hour", url)]
+    assert await admitted(both, "anna", 2) == [True, False]
 
 
 POISON: dict[str, Callable[[Any, str], object]] = {
@@ -146,15 +128,14 @@ POISON: dict[str, Callable[[Any, str], object]] = {
 
 @pytest.mark.parametrize("window", ["", "/-1"])
 @pytest.mark.parametrize("kind", POISON)
-def test_a_count_that_is_none_refuses_nobody(server: RedisServer, kind: str, window: str) -> None:
-    async def scene() -> None:
-        one = quota("2/minute", server.url)
-        await one.launch("anna")
-        with server.client() as store:
-            (key,) = store.keys("{av}:rate*anna*")
-            store.delete(key)
-            POISON[kind](store, key.removesuffix("/-1") + window)
-        found = await admitted([one], "anna", 6)
-        assert (found[0], found[-1]) == (True, False)
-
-    asyncio.run(scene())
+async def test_a_count_that_is_none_refuses_nobody(
+    server: RedisServer, kind: str, window: str
+) -> None:
+    one = quota("2/minute", server.url)
+    await one.launch("anna")
+    with server.client() as store:
+        (key,) = store.keys("{av}:rate*anna*")
+        store.delete(key)
+        POISON[kind](store, key.removesuffix("/-1") + window)
+    found = await admitted([one], "anna", 6)
+    assert (found[0], found[-1]) == (True, False)

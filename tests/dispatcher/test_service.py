@@ -377,14 +377,9 @@ def test_the_token_is_shown_nowhere(service: Dispatcher) -> None:
     assert TOKEN not in service.log()
 
 
-def test_a_forked_worker_joins_through_the_sdk(tmp_path: Path) -> None:
+async def test_a_forked_worker_joins_through_the_sdk(tmp_path: Path) -> None:
     """What the zygote imported before the fork works after it."""
     certificate = Certificate(tmp_path)
-
-    async def scene() -> None:
-        async with Signalling().running(certificate) as room:
-            await asyncio.to_thread(launch_into, room)
-            assert room.queries[0]["secret"] == TOKEN
 
     def launch_into(room: Signalling) -> None:
         with dispatcher(
@@ -401,7 +396,9 @@ def test_a_forked_worker_joins_through_the_sdk(tmp_path: Path) -> None:
             assert running.stop() == 0
             assert TOKEN not in running.log()
 
-    asyncio.run(scene())
+    async with Signalling().running(certificate) as room:
+        await asyncio.to_thread(launch_into, room)
+        assert room.queries[0]["secret"] == TOKEN
 
 
 @pytest.mark.parametrize("room", ["room", "deaf"])

@@ -40,55 +40,43 @@ async def killed(hand: Hand) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_who_is_not_in_the_meeting_in_time_is_killed_and_followed_once_it_is_sure() -> None:
-    async def scene() -> None:
-        async with serving() as (served, hand, fakes):
-            await hand.line()
-            hand.says("joining")
-            await killed(hand)
-            await asyncio.sleep(0.2)
-            assert fakes.acquired.empty()
-            served.assure(math.inf)
-            second = await fakes.acquired.get()
-            await second.take()
-
-    asyncio.run(scene())
+async def test_who_is_not_in_the_meeting_in_time_is_killed_and_followed_once_it_is_sure() -> None:
+    async with serving() as (served, hand, fakes):
+        await hand.line()
+        hand.says("joining")
+        await killed(hand)
+        await asyncio.sleep(0.2)
+        assert fakes.acquired.empty()
+        served.assure(math.inf)
+        second = await fakes.acquired.get()
+        await second.take()
 
 
-def test_who_is_in_the_meeting_stays_whatever_becomes_of_the_store() -> None:
-    async def scene() -> None:
-        async with serving() as (_, hand, _):
-            await hand.take()
-            await asyncio.sleep(2 * SURE_S)
-            assert not hand._writer.is_closing()
-
-    asyncio.run(scene())
+async def test_who_is_in_the_meeting_stays_whatever_becomes_of_the_store() -> None:
+    async with serving() as (_, hand, _):
+        await hand.take()
+        await asyncio.sleep(2 * SURE_S)
+        assert not hand._writer.is_closing()
 
 
-def test_who_joins_anew_gets_leave_to_only_as_long_as_it_is_sure() -> None:
-    async def scene() -> None:
-        async with serving() as (served, hand, _):
-            await hand.take()
-            await asyncio.sleep(2 * SURE_S)
-            hand.says("rejoining", "The room was gone.")
-            hand.asks(1)
-            await asyncio.sleep(SURE_S)
-            assert not hand._writer.is_closing(), "who waits for leave waits"
+async def test_who_joins_anew_gets_leave_to_only_as_long_as_it_is_sure() -> None:
+    async with serving() as (served, hand, _):
+        await hand.take()
+        await asyncio.sleep(2 * SURE_S)
+        hand.says("rejoining", "The room was gone.")
+        hand.asks(1)
+        await asyncio.sleep(SURE_S)
+        assert not hand._writer.is_closing(), "who waits for leave waits"
+        served.assure(asyncio.get_running_loop().time() + SURE_S)
+        assert await hand.line() == {"permission": 1}
+        await killed(hand)
+
+
+async def test_whoever_is_assured_again_and_again_may_take_its_time() -> None:
+    async with serving() as (served, hand, _):
+        await hand.line()
+        hand.says("joining")
+        for _ in range(8):
+            await asyncio.sleep(SURE_S / 3)
             served.assure(asyncio.get_running_loop().time() + SURE_S)
-            assert await hand.line() == {"permission": 1}
-            await killed(hand)
-
-    asyncio.run(scene())
-
-
-def test_whoever_is_assured_again_and_again_may_take_its_time() -> None:
-    async def scene() -> None:
-        async with serving() as (served, hand, _):
-            await hand.line()
-            hand.says("joining")
-            for _ in range(8):
-                await asyncio.sleep(SURE_S / 3)
-                served.assure(asyncio.get_running_loop().time() + SURE_S)
-            assert not hand._writer.is_closing()
-
-    asyncio.run(scene())
+        assert not hand._writer.is_closing()

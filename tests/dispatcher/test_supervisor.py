@@ -53,60 +53,54 @@ class LameZygote:
             channel.close()
 
 
-def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
+async def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(supervisor, "START_S", 0.2)
     zygote = LameZygote()
 
-    async def scene() -> None:
-        house = WorkerSupervisor(slots=1, warm=0, environment={})
-        await house.start()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(house.run())
-            house.take_slot()
-            worker = await house.acquire()
-            assert zygote.killed == [1]
-            assert worker.number == 2
-            await zygote.close()
-            assert isinstance(await worker.reports.get(), WorkerGone)
-            keeping.cancel()
-
     monkeypatch.setattr(ZygoteProcess, "start", AsyncMock(return_value=zygote))
-    asyncio.run(scene())
+    house = WorkerSupervisor(slots=1, warm=0, environment={})
+    await house.start()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(house.run())
+        house.take_slot()
+        worker = await house.acquire()
+        assert zygote.killed == [1]
+        assert worker.number == 2
+        await zygote.close()
+        assert isinstance(await worker.reports.get(), WorkerGone)
+        keeping.cancel()
 
 
-def test_a_zygote_is_missed_though_somebody_holds_its_end_of_the_line() -> None:
+async def test_a_zygote_is_missed_though_somebody_holds_its_end_of_the_line() -> None:
     """A child that was forked and has not let go of it yet."""
 
-    async def scene() -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
-        )
-        zygote = ZygoteProcess(process, ours)
-        heard: list[tuple[int, int]] = []
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE
+    )
+    zygote = ZygoteProcess(process, ours)
+    heard: list[tuple[int, int]] = []
 
-        def note(slot: int, number: int) -> None:
-            heard.append((slot, number))
+    def note(slot: int, number: int) -> None:
+        heard.append((slot, number))
 
-        with theirs:
-            hearing = asyncio.create_task(zygote.receive(note, note))
-            theirs.send(b"born 7 4711")
-            async with asyncio.timeout(PATIENCE_S):
-                while not heard:
-                    await asyncio.sleep(0.01)
-                process.kill()
-                await hearing
-            assert heard == [(7, 4711)]
-            await zygote.close()
-            assert process.stdin is not None
-            process.stdin.close()
-            with suppress(ConnectionError):
-                await process.stdin.wait_closed()
-
-    asyncio.run(scene())
+    with theirs:
+        hearing = asyncio.create_task(zygote.receive(note, note))
+        theirs.send(b"born 7 4711")
+        async with asyncio.timeout(PATIENCE_S):
+            while not heard:
+                await asyncio.sleep(0.01)
+            process.kill()
+            await hearing
+        assert heard == [(7, 4711)]
+        await zygote.close()
+        assert process.stdin is not None
+        process.stdin.close()
+        with suppress(ConnectionError):
+            await process.stdin.wait_closed()
 
 
 class ReadyZygote(LameZygote):
@@ -146,7 +140,7 @@ class Numbers(SharedNumbers):
         self.gone.append(number)
 
 
-def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
+async def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     zygote = ReadyZygote()
@@ -156,44 +150,38 @@ def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
         while len(zygote.forked) < count:
             await asyncio.sleep(0.01)
 
-    async def scene() -> None:
-        house = WorkerSupervisor(slots=4, warm=2, environment={}, numbers=numbers)
-        await house.start()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(house.run())
-            await until_forked(2)
-            first, second = await house.acquire(), await house.acquire()
-            assert (first.number, second.number) == (1, 2)
-            await until_forked(4)
-            zygote.bury(1)
-            assert isinstance(await first.reports.get(), WorkerGone)
-            third = await house.acquire()
-            assert third.number == 3
-            await until_forked(5)
-            assert zygote.forked == [1, 2, 3, 4, 1]
-            assert numbers.gone == [1]
-            for number in (1, 2, 3, 4):
-                zygote.bury(number)
-            while sorted(numbers.gone) != [1, 1, 2, 3, 4]:
-                await asyncio.sleep(0.01)
-            keeping.cancel()
-
     monkeypatch.setattr(ZygoteProcess, "start", AsyncMock(return_value=zygote))
-    asyncio.run(scene())
+    house = WorkerSupervisor(slots=4, warm=2, environment={}, numbers=numbers)
+    await house.start()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(house.run())
+        await until_forked(2)
+        first, second = await house.acquire(), await house.acquire()
+        assert (first.number, second.number) == (1, 2)
+        await until_forked(4)
+        zygote.bury(1)
+        assert isinstance(await first.reports.get(), WorkerGone)
+        third = await house.acquire()
+        assert third.number == 3
+        await until_forked(5)
+        assert zygote.forked == [1, 2, 3, 4, 1]
+        assert numbers.gone == [1]
+        for number in (1, 2, 3, 4):
+            zygote.bury(number)
+        while sorted(numbers.gone) != [1, 1, 2, 3, 4]:
+            await asyncio.sleep(0.01)
+        keeping.cancel()
 
 
-def test_seats_are_taken_and_freed() -> None:
-    async def scene() -> None:
-        house = WorkerSupervisor(slots=2, warm=0, environment={})
-        assert (house.take_slot(2), house.take_slot()) == (2, 1)
-        with pytest.raises(Full, match="All 2 slots are taken"):
-            house.take_slot()
-        house.free_slot(2)
-        assert house.free_slots == [2]
-        with pytest.raises(Full):
-            house.take_slot(1)
-
-    asyncio.run(scene())
+async def test_seats_are_taken_and_freed() -> None:
+    house = WorkerSupervisor(slots=2, warm=0, environment={})
+    assert (house.take_slot(2), house.take_slot()) == (2, 1)
+    with pytest.raises(Full, match="All 2 slots are taken"):
+        house.take_slot()
+    house.free_slot(2)
+    assert house.free_slots == [2]
+    with pytest.raises(Full):
+        house.take_slot(1)
 
 
 class MortalZygote(ReadyZygote):
@@ -224,65 +212,59 @@ class MortalZygote(ReadyZygote):
         RuntimeError("can't start new thread"),
     ],
 )
-def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
+async def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     """The sessions that there are go on meanwhile."""
     monkeypatch.setattr(supervisor, "PAUSES_S", (0.01, 0.01))
 
-    async def scene() -> None:
-        first, second = MortalZygote(), MortalZygote()
-        start = AsyncMock(side_effect=[first, failure, failure, second])
-        monkeypatch.setattr(ZygoteProcess, "start", start)
-        house = WorkerSupervisor(slots=2, warm=0, environment={})
-        await house.start()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(house.run())
-            house.take_slot()
-            serving = await house.acquire()
-            first.dead.set()
-            house.take_slot()
-            assert (await house.acquire()).number == 2
-            assert second.forked == [2]
-            assert serving.reports.empty(), "it has not left"
-            await first.end()
-            await second.end()
-            keeping.cancel()
-        assert caplog.text.count(f"cannot be started: {failure}; trying again") == 2
-
-    asyncio.run(scene())
+    first, second = MortalZygote(), MortalZygote()
+    start = AsyncMock(side_effect=[first, failure, failure, second])
+    monkeypatch.setattr(ZygoteProcess, "start", start)
+    house = WorkerSupervisor(slots=2, warm=0, environment={})
+    await house.start()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(house.run())
+        house.take_slot()
+        serving = await house.acquire()
+        first.dead.set()
+        house.take_slot()
+        assert (await house.acquire()).number == 2
+        assert second.forked == [2]
+        assert serving.reports.empty(), "it has not left"
+        await first.end()
+        await second.end()
+        keeping.cancel()
+    assert caplog.text.count(f"cannot be started: {failure}; trying again") == 2
 
 
-def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
+async def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that waited when its zygote died, and has not gone yet."""
     monkeypatch.setattr(supervisor, "PAUSES_S", (0.01, 0.01))
 
-    async def scene() -> None:
-        first, second = MortalZygote(), MortalZygote()
-        start = AsyncMock(side_effect=[first, second])
-        monkeypatch.setattr(ZygoteProcess, "start", start)
-        house = WorkerSupervisor(slots=1, warm=1, environment={})
-        await house.start()
-        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-            keeping = tasks.create_task(house.run())
-            house.take_slot()
-            house._be_idle(await house.acquire())
-            first.dead.set()
-            while start.await_count < 2 or not house.ready:
-                await asyncio.sleep(0)
-            worker = await house.acquire()
-            worker.join(JoinCommand(JoinInfo("room", "token")))
-            assert (first.forked, worker.number) == ([1], 2)
-            await first.end()
-            await second.end()
-            keeping.cancel()
-
-    asyncio.run(scene())
+    first, second = MortalZygote(), MortalZygote()
+    start = AsyncMock(side_effect=[first, second])
+    monkeypatch.setattr(ZygoteProcess, "start", start)
+    house = WorkerSupervisor(slots=1, warm=1, environment={})
+    await house.start()
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(house.run())
+        house.take_slot()
+        house._be_idle(await house.acquire())
+        first.dead.set()
+        while start.await_count < 2 or not house.ready:
+            await asyncio.sleep(0)
+        worker = await house.acquire()
+        worker.join(JoinCommand(JoinInfo("room", "token")))
+        assert (first.forked, worker.number) == ([1], 2)
+        await first.end()
+        await second.end()
+        keeping.cancel()
 
 
-def test_a_zygote_that_cannot_be_started_leaves_no_socket_open(
+async def test_a_zygote_that_cannot_be_started_leaves_no_socket_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pairs: list[socket.socket] = []
@@ -296,12 +278,9 @@ def test_a_zygote_that_cannot_be_started_leaves_no_socket_open(
     async def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
-    async def scene() -> None:
-        with monkeypatch.context() as patched:
-            patched.setattr(socket, "socketpair", socketpair)
-            patched.setattr(asyncio, "create_subprocess_exec", refuse)
-            with pytest.raises(BlockingIOError):
-                await ZygoteProcess.start({}, 0)
-        assert [each.fileno() for each in pairs] == [-1, -1]
-
-    asyncio.run(scene())
+    with monkeypatch.context() as patched:
+        patched.setattr(socket, "socketpair", socketpair)
+        patched.setattr(asyncio, "create_subprocess_exec", refuse)
+        with pytest.raises(BlockingIOError):
+            await ZygoteProcess.start({}, 0)
+    assert [each.fileno() for each in pairs] == [-1, -1]

@@ -84,42 +84,36 @@ async def pool() -> AsyncIterator[tuple[LocalPool, WorkerProcess, Hand]]:
     await pipe.gone()
 
 
-def test_a_worker_is_told_of_each_newer_join_request() -> None:
-    async def scene() -> None:
-        async with pool() as (launched, pipe, hand):
-            pipe.reports.put_nowait(WorkerJoining())
-            first = await launched.launch(JOIN, PATIENCE_S)
-            told = {"epoch": 1, "slot": "local/1", "traceparent": None}
-            part = {"assignment": {"session_id": first.session_id, **told}}
-            assert await hand.line() == {**json.loads(JOIN.to_json()), **part}
-            for newer in (JOIN, FRESH, FRESH):
-                again = await launched.launch(newer, PATIENCE_S)
-                assert again.session_id == first.session_id
-            renewal = {**json.loads(FRESH.to_json()), **part, "renewal": 1}
-            assert await hand.line() == renewal
-            pipe.leave()
-            assert await hand.line() is None, "who sends the same again has no news"
-
-    asyncio.run(scene())
-
-
-def test_a_worker_that_is_about_to_leave_is_told_nothing() -> None:
-    async def scene() -> None:
-        pipe, hand = await worker()
-        pipe.join(COMMAND)
+async def test_a_worker_is_told_of_each_newer_join_request() -> None:
+    async with pool() as (launched, pipe, hand):
+        pipe.reports.put_nowait(WorkerJoining())
+        first = await launched.launch(JOIN, PATIENCE_S)
+        told = {"epoch": 1, "slot": "local/1", "traceparent": None}
+        part = {"assignment": {"session_id": first.session_id, **told}}
+        assert await hand.line() == {**json.loads(JOIN.to_json()), **part}
+        for newer in (JOIN, FRESH, FRESH):
+            again = await launched.launch(newer, PATIENCE_S)
+            assert again.session_id == first.session_id
+        renewal = {**json.loads(FRESH.to_json()), **part, "renewal": 1}
+        assert await hand.line() == renewal
         pipe.leave()
-        pipe.renew(COMMAND)
-        assert (await hand.line())["room_name"] == "room"
-        assert await hand.line() is None
-        hand.close()
-        pipe.status.set_result(0)
-        await pipe.gone()
-        pipe.renew(COMMAND)
-
-    asyncio.run(scene())
+        assert await hand.line() is None, "who sends the same again has no news"
 
 
-def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> None:
+async def test_a_worker_that_is_about_to_leave_is_told_nothing() -> None:
+    pipe, hand = await worker()
+    pipe.join(COMMAND)
+    pipe.leave()
+    pipe.renew(COMMAND)
+    assert (await hand.line())["room_name"] == "room"
+    assert await hand.line() is None
+    hand.close()
+    pipe.status.set_result(0)
+    await pipe.gone()
+    pipe.renew(COMMAND)
+
+
+async def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> None:
     class Ear:
         def __init__(self) -> None:
             self.heard: list[tuple[int, signal.Signals]] = []
@@ -127,43 +121,37 @@ def test_a_signal_is_for_this_worker_and_never_for_the_next_of_its_number() -> N
         def signal(self, number: int, what: signal.Signals) -> None:
             self.heard.append((number, what))
 
-    async def scene() -> None:
-        ear = Ear()
-        ours, theirs = socket.socketpair()
-        pipe = WorkerProcess(
-            1, cast(ZygoteProcess, ear), *await asyncio.open_unix_connection(sock=ours)
-        )
-        pipe.finish()
-        pipe.exited(0)
-        pipe.finish()
-        pipe.kill()
-        assert ear.heard == [(1, signal.SIGTERM)]
-        theirs.close()
-        await pipe.gone()
-
-    asyncio.run(scene())
+    ear = Ear()
+    ours, theirs = socket.socketpair()
+    pipe = WorkerProcess(
+        1, cast(ZygoteProcess, ear), *await asyncio.open_unix_connection(sock=ours)
+    )
+    pipe.finish()
+    pipe.exited(0)
+    pipe.finish()
+    pipe.kill()
+    assert ear.heard == [(1, signal.SIGTERM)]
+    theirs.close()
+    await pipe.gone()
 
 
-def test_what_a_worker_does_not_read_is_bounded_and_the_newest_arrives() -> None:
-    async def scene() -> None:
-        pipe, hand = await worker()
-        for number in range(1000):
-            metadata = {"number": number, "fill": "5" * 16_000}
-            pipe.renew(JoinCommand(replace(JOIN, metadata=metadata)))
-        assert pipe._writer.transport.get_write_buffer_size() <= 17_000
-        said = asyncio.create_task(anext(pipe.received()))
-        first = await hand.line()
-        assert (first["metadata"]["number"], first["renewal"]) == (0, 1)
-        hand.says({"state": "heard", "heard": {"renewal": 1}})
-        newest = await hand.line()
-        assert (newest["metadata"]["number"], newest["renewal"]) == (999, 1000)
-        hand.close()
-        pipe.status.set_result(0)
-        with suppress(StopAsyncIteration):
-            await said
-        await pipe.gone()
-
-    asyncio.run(scene())
+async def test_what_a_worker_does_not_read_is_bounded_and_the_newest_arrives() -> None:
+    pipe, hand = await worker()
+    for number in range(1000):
+        metadata = {"number": number, "fill": "5" * 16_000}
+        pipe.renew(JoinCommand(replace(JOIN, metadata=metadata)))
+    assert pipe._writer.transport.get_write_buffer_size() <= 17_000
+    said = asyncio.create_task(anext(pipe.received()))
+    first = await hand.line()
+    assert (first["metadata"]["number"], first["renewal"]) == (0, 1)
+    hand.says({"state": "heard", "heard": {"renewal": 1}})
+    newest = await hand.line()
+    assert (newest["metadata"]["number"], newest["renewal"]) == (999, 1000)
+    hand.close()
+    pipe.status.set_result(0)
+    with suppress(StopAsyncIteration):
+        await said
+    await pipe.gone()
 
 
 def opened() -> int:
@@ -182,59 +170,50 @@ async def sleeper() -> asyncio.subprocess.Process:
     ("end", "status"),
     [(WorkerProcess.finish, -signal.SIGTERM), (WorkerProcess.kill, -signal.SIGKILL)],
 )
-def test_a_worker_without_a_zygote_still_hears_signals(
+async def test_a_worker_without_a_zygote_still_hears_signals(
     end: Callable[[WorkerProcess], None], status: int
 ) -> None:
-    async def scene() -> None:
-        pipe, hand = await worker()
-        process = await sleeper()
-        pipe.forked(process.pid)
-        pipe.exited(None)
-        end(pipe)
-        async with asyncio.timeout(PATIENCE_S):
-            assert await process.wait() == status
-        end(pipe)
-        hand.close()
-        pipe.close()
-
-    asyncio.run(scene())
+    pipe, hand = await worker()
+    process = await sleeper()
+    pipe.forked(process.pid)
+    pipe.exited(None)
+    end(pipe)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await process.wait() == status
+    end(pipe)
+    hand.close()
+    pipe.close()
 
 
-def test_a_worker_that_was_gone_before_it_was_known_hears_nothing() -> None:
-    async def scene() -> None:
-        pipe, hand = await worker()
-        process = await sleeper()
-        process.kill()
-        await process.wait()
-        before = opened()
-        pipe.forked(process.pid)
-        assert (pipe.pid, opened()) == (process.pid, before)
-        pipe.exited(None)
-        pipe.kill()
-        hand.close()
-        pipe.close()
-
-    asyncio.run(scene())
+async def test_a_worker_that_was_gone_before_it_was_known_hears_nothing() -> None:
+    pipe, hand = await worker()
+    process = await sleeper()
+    process.kill()
+    await process.wait()
+    before = opened()
+    pipe.forked(process.pid)
+    assert (pipe.pid, opened()) == (process.pid, before)
+    pipe.exited(None)
+    pipe.kill()
+    hand.close()
+    pipe.close()
 
 
 @pytest.mark.parametrize("status", [0, None])
-def test_a_reaped_worker_leaves_no_descriptor(status: int | None) -> None:
+async def test_a_reaped_worker_leaves_no_descriptor(status: int | None) -> None:
     """However much is known of its end; a signal that comes after that hits nobody."""
 
-    async def scene() -> None:
-        process = await sleeper()
-        before = opened()
-        pipe, hand = await worker()
-        pipe.forked(process.pid)
-        pipe.exited(status)
-        pipe.close()
-        pipe.kill()
-        pipe.close()
-        hand.close()
-        async with asyncio.timeout(PATIENCE_S):
-            while opened() > before:
-                await asyncio.sleep(0)
-        process.terminate()
-        assert await process.wait() == -signal.SIGTERM
-
-    asyncio.run(scene())
+    process = await sleeper()
+    before = opened()
+    pipe, hand = await worker()
+    pipe.forked(process.pid)
+    pipe.exited(status)
+    pipe.close()
+    pipe.kill()
+    pipe.close()
+    hand.close()
+    async with asyncio.timeout(PATIENCE_S):
+        while opened() > before:
+            await asyncio.sleep(0)
+    process.terminate()
+    assert await process.wait() == -signal.SIGTERM

@@ -178,149 +178,137 @@ def refused(log: str) -> int:
 
 
 @pytest.mark.parametrize("is_agent", [False, True], ids=["a browser", "another agent"])
-def test_a_turn_of_version_2_is_heard_whole_whatever_somebody_else_sends(
+async def test_a_turn_of_version_2_is_heard_whole_whatever_somebody_else_sends(
     local: LocalRoom, tmp_path: Path, is_agent: bool
 ) -> None:
-    async def scene() -> None:
-        with serving(local, tmp_path / "log") as running:
-            async with (
-                RoomStage(local, f"pestered-{is_agent}").open() as stage,
-                caller(stage, running) as agent,
-            ):
-                viewer = await stage.enter("viewer")
-                intruder = await stage.enter("intruder", is_agent=is_agent)
-                seen = await stage.watch(viewer, FACE)
-                async with pestered(intruder, agent.out._speaker.stream, STRANGE):
-                    await agent.say(scale(SECONDS))
-                    await agent.out.wait_for_playout()
-                    await agent.say(scale(0.5))
-                    await agent.out.wait_for_playout()
-                await asyncio.sleep(0.3)
-                assert agent.out.protocol_version == 2
-            assert await asyncio.to_thread(running.stop) == 0
-            log = running.log()
-        assert agent.told == [
-            ("ready", 2),
-            ("started", 1),
-            ("ended", 1, SECONDS, False),
-            ("started", 2),
-            ("ended", 2, 0.5, False),
-        ]
-        assert steps_heard(seen) == [*range(30), *range(5)]
-        assert_nothing_else_sounded(seen, SECONDS + 0.5)
-        assert refused(log) > LEAST
-
-    asyncio.run(scene())
+    with serving(local, tmp_path / "log") as running:
+        async with (
+            RoomStage(local, f"pestered-{is_agent}").open() as stage,
+            caller(stage, running) as agent,
+        ):
+            viewer = await stage.enter("viewer")
+            intruder = await stage.enter("intruder", is_agent=is_agent)
+            seen = await stage.watch(viewer, FACE)
+            async with pestered(intruder, agent.out._speaker.stream, STRANGE):
+                await agent.say(scale(SECONDS))
+                await agent.out.wait_for_playout()
+                await agent.say(scale(0.5))
+                await agent.out.wait_for_playout()
+            await asyncio.sleep(0.3)
+            assert agent.out.protocol_version == 2
+        assert await asyncio.to_thread(running.stop) == 0
+        log = running.log()
+    assert agent.told == [
+        ("ready", 2),
+        ("started", 1),
+        ("ended", 1, SECONDS, False),
+        ("started", 2),
+        ("ended", 2, 0.5, False),
+    ]
+    assert steps_heard(seen) == [*range(30), *range(5)]
+    assert_nothing_else_sounded(seen, SECONDS + 0.5)
+    assert refused(log) > LEAST
 
 
-def test_a_turn_of_version_1_is_heard_whole_whatever_somebody_else_sends(
+async def test_a_turn_of_version_1_is_heard_whole_whatever_somebody_else_sends(
     local: LocalRoom, tmp_path: Path
 ) -> None:
-    async def scene() -> None:
-        with serving(local, tmp_path / "log") as running:
-            async with RoomStage(local, "pestered-1").open() as stage:
-                peer = await stage.enter("agent", is_agent=True)
-                agent = StockAgent(peer)
-                session_id = await asyncio.to_thread(
-                    running.launched, stage.room_id, participant_id="avatar"
-                )
-                await asyncio.to_thread(running.reach, session_id, "active")
-                viewer = await stage.enter("viewer")
-                intruder = await stage.enter("intruder")
-                seen = await stage.watch(viewer, "avatar")
-                async with pestered(intruder, STRANGE):
-                    await agent.say(scale(SECONDS), every_s=0.01)
-                    await agent.end()
-                    async with asyncio.timeout(PATIENCE_S):
-                        while not agent.acks:
-                            await asyncio.sleep(POLL_S)
-                await asyncio.sleep(0.3)
-            await asyncio.to_thread(running.stop)
-            log = running.log()
-        assert agent.acks == [(SECONDS, False)]
-        assert steps_heard(seen) == [*range(30)]
-        assert_nothing_else_sounded(seen, SECONDS)
-        assert refused(log) > LEAST
-
-    asyncio.run(scene())
+    with serving(local, tmp_path / "log") as running:
+        async with RoomStage(local, "pestered-1").open() as stage:
+            peer = await stage.enter("agent", is_agent=True)
+            agent = StockAgent(peer)
+            session_id = await asyncio.to_thread(
+                running.launched, stage.room_id, participant_id="avatar"
+            )
+            await asyncio.to_thread(running.reach, session_id, "active")
+            viewer = await stage.enter("viewer")
+            intruder = await stage.enter("intruder")
+            seen = await stage.watch(viewer, "avatar")
+            async with pestered(intruder, STRANGE):
+                await agent.say(scale(SECONDS), every_s=0.01)
+                await agent.end()
+                async with asyncio.timeout(PATIENCE_S):
+                    while not agent.acks:
+                        await asyncio.sleep(POLL_S)
+            await asyncio.sleep(0.3)
+        await asyncio.to_thread(running.stop)
+        log = running.log()
+    assert agent.acks == [(SECONDS, False)]
+    assert steps_heard(seen) == [*range(30)]
+    assert_nothing_else_sounded(seen, SECONDS)
+    assert refused(log) > LEAST
 
 
-def test_a_stranger_that_greets_before_the_agent_says_anything_does_not_get_the_face(
+async def test_a_stranger_that_greets_before_the_agent_says_anything_does_not_get_the_face(
     local: LocalRoom, tmp_path: Path
 ) -> None:
     """A stock agent names nobody, and says nothing until it speaks; it was in the room first."""
 
-    async def scene() -> None:
-        with serving(local, tmp_path / "log") as running:
-            async with RoomStage(local, "greeted").open() as stage:
-                peer = await stage.enter("agent", is_agent=True)
-                agent = StockAgent(peer)
-                stranger = await stage.enter("stranger", is_agent=True)
-                viewer = await stage.enter("viewer")
-                async with greeting(stranger):
-                    session_id = await asyncio.to_thread(
-                        running.launched, stage.room_id, participant_id="avatar"
-                    )
-                    await asyncio.to_thread(running.reach, session_id, "active")
-                    seen = await stage.watch(viewer, "avatar")
-                    await asyncio.sleep(1.5)
-                    await agent.say(scale(SECONDS), every_s=0.01)
-                    await agent.end()
-                    async with asyncio.timeout(PATIENCE_S):
-                        while not agent.acks:
-                            await asyncio.sleep(POLL_S)
-                await asyncio.sleep(0.3)
-            await asyncio.to_thread(running.stop)
-            log = running.log()
-        assert agent.acks == [(SECONDS, False)]
-        assert steps_heard(seen) == [*range(30)]
-        assert "'stranger' is not obeyed: 'agent', of the type agent, was in the room first" in log
-
-    asyncio.run(scene())
-
-
-def test_a_named_agent_that_comes_back_under_another_id_is_heard(
-    local: LocalRoom, tmp_path: Path
-) -> None:
-    async def scene() -> None:
-        with serving(local, tmp_path / "log") as running:
-            async with RoomStage(local, "reborn").open() as stage:
-                first = await stage.enter("agent", is_agent=True)
-                viewer = await stage.enter("viewer")
-                again = await stage.enter("reborn", is_agent=True)
+    with serving(local, tmp_path / "log") as running:
+        async with RoomStage(local, "greeted").open() as stage:
+            peer = await stage.enter("agent", is_agent=True)
+            agent = StockAgent(peer)
+            stranger = await stage.enter("stranger", is_agent=True)
+            viewer = await stage.enter("viewer")
+            async with greeting(stranger):
                 session_id = await asyncio.to_thread(
-                    running.launched,
-                    stage.room_id,
-                    participant_id=FACE,
-                    agent_participant_id="agent",
+                    running.launched, stage.room_id, participant_id="avatar"
                 )
                 await asyncio.to_thread(running.reach, session_id, "active")
-                seen = await stage.watch(viewer, FACE)
-                out = AvatarAudioOut(credentials=AvatarCredentials(FACE, TOKEN))
-                agent = RoomAgent(again, out)
-                out._set_meeting(again)
-                await asyncio.sleep(0.5)
-                await stage.exit(first)
-                answer = await asyncio.to_thread(
-                    running.launch,
-                    stage.room_id,
-                    participant_id=FACE,
-                    agent_participant_id="reborn",
-                    character="leo",
-                )
-                assert (answer.status_code, answer.json()["session_id"]) == (200, session_id)
-                assert answer.json()["not_applied"] == ["character"]
-                await agent.until_told("ready", 2)
-                await agent.say(scale(SECONDS))
+                seen = await stage.watch(viewer, "avatar")
+                await asyncio.sleep(1.5)
+                await agent.say(scale(SECONDS), every_s=0.01)
+                await agent.end()
                 async with asyncio.timeout(PATIENCE_S):
-                    await out.wait_for_playout()
-                await asyncio.sleep(0.3)
-                await out.aclose()
-            await asyncio.to_thread(running.stop)
-            log = running.log()
-        assert "'reborn' is not obeyed: the join request names 'agent'" in log
-        assert "the agent is 'reborn' by a renewed join request" in log
-        assert agent.told[-1] == ("ended", 1, SECONDS, False)
-        assert steps_heard(seen) == [*range(30)]
+                    while not agent.acks:
+                        await asyncio.sleep(POLL_S)
+            await asyncio.sleep(0.3)
+        await asyncio.to_thread(running.stop)
+        log = running.log()
+    assert agent.acks == [(SECONDS, False)]
+    assert steps_heard(seen) == [*range(30)]
+    assert "'stranger' is not obeyed: 'agent', of the type agent, was in the room first" in log
 
-    asyncio.run(scene())
+
+async def test_a_named_agent_that_comes_back_under_another_id_is_heard(
+    local: LocalRoom, tmp_path: Path
+) -> None:
+    with serving(local, tmp_path / "log") as running:
+        async with RoomStage(local, "reborn").open() as stage:
+            first = await stage.enter("agent", is_agent=True)
+            viewer = await stage.enter("viewer")
+            again = await stage.enter("reborn", is_agent=True)
+            session_id = await asyncio.to_thread(
+                running.launched,
+                stage.room_id,
+                participant_id=FACE,
+                agent_participant_id="agent",
+            )
+            await asyncio.to_thread(running.reach, session_id, "active")
+            seen = await stage.watch(viewer, FACE)
+            out = AvatarAudioOut(credentials=AvatarCredentials(FACE, TOKEN))
+            agent = RoomAgent(again, out)
+            out._set_meeting(again)
+            await asyncio.sleep(0.5)
+            await stage.exit(first)
+            answer = await asyncio.to_thread(
+                running.launch,
+                stage.room_id,
+                participant_id=FACE,
+                agent_participant_id="reborn",
+                character="leo",
+            )
+            assert (answer.status_code, answer.json()["session_id"]) == (200, session_id)
+            assert answer.json()["not_applied"] == ["character"]
+            await agent.until_told("ready", 2)
+            await agent.say(scale(SECONDS))
+            async with asyncio.timeout(PATIENCE_S):
+                await out.wait_for_playout()
+            await asyncio.sleep(0.3)
+            await out.aclose()
+        await asyncio.to_thread(running.stop)
+        log = running.log()
+    assert "'reborn' is not obeyed: the join request names 'agent'" in log
+    assert "the agent is 'reborn' by a renewed join request" in log
+    assert agent.told[-1] == ("ended", 1, SECONDS, False)
+    assert steps_heard(seen) == [*range(30)]

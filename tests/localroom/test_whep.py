@@ -160,26 +160,25 @@ async def test_one_who_just_goes_is_not_kept(stage: RoomStage) -> None:
     await nobody_watches(stage)
 
 
-def test_one_of_whom_nothing_is_heard_is_not_kept_nor_one_whose_participant_stays_away() -> None:
-    async def scene() -> None:
-        context = PeerContext("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
-        watcher = Watcher("room", "ada", sdp.read(OFFER), context)
-        await watcher.open()
-        now_s = asyncio.get_running_loop().time()
-        assert watcher.end_reason(now_s + SILENCE_S - 1, present=True) is None
-        assert (
-            watcher.end_reason(now_s + SILENCE_S + 1, present=True)
-            == "nothing is received from the watcher"
-        )
-        watcher._transport._ice.received_at = now_s + 100
-        assert watcher.end_reason(now_s + 100, present=True) is None
-        assert watcher.end_reason(now_s + 99 + ABSENCE_S, present=False) is None
-        watcher._transport._ice.received_at = now_s + 200
-        reason = watcher.end_reason(now_s + 101 + ABSENCE_S, present=False)
-        assert reason == "the participant has not come back"
-        await watcher.close()
-
-    asyncio.run(scene())
+async def test_one_of_whom_nothing_is_heard_is_not_kept_nor_one_whose_participant_stays_away() -> (
+    None
+):
+    context = PeerContext("127.0.0.1", RTCCertificate.generateCertificate(), Chaos())
+    watcher = Watcher("room", "ada", sdp.read(OFFER), context)
+    await watcher.open()
+    now_s = asyncio.get_running_loop().time()
+    assert watcher.end_reason(now_s + SILENCE_S - 1, present=True) is None
+    assert (
+        watcher.end_reason(now_s + SILENCE_S + 1, present=True)
+        == "nothing is received from the watcher"
+    )
+    watcher._transport._ice.received_at = now_s + 100
+    assert watcher.end_reason(now_s + 100, present=True) is None
+    assert watcher.end_reason(now_s + 99 + ABSENCE_S, present=False) is None
+    watcher._transport._ice.received_at = now_s + 200
+    reason = watcher.end_reason(now_s + 101 + ABSENCE_S, present=False)
+    assert reason == "the participant has not come back"
+    await watcher.close()
 
 
 # What is answered --------------------------------------------------------------------------------

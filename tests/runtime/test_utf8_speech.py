@@ -4,7 +4,6 @@ import asyncio
 
 import numpy as np
 import pytest
-import virtual_time
 from oracle import heard
 from stage import stage, voice
 from stock_agent import StockAgent
@@ -48,31 +47,27 @@ async def said(scene, pcm, piece):
     return agent.acks
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("piece", [960, 15_000])
-def test_text_between_ordinary_speech_comes_through_bit_by_bit(kind, piece):
-    async def conversation():
-        async with stage() as scene:
-            clean = text(kind)
-            parts = [voice(9600, 1), clean, voice(9600, 2), clean, clean, voice(9600, 3)]
-            pcm = np.concatenate(parts)
-            acks = await said(scene, pcm, piece)
-            assert heard(scene.film, {1: pcm}).samples == {1: len(pcm)}
-            assert np.array_equal(scene.heard_of()[: len(pcm)], pcm)
-            assert acks == [(len(pcm) / SAMPLE_RATE, False)]
-            assert not scene.session.counters
-
-    virtual_time.run(conversation())
+async def test_text_between_ordinary_speech_comes_through_bit_by_bit(kind, piece):
+    async with stage() as scene:
+        clean = text(kind)
+        parts = [voice(9600, 1), clean, voice(9600, 2), clean, clean, voice(9600, 3)]
+        pcm = np.concatenate(parts)
+        acks = await said(scene, pcm, piece)
+        assert heard(scene.film, {1: pcm}).samples == {1: len(pcm)}
+        assert np.array_equal(scene.heard_of()[: len(pcm)], pcm)
+        assert acks == [(len(pcm) / SAMPLE_RATE, False)]
+        assert not scene.session.counters
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_turn_of_nothing_but_text_is_a_turn(kind):
-    async def conversation():
-        async with stage() as scene:
-            pcm = text(kind)
-            acks = await said(scene, pcm, 960)
-            voiced = [each.frame.pcm for each in scene.film.published if each.frame.segment]
-            assert np.array_equal(np.concatenate(voiced), pcm)
-            assert acks == [(0.4, False)]
-
-    virtual_time.run(conversation())
+async def test_a_turn_of_nothing_but_text_is_a_turn(kind):
+    async with stage() as scene:
+        pcm = text(kind)
+        acks = await said(scene, pcm, 960)
+        voiced = [each.frame.pcm for each in scene.film.published if each.frame.segment]
+        assert np.array_equal(np.concatenate(voiced), pcm)
+        assert acks == [(0.4, False)]

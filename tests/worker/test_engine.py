@@ -150,14 +150,12 @@ def test_nothing_is_silenced_where_nothing_sounds() -> None:
     play(scene, lambda: Engine(PlainRenderer(*SIZE), silence=fail))
 
 
-def test_a_renderer_that_fails_ends_the_engine_with_what_to_do() -> None:
-    async def scene() -> None:
-        engine = Engine(BrokenRenderer(*SIZE))
-        say(engine, voice(960))
-        with pytest.raises(RendererError, match=r"division by zero.*AVATAR_RENDERER=character"):
-            await engine.run()
-
-    virtual_time.run(scene())
+@pytest.mark.virtual_time
+async def test_a_renderer_that_fails_ends_the_engine_with_what_to_do() -> None:
+    engine = Engine(BrokenRenderer(*SIZE))
+    say(engine, voice(960))
+    with pytest.raises(RendererError, match=r"division by zero.*AVATAR_RENDERER=character"):
+        await engine.run()
 
 
 @pytest.mark.parametrize("frames", [None, 1, 4, 9])

@@ -100,65 +100,59 @@ async def throw(peer, packets, reliability, every_s=0.01):
         await asyncio.sleep(every_s)
 
 
-def test_an_agent_that_sends_garbage_too_is_heard_whole():
+@pytest.mark.virtual_time
+async def test_an_agent_that_sends_garbage_too_is_heard_whole():
     odd = [packet for packet in SPEECH if len(packet) % 2 or not packet]
 
-    async def conversation():
-        async with stage() as scene:
-            pcm = voice(48_000)
-            await scene.agent.wait_until_ready()
-            await scene.agent.handle_audio_input(pcm.tobytes())
-            await scene.agent.send_segment_end()
-            await throw(scene.peer, CONTROL, RELIABLE)
-            await throw(scene.peer, odd, UNRELIABLE)
-            await scene.agent.wait_for_playout()
-            assert heard(scene.film, {1: pcm}).samples == {1: 48_000}
-            assert scene.acks == [(1, 2.0, False)]
-            assert scene.session.counters == {"packet_refused": len(CONTROL) + len(odd)}
-
-    virtual_time.run(conversation())
+    async with stage() as scene:
+        pcm = voice(48_000)
+        await scene.agent.wait_until_ready()
+        await scene.agent.handle_audio_input(pcm.tobytes())
+        await scene.agent.send_segment_end()
+        await throw(scene.peer, CONTROL, RELIABLE)
+        await throw(scene.peer, odd, UNRELIABLE)
+        await scene.agent.wait_for_playout()
+        assert heard(scene.film, {1: pcm}).samples == {1: 48_000}
+        assert scene.acks == [(1, 2.0, False)]
+        assert scene.session.counters == {"packet_refused": len(CONTROL) + len(odd)}
 
 
-def test_strangers_that_send_garbage_disturb_nobody():
+@pytest.mark.virtual_time
+async def test_strangers_that_send_garbage_disturb_nobody():
     valid = [b"INTERRUPT", b'{"type":"segment_end"}', field(), field(type="turn_end", samples=0)]
 
-    async def conversation():
-        async with stage() as scene:
-            pcm = voice(96_000)
-            await scene.agent.handle_audio_input(pcm.tobytes())
-            await scene.agent.send_segment_end()
-            await scene.agent.wait_until_ready()
-            for name, kind in (("user", "normal"), ("other", "agent")):
-                stranger = scene.room.peer(name, kind)
-                await throw(stranger, CONTROL + valid, RELIABLE)
-                await throw(stranger, [b"\1\2" * 500] * 10, UNRELIABLE)
-            await scene.agent.wait_for_playout()
-            assert heard(scene.film, {1: pcm}).samples == {1: 96_000}
-            assert scene.acks == [(1, 4.0, False)]
-            assert scene.session.counters == {
-                "packet_refused": 2 * len(CONTROL),
-                "sender_ignored": 2 * (len(valid) + 10),
-            }
-
-    virtual_time.run(conversation())
+    async with stage() as scene:
+        pcm = voice(96_000)
+        await scene.agent.handle_audio_input(pcm.tobytes())
+        await scene.agent.send_segment_end()
+        await scene.agent.wait_until_ready()
+        for name, kind in (("user", "normal"), ("other", "agent")):
+            stranger = scene.room.peer(name, kind)
+            await throw(stranger, CONTROL + valid, RELIABLE)
+            await throw(stranger, [b"\1\2" * 500] * 10, UNRELIABLE)
+        await scene.agent.wait_for_playout()
+        assert heard(scene.film, {1: pcm}).samples == {1: 96_000}
+        assert scene.acks == [(1, 4.0, False)]
+        assert scene.session.counters == {
+            "packet_refused": 2 * len(CONTROL),
+            "sender_ignored": 2 * (len(valid) + 10),
+        }
 
 
-def test_a_stock_agent_that_sends_garbage_as_control_is_heard_whole():
-    async def conversation():
-        async with stage() as scene:
-            await scene.agent.aclose()
-            await asyncio.sleep(0.1)
-            agent, pcm = StockAgent(scene.peer), voice(48_000)
-            speaking = asyncio.create_task(agent.say(pcm, every_s=0.01))
-            await throw(scene.peer, CONTROL, RELIABLE)
-            await speaking
-            await agent.end()
-            await asyncio.sleep(2)
-            assert heard(scene.film, {1: pcm}).samples == {1: 48_000}
-            assert agent.acks == [(2.0, False)]
-            assert scene.session.counters == {"packet_refused": len(CONTROL)}
-
-    virtual_time.run(conversation())
+@pytest.mark.virtual_time
+async def test_a_stock_agent_that_sends_garbage_as_control_is_heard_whole():
+    async with stage() as scene:
+        await scene.agent.aclose()
+        await asyncio.sleep(0.1)
+        agent, pcm = StockAgent(scene.peer), voice(48_000)
+        speaking = asyncio.create_task(agent.say(pcm, every_s=0.01))
+        await throw(scene.peer, CONTROL, RELIABLE)
+        await speaking
+        await agent.end()
+        await asyncio.sleep(2)
+        assert heard(scene.film, {1: pcm}).samples == {1: 48_000}
+        assert agent.acks == [(2.0, False)]
+        assert scene.session.counters == {"packet_refused": len(CONTROL)}
 
 
 anything = st.one_of(

@@ -186,24 +186,21 @@ def test_a_meeting_that_is_not_there_is_status_1() -> None:
     assert errors.splitlines()[-1].startswith(f"worker: {host} cannot be reached")
 
 
-def test_the_program_joins_through_the_sdk_and_shows_nobody_the_token(tmp_path: Path) -> None:
-    async def scene() -> None:
-        certificate = Certificate(tmp_path)
-        async with Signalling().running(certificate) as room:
-            with worker(
-                REQUESTS_CA_BUNDLE=str(certificate.path),
-                AVATAR_JOIN_TIMEOUT_S="3",
-                AVATAR_LOG_LEVEL="DEBUG",
-            ) as process:
-                request_line = replace(JOIN, signaling_base_url=room.host).to_json()
-                status, errors = await asyncio.to_thread(ended, process, request_line)
-            assert room.queries[0]["secret"] == TOKEN
-            assert "produceData" in room.methods
-        assert status == 1
-        assert "media servers" in errors.splitlines()[-1]
-        assert TOKEN not in errors
-
-    asyncio.run(scene())
+async def test_the_program_joins_through_the_sdk_and_shows_nobody_the_token(tmp_path: Path) -> None:
+    certificate = Certificate(tmp_path)
+    async with Signalling().running(certificate) as room:
+        with worker(
+            REQUESTS_CA_BUNDLE=str(certificate.path),
+            AVATAR_JOIN_TIMEOUT_S="3",
+            AVATAR_LOG_LEVEL="DEBUG",
+        ) as process:
+            request_line = replace(JOIN, signaling_base_url=room.host).to_json()
+            status, errors = await asyncio.to_thread(ended, process, request_line)
+        assert room.queries[0]["secret"] == TOKEN
+        assert "produceData" in room.methods
+    assert status == 1
+    assert "media servers" in errors.splitlines()[-1]
+    assert TOKEN not in errors
 
 
 # How it ends ---------------------------------------------------------------------------------

@@ -561,36 +561,31 @@ async def test_several_watch_one_worker_and_may_stop() -> None:
     assert len(second.heard()) == 20 * PIECE_SAMPLES
 
 
-def test_the_room_lives_in_real_time_too() -> None:
-    async def main() -> None:
-        room = MemoryRoom(faults=NetworkFaults(delay_s=(0.001, 0.002)))
-        agent = room.peer("agent")
-        recording = agent.watch()
-        meeting = room.join_worker()
-        await meeting.join()
-        reader = MessageReader(meeting)
-        await agent.send(b"INTERRUPT")
-        await publish(meeting, [AvatarFrame(0, shade(0), SILENCE)] * 3)
-        await meeting.leave()
-        await reader.task
-        assert reader.received == [Received("agent", Interrupt())]
-        assert len(recording.pictures) == 3
-
-    asyncio.run(main())
+async def test_the_room_lives_in_real_time_too() -> None:
+    room = MemoryRoom(faults=NetworkFaults(delay_s=(0.001, 0.002)))
+    agent = room.peer("agent")
+    recording = agent.watch()
+    meeting = room.join_worker()
+    await meeting.join()
+    reader = MessageReader(meeting)
+    await agent.send(b"INTERRUPT")
+    await publish(meeting, [AvatarFrame(0, shade(0), SILENCE)] * 3)
+    await meeting.leave()
+    await reader.task
+    assert reader.received == [Received("agent", Interrupt())]
+    assert len(recording.pictures) == 3
 
 
-def test_the_connection_dies_of_a_waiting_send_that_is_cancelled() -> None:
-    async def main() -> None:
-        room = MemoryRoom(faults=NetworkFaults(bandwidth=100_000))
-        agent = room.peer("agent")
-        room.peer("viewer", "normal")
-        for _ in range(5):
-            await agent.send(bytes(15_000), UNRELIABLE)
-        waiting = asyncio.create_task(agent.send(bytes(15_000), UNRELIABLE))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.sleep(2)
-        with pytest.raises(ConnectionError):
-            await agent.send(b"x")
-
-    virtual_time.run(main())
+@pytest.mark.virtual_time
+async def test_the_connection_dies_of_a_waiting_send_that_is_cancelled() -> None:
+    room = MemoryRoom(faults=NetworkFaults(bandwidth=100_000))
+    agent = room.peer("agent")
+    room.peer("viewer", "normal")
+    for _ in range(5):
+        await agent.send(bytes(15_000), UNRELIABLE)
+    waiting = asyncio.create_task(agent.send(bytes(15_000), UNRELIABLE))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.sleep(2)
+    with pytest.raises(ConnectionError):
+        await agent.send(b"x")

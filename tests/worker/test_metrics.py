@@ -211,7 +211,8 @@ def test_a_stall_makes_late_frames() -> None:
     assert watched("frame_interval_seconds_bucket", le="0.12") < watched("frames_total") - 1
 
 
-def test_every_end_has_its_word() -> None:
+@pytest.mark.virtual_time
+async def test_every_end_has_its_word() -> None:
     async def end(session: Session) -> None:
         with contextlib.suppress(JoinError, MeetingLost):
             await session.run()
@@ -228,22 +229,19 @@ def test_every_end_has_its_word() -> None:
         await end(session)
         return watched
 
-    async def main() -> None:
-        cases = {
-            "agent_absent": ended(Settings(agent_absent_s=5)),
-            "longest": ended(Settings(longest_s=2)),
-            "join_failed": ended(Settings(), full=True),
-            "meeting_lost": ended(Settings(), lost=True),
-        }
-        for word, case in cases.items():
-            watched = await case
-            assert watched("sessions_ended_total", reason=word) == 1, word
-            total = sum(watched("sessions_ended_total", reason=each) for each in WORDS)
-            assert total == 1
-            joined = word != "join_failed"
-            assert watched("session_duration_seconds_count") == joined
-
-    virtual_time.run(main())
+    cases = {
+        "agent_absent": ended(Settings(agent_absent_s=5)),
+        "longest": ended(Settings(longest_s=2)),
+        "join_failed": ended(Settings(), full=True),
+        "meeting_lost": ended(Settings(), lost=True),
+    }
+    for word, case in cases.items():
+        watched = await case
+        assert watched("sessions_ended_total", reason=word) == 1, word
+        total = sum(watched("sessions_ended_total", reason=each) for each in WORDS)
+        assert total == 1
+        joined = word != "join_failed"
+        assert watched("session_duration_seconds_count") == joined
 
 
 async def stock(scene: Any) -> StockAgent:

@@ -427,24 +427,21 @@ FAILURES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("changes", "reason"), FAILURES)
-def test_whatever_refuses_the_worker_is_named_without_the_token(
+async def test_whatever_refuses_the_worker_is_named_without_the_token(
     changes: dict[str, Any], reason: str, certificate: Certificate
 ) -> None:
-    async def scene() -> None:
-        room = Signalling()
-        for name, value in changes.items():
-            setattr(room, name, value)
-        async with room.running(certificate):
-            meeting = worker_in(room)
-            with pytest.raises(JoinError, match=reason) as failure:
-                await join(meeting)
-            assert TOKEN not in str(failure.value)
-            assert "\n" not in str(failure.value)
-            await meeting.leave()
-            with pytest.raises(MeetingError):
-                await meeting.send(Interrupt())
-
-    asyncio.run(scene())
+    room = Signalling()
+    for name, value in changes.items():
+        setattr(room, name, value)
+    async with room.running(certificate):
+        meeting = worker_in(room)
+        with pytest.raises(JoinError, match=reason) as failure:
+            await join(meeting)
+        assert TOKEN not in str(failure.value)
+        assert "\n" not in str(failure.value)
+        await meeting.leave()
+        with pytest.raises(MeetingError):
+            await meeting.send(Interrupt())
 
 
 @pytest.mark.parametrize(("changes", "final"), [
@@ -460,23 +457,20 @@ def test_whatever_refuses_the_worker_is_named_without_the_token(
     ({"refuse_socket": 502}, False),
     ({"refuse": {"join"}}, False),
 ])  # fmt: skip
-def test_what_the_meeting_refuses_for_good_is_not_tried_again(
+async def test_what_the_meeting_refuses_for_good_is_not_tried_again(
     changes: dict[str, Any], final: bool, certificate: Certificate
 ) -> None:
     """A worker that ends with JoinRefused has no successor, and its reason is the session's."""
 
-    async def scene() -> None:
-        room = Signalling()
-        for name, value in changes.items():
-            setattr(room, name, value)
-        async with room.running(certificate):
-            meeting = worker_in(room)
-            with pytest.raises(JoinError) as failure:
-                await join(meeting)
-            assert isinstance(failure.value, JoinRefused) == final
-            await meeting.leave()
-
-    asyncio.run(scene())
+    room = Signalling()
+    for name, value in changes.items():
+        setattr(room, name, value)
+    async with room.running(certificate):
+        meeting = worker_in(room)
+        with pytest.raises(JoinError) as failure:
+            await join(meeting)
+        assert isinstance(failure.value, JoinRefused) == final
+        await meeting.leave()
 
 
 @asynchronous
@@ -542,19 +536,16 @@ async def test_a_silent_server_costs_the_deadline_and_not_the_event_loop() -> No
         (set(), "its media servers did not answer; let UDP through"),
     ],
 )
-def test_a_join_that_hangs_says_where(
+async def test_a_join_that_hangs_says_where(
     silent: set[str], stage: str, certificate: Certificate
 ) -> None:
-    async def scene() -> None:
-        room = Signalling()
-        room.silent = silent
-        async with room.running(certificate):
-            meeting = worker_in(room, timeout_s=0.5)
-            with pytest.raises(JoinError, match=stage):
-                await meeting.join()
-            await meeting.leave()
-
-    asyncio.run(scene())
+    room = Signalling()
+    room.silent = silent
+    async with room.running(certificate):
+        meeting = worker_in(room, timeout_s=0.5)
+        with pytest.raises(JoinError, match=stage):
+            await meeting.join()
+        await meeting.leave()
 
 
 @pytest.mark.parametrize("name", ["room_name", "participant_id", "token"])
@@ -746,15 +737,12 @@ LOSSES: list[tuple[Callable[[Signalling, Any], Awaitable[Any]], str]] = [
 
 
 @pytest.mark.parametrize(("misfortune", "reason"), LOSSES)
-def test_a_meeting_that_is_gone_says_so(
+async def test_a_meeting_that_is_gone_says_so(
     misfortune: Callable[[Signalling, Any], Awaitable[Any]], reason: str, certificate: Certificate
 ) -> None:
-    async def scene() -> None:
-        async with joined(certificate) as (room, meeting):
-            await misfortune(room, client_of(meeting))
-            assert f"is gone: {reason}." in await loss_of(meeting)
-
-    asyncio.run(scene())
+    async with joined(certificate) as (room, meeting):
+        await misfortune(room, client_of(meeting))
+        assert f"is gone: {reason}." in await loss_of(meeting)
 
 
 @asynchronous
