@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent_side.launch import AvatarError
+from agent_side.protocol.fields import is_name
 from agent_side.wire import (
     EXPRESSION,
     GESTURE,
@@ -18,7 +19,6 @@ from agent_side.wire import (
     Posture,
     Repeater,
     ack_of,
-    is_name,
 )
 
 GESTURE_TIMEOUT_S: Final = 2.0

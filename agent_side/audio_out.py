@@ -23,10 +23,11 @@ from agent_side.join import JoinInfo
 from agent_side.launch import AvatarError
 from agent_side.launching.face_request import FaceRequest
 from agent_side.pending_sends import MAX_PENDING
+from agent_side.protocol.fields import STREAM_DIGITS
 from agent_side.sctp import patch_sctp
 from agent_side.speaker import Speaker
 from agent_side.stock import also_stock
-from agent_side.wire import STREAM_DIGITS, Word
+from agent_side.wire import Word
 
 logger = logging.getLogger("avatar.agent_side")
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from agent_side.protocol.fields import STREAM_DIGITS
 from agent_side.senders.port import Outgoing
-from agent_side.wire import STREAM_DIGITS, AgentHello, AvatarReady
+from agent_side.wire import AgentHello, AvatarReady
 
 HELLO_FIRST_S: Final = 0.1
 HELLO_SLOWEST_S: Final = 2.0

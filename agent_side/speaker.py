@@ -11,13 +11,13 @@ from typing import Final
 
 from agent_side.acts import Acts, ActUnknown, GestureDropped
 from agent_side.handshake import Disobeyed, Handshake, WorkerLost, WorkerReady
+from agent_side.protocol.acts import ACTS
+from agent_side.protocol.fields import SAMPLE_RATES
 from agent_side.senders.port import CHUNK_S, Outgoing, Sender
 from agent_side.senders.version1 import Version1Sender
 from agent_side.senders.version2 import Version2Sender
 from agent_side.turn_buffer import TurnBuffer, TurnOver, TurnStarted
 from agent_side.wire import (
-    ACTS,
-    SAMPLE_RATES,
     Ack,
     ActRefused,
     AvatarReady,

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from agent_side.wire import MAX_TURN_WORDS, MAX_WORD, TurnEnded, Word
+from agent_side.protocol.fields import MAX_TURN_WORDS, MAX_WORD
+from agent_side.wire import TurnEnded, Word
 
 REST_S: Final = 5.0
 """A synthesizer whose turn was given up may pause for so long; one that failed sends no end."""

@@ -5,10 +5,10 @@ from collections import deque
 from itertools import pairwise
 from typing import Final
 
+from agent_side.protocol.fields import MAX_WORDS
 from agent_side.senders.port import WINDOW_S, Outgoing, piece_samples
 from agent_side.turn_buffer import SentPiece, Turn, TurnBuffer
 from agent_side.wire import (
-    MAX_WORDS,
     TURN_END,
     TURN_INTERRUPT,
     Ack,

@@ -14,6 +14,7 @@ from thorough import thorough
 
 from agent_side.acts import ActUnknown
 from agent_side.handshake import HELLO_SLOWEST_S, HELLO_TIMEOUT_S, STOCK_TIMEOUT_S
+from agent_side.protocol.fields import MAX_TURN_WORDS, MAX_WORD, MAX_WORDS
 from agent_side.senders.accounts import STRAY_S
 from agent_side.senders.port import CHUNK_S, WINDOW_S
 from agent_side.senders.version1 import ACK_TIMEOUT_S, DEAF_S, NEXT_TURN_S
@@ -36,9 +37,6 @@ from agent_side.speaker import (
 )
 from agent_side.turn_buffer import REST_S
 from agent_side.wire import (
-    MAX_TURN_WORDS,
-    MAX_WORD,
-    MAX_WORDS,
     TURN_END,
     TURN_INTERRUPT,
     Ack,

@@ -9,18 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_side.protocol import codec
+from agent_side.protocol.acts import ACTS
+from agent_side.protocol.fields import MAX_NAME, MAX_NAMES, MAX_RANGES, MAX_WORD, MAX_WORDS
 from agent_side.wire import (
     ACKNOWLEDGED,
-    ACTS,
     CHUNK_HEADER,
     CHUNK_MAGIC,
     MAX_CHUNK_PCM,
-    MAX_NAME,
-    MAX_NAMES,
     MAX_PAYLOAD,
-    MAX_RANGES,
-    MAX_WORD,
-    MAX_WORDS,
     TURN_END,
     TURN_INTERRUPT,
     Ack,

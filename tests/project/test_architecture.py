@@ -38,6 +38,7 @@ MAY_IMPORT: Final = {
         "avatar_runtime",
         "agent_side.wire",
         "agent_side.join",
+        "agent_side.protocol",
         "agent_side.sctp",
         "agent_side.pending_sends",
     },

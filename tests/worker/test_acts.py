@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stage import QuickRenderer
 
-from agent_side.wire import MAX_NAMES, Ack, ActRefused, Expression, Face, Gesture, Posture, Word
+from agent_side.protocol.fields import MAX_NAMES
+from agent_side.wire import Ack, ActRefused, Expression, Face, Gesture, Posture, Word
 from worker.renderer import ExpressionCue, GestureCue, PostureCue, WordsCue
 from worker.turns.cues import MAX_GESTURES, MAX_KNOWN, ReceivedActs, face_of
 

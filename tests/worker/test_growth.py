@@ -20,11 +20,10 @@ import pytest
 import virtual_time
 
 from agent_side.pending_sends import MAX_PENDING, PendingSends
+from agent_side.protocol.fields import MAX_UINT32, MAX_WORDS
 from agent_side.wire import (
     MAX_CHUNK_PCM,
     MAX_PCM,
-    MAX_UINT32,
-    MAX_WORDS,
     TURN_END,
     TURN_ENDED,
     TURN_INTERRUPT,

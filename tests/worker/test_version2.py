@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 from stage import voice
 
+from agent_side.protocol.fields import MAX_RANGES, MAX_TURN_WORDS, MAX_UINT32
 from agent_side.wire import (
-    MAX_RANGES,
-    MAX_TURN_WORDS,
-    MAX_UINT32,
     Ack,
     ActRefused,
     AgentHello,

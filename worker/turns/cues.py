@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
+from agent_side.protocol.fields import MAX_NAMES, is_name
 from agent_side.wire import (
     EXPRESSION,
     GESTURE,
-    MAX_NAMES,
     POSTURE,
     Ack,
     Act,
@@ -18,7 +18,6 @@ from agent_side.wire import (
     Gesture,
     Posture,
     ack_of,
-    is_name,
 )
 from worker.renderer import Cue, ExpressionCue, GestureCue, PostureCue, Renderer
 

@@ -4,9 +4,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent_side.protocol.fields import MAX_RANGES, MAX_TURN_WORDS
 from agent_side.wire import (
-    MAX_RANGES,
-    MAX_TURN_WORDS,
     PLAYBACK_STARTED,
     TURN_ENDED,
     Ack,
