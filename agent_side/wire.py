@@ -189,9 +189,8 @@ def decode(payload: object, *, reliable: bool) -> Message | None:
     checksum of a version-2 header would be taken for one; by chance that is one in 2**64.
     """
     data = codec.as_bytes(payload)
-    message: Message | None = None
-    if len(data) <= MAX_PAYLOAD:
-        message = codec.read(data, reliable=reliable)
+    message: Message | None
+    message = codec.read(data, reliable=reliable) if len(data) <= MAX_PAYLOAD else None
     return message
 
 

@@ -166,10 +166,8 @@ class Engine:
 
     def _take_blocks(self) -> list[Block]:
         blocks: list[Block] = []
-        while self._playout.lead + len(blocks) < self._playout.prefetch.most:
-            block = self.segments.take()
-            if block is None:
-                break
+        room = self._playout.prefetch.most - self._playout.lead
+        while len(blocks) < room and (block := self.segments.take()) is not None:
             blocks.append(block)
         return blocks
 

@@ -7,7 +7,6 @@ picture at 25 frames per second.
 from dataclasses import dataclass
 from typing import Final, Self
 
-import av
 import numpy as np
 import numpy.typing as npt
 
@@ -52,15 +51,6 @@ class Picture:
         """A picture of one grey; black unless told."""
         chroma = np.full((height // 2, width // 2), 128, np.uint8)
         return cls(np.full((height, width), y, np.uint8), chroma, chroma)
-
-    def to_video_frame(self) -> av.VideoFrame:
-        """A copy as the encoders take it, without time stamps."""
-        frame = av.VideoFrame(self.width, self.height, "yuv420p")
-        for plane, pixels in zip(frame.planes, (self.y, self.u, self.v), strict=True):
-            rows, columns = pixels.shape
-            view = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-            view[:rows, :columns] = pixels
-        return frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

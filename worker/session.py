@@ -5,9 +5,9 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
 
 from worker import clock
+from worker.departure import Departure
 from worker.engine import Engine, Started
 from worker.errors import WorkerError
 from worker.media import SAMPLE_RATE
@@ -23,9 +23,6 @@ from worker.turns.playout import Ended
 from worker.turns.reasons import Reason
 
 logger = logging.getLogger("avatar.worker.session")
-
-OVER: Final = Reason("over", "The meeting is over.")
-STOPPED: Final = Reason("told", "The worker was told to stop.")
 
 
 class Session:
@@ -70,22 +67,18 @@ class Session:
         )
         self._send_queue = SendQueue(meeting.send, self._measures.sent)
         self._clock = clock.Clock()
-        self._ending = asyncio.Event()
-        self._reason = OVER
+        self._departure = Departure()
         self._away = False
-        self._joining: asyncio.Task[None] | None = None
-        self._leave_by: float | None = None
 
     @property
     def counters(self) -> Counter[str]:
         """What was refused, repeated or late, and how often; for the operator."""
-        mine = Counter(
+        return self._conversation.counters + Counter(
             underruns=self._engine.underruns,
             clock_slips=self._clock.slips,
             send_failures=self._send_queue.failures,
             outbox_overflow=self._send_queue.overflow,
         )
-        return self._conversation.counters + mine
 
     @property
     def tally(self) -> Counter[str]:
@@ -99,40 +92,34 @@ class Session:
         """
         self._measures.taken(clock.now())
         try:
-            if await self._join():
+            if await self._departure.join(self._meeting):
                 self._measures.joined(clock.now())
                 self._on_place(True, None)
                 await self._converse()
         except BaseException as error:
-            self._reason = Reason.of(error)
+            self._departure.reason = Reason.of(error)
             raise
         finally:
             await self._meeting.leave()
             self._renderer.close()
-            self._measures.over(self._conversation, self._reason.word, clock.now())
-        return self._reason
+            self._measures.over(self._conversation, self._departure.reason.word, clock.now())
+        return self._departure.reason
 
     def finish(self) -> None:
         """Accept no new turn, speak out those that were begun, then leave."""
-        if self._leave_by is None:
+        if not self.finishing:
             self._conversation.accept_no_turn()
-            self._stop_by(clock.now() + self._settings.finish_s)
+            self._departure.by(clock.now() + self._settings.finish_s)
 
     def leave(self) -> None:
         """Leave now, whatever is being said."""
         self._conversation.accept_no_turn()
-        self._stop_by(clock.now())
+        self._departure.by(clock.now())
 
     @property
     def finishing(self) -> bool:
         """`finish` or `leave` was called."""
-        return self._leave_by is not None
-
-    def _stop_by(self, deadline: float) -> None:
-        self._reason = STOPPED
-        self._leave_by = deadline
-        if self._joining is not None:
-            self._joining.cancel()
+        return self._departure.requested
 
     def name_agent(self, agent_id: str) -> None:
         """A renewed join request names the agent: from now on, only that participant is obeyed."""
@@ -141,20 +128,6 @@ class Session:
         self._attendance.name(agent_id, now)
         self._engine.interrupt(self._engine.first_live_segment)
         self._pass_on(now)
-
-    async def _join(self) -> bool:
-        """False where `finish` or `leave` was called first."""
-        if self.finishing:
-            return False
-        self._joining = asyncio.create_task(self._meeting.join(), name="join")
-        try:
-            await asyncio.wait([self._joining])
-        finally:
-            joining, self._joining = self._joining, None
-            joining.cancel()
-        if not joining.cancelled():
-            joining.result()
-        return not self.finishing
 
     async def _converse(self) -> None:
         failure: BaseException | None = None
@@ -167,7 +140,7 @@ class Session:
                     tasks.create_task(self._play(), name="play"),
                     tasks.create_task(self._send_queue.run(), name="send"),
                 ]
-                await self._ending.wait()
+                await self._departure.wait()
                 for task in running:
                     task.cancel()
         except* WorkerError as errors:
@@ -184,7 +157,7 @@ class Session:
             self._engine.interrupt(self._engine.first_live_segment)
             self._measures.listened(event, self._conversation.bound, self._engine.segments, now)
             self._pass_on(now)
-        self._ending.set()
+        self._departure.begin()
 
     def _receive(self, event: MeetingEvent, now: float) -> None:
         match event:
@@ -214,17 +187,13 @@ class Session:
             if not self._away:
                 self._tick(now)
             for participant_id in self._attendance.missing(now):
-                self._attendance.left(participant_id)
-                self._conversation.left(participant_id, now)
+                self._receive(Left(participant_id), now)
             self._conversation.advance(now)
             self._measures.look(self._engine.segments, self._conversation, self._meeting, now)
             self._pass_on(now)
-            if self._leave_by is not None and (now >= self._leave_by or self._all_said):
-                self._ending.set()
-            reason = self._attendance.over(self._conversation.bound, now)
-            if reason is not None:
-                self._reason = reason
-                self._ending.set()
+            self._departure.look(now, self._engine.silent and self._send_queue.empty)
+            if reason := self._attendance.over(self._conversation.bound, now):
+                self._departure.begin(reason)
 
     def _tick(self, now: float) -> None:
         self._meeting.publish(self._engine.tick())
@@ -245,13 +214,7 @@ class Session:
                     self._measures.started(segment, now)
                     self._conversation.started(segment, now)
                 case Ended(segment, samples, interrupted):
-                    outcome = "interrupted" if interrupted else "ended"
-                    logger.info(
-                        "segment %d %s after %.3f s", segment, outcome, samples / SAMPLE_RATE
-                    )
+                    how = "interrupted" if interrupted else "ended"
+                    logger.info("segment %d %s after %.3f s", segment, how, samples / SAMPLE_RATE)
                     self._conversation.ended(event, now)
                     self._measures.ended(event)
-
-    @property
-    def _all_said(self) -> bool:
-        return self._engine.silent and self._send_queue.empty

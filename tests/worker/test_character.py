@@ -29,6 +29,7 @@ from worker.renderer import ExpressionCue, GestureCue, Renderer
 from worker.renderers.character import CharacterRenderer, create
 from worker.settings import Settings
 from worker.tools.film import read_sound
+from worker.video import to_video_frame
 
 SIZES = [(512, 512), (720, 720), (1280, 720), (64, 64), (404, 720), (1024, 64), (66, 130)]
 SPEECH = Path(__file__).parents[2] / "benchmarks" / "speech.wav"
@@ -95,7 +96,7 @@ def encoded(pictures: list[Picture]) -> list[Picture]:
     assert isinstance(decoder, av.VideoCodecContext)
     packets = []
     for index, picture in enumerate(pictures):
-        frame = picture.to_video_frame()
+        frame = to_video_frame(picture)
         frame.pts = index
         packets += encoder.encode(frame)
     packets += encoder.encode(None)

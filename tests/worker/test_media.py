@@ -5,6 +5,7 @@ import pytest
 
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SAMPLE_RATE, SILENCE, Pcm, Picture
 from worker.sound import FADE_SAMPLES, Doubler, Resampler, fade_in, ramp_down
+from worker.video import to_video_frame
 
 RATES = [8_000, 16_000, 22_050, 44_100, 48_000]
 OTHER_RATES = [4_000, 11_025, 12_000, 32_000, 96_000, 192_000]
@@ -124,7 +125,7 @@ def test_a_video_frame_has_every_pixel_whatever_its_rows_are_padded_to(
         random.integers(0, 256, half, np.uint8),
         random.integers(0, 256, half, np.uint8),
     )
-    frame = picture.to_video_frame()
+    frame = to_video_frame(picture)
     planes = np.concatenate([picture.y.ravel(), picture.u.ravel(), picture.v.ravel()])
     assert (picture.width, picture.height) == (frame.width, frame.height) == (width, height)
     assert frame.format.name == "yuv420p"
@@ -135,14 +136,14 @@ def test_a_video_frame_has_every_pixel_whatever_its_rows_are_padded_to(
 def test_a_video_frame_takes_planes_that_are_views() -> None:
     wide = np.random.default_rng(3).integers(0, 256, (100, 300), np.uint8)
     picture = Picture(wide[:64, 10:140], wide[:32, ::2][:, :65], wide[::2, ::3][:32, :65])
-    pixels = picture.to_video_frame().to_ndarray()
+    pixels = to_video_frame(picture).to_ndarray()
     assert np.array_equal(pixels[:64], picture.y)
 
 
 def test_a_blank_picture_is_one_grey() -> None:
     black, white = Picture.blank(130, 66), Picture.blank(130, 66, y=235)
     for picture, level in ((black, 16), (white, 235)):
-        rgb = picture.to_video_frame().reformat(format="rgb24").to_ndarray()
+        rgb = to_video_frame(picture).reformat(format="rgb24").to_ndarray()
         wanted = round((level - 16) * 255 / 219)
         assert np.abs(rgb.astype(int) - wanted).max() <= 2
 

@@ -13,12 +13,13 @@ from stage import QuickRenderer, voice
 from agent_side import AvatarAudioOut, AvatarCredentials
 from localroom.faults import DatagramFaults, Faults, MessageFaults, PeerFaults
 from localroom.launch import LocalRoom
+from worker.departure import STOPPED
 from worker.errors import Dismissed, JoinError, JoinRefused, MeetingLost
 from worker.media import SAMPLE_RATE
 from worker.meeting import Meeting
 from worker.meeting_support.reconnecting import Rejoining
 from worker.meetings.videosdk import VideoSDKMeeting
-from worker.session import STOPPED, Session
+from worker.session import Session
 from worker.settings import Settings
 
 NOTICE_S = 20.0

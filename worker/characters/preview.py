@@ -19,6 +19,7 @@ from worker.characters.parts import Box, Part
 from worker.lipsync.shape import VISEMES, MouthShape
 from worker.media import FPS, Picture
 from worker.tools.script import ScriptedAct
+from worker.video import to_video_frame
 
 WIDTH: Final = 2640
 MARGIN: Final = 24
@@ -220,7 +221,7 @@ def _head(built: Atlas) -> tuple[int, int, int, int]:
 
 def rgb(picture: Picture) -> Image.Image:
     """A picture in the colours of a screen."""
-    pixels = picture.to_video_frame().to_ndarray(format="rgb24")
+    pixels = to_video_frame(picture).to_ndarray(format="rgb24")
     return Image.fromarray(np.asarray(pixels, np.uint8))
 
 

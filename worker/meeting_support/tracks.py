@@ -19,6 +19,7 @@ from worker.media import (
     Picture,
 )
 from worker.sound import ramp_down
+from worker.video import to_video_frame
 
 PIECE_S: Final = PIECE_SAMPLES / SAMPLE_RATE
 MAX_PIECES: Final = 20
@@ -116,7 +117,7 @@ class Tracks:
         Raises TracksClosed.
         """
         pts, planes = await self.next_planes()
-        picture = planes.to_video_frame()
+        picture = to_video_frame(planes)
         picture.time_base = PICTURE_TIME_BASE
         picture.pts = pts
         return picture

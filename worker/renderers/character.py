@@ -24,7 +24,6 @@ NOTHING: Final = SILENCE[:0]
 MAX_WORDED: Final = 8
 """Segments whose words are kept until they are spoken."""
 
-
 logger = logging.getLogger("avatar.worker.character")
 
 
@@ -142,8 +141,7 @@ class CharacterRenderer(Renderer):
         return self._compositor.picture(self.pose_shown, None)
 
     def close(self) -> None:
-        self._waiting.clear()
-        self._mouths.clear()
+        self.reset()
 
 
 def _level_db(pcm: Pcm) -> float:

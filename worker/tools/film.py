@@ -26,6 +26,7 @@ from av.video.stream import VideoStream
 from avatar_runtime.cpus import cpus
 from worker.errors import InputError
 from worker.media import FPS, SAMPLE_RATE, Pcm, Picture, Plane
+from worker.video import to_video_frame
 
 THREADS: Final = 4
 """The most that the picture encoder takes; more gain nothing at these sizes."""
@@ -85,7 +86,7 @@ class FilmWriter:
                 f"A picture of {picture.width}x{picture.height} does not fit a film of "
                 f"{self._size[0]}x{self._size[1]}."
             )
-        frame = picture.to_video_frame()
+        frame = to_video_frame(picture)
         frame.time_base = Fraction(1, self._fps)
         frame.pts = self.pictures
         self.pictures += 1
