@@ -24,7 +24,7 @@ import measure
 import numpy as np
 from analysis import View, account
 from latency import spoken
-from live_session import TimedAgent, Turn
+from live_session import SpokenTurn, TimedAgent
 from marker_renderer import marked
 
 from localroom.faults import DatagramFaults, Faults, PeerFaults
@@ -82,7 +82,7 @@ def with_pauses(speech: Pcm) -> Pcm:
     return speech
 
 
-async def greet(agent: TimedAgent) -> Turn:
+async def greet(agent: TimedAgent) -> SpokenTurn:
     """Speak before anybody was asked for a face."""
     turn = await agent.say(noise(3.0, 1))
     await asyncio.sleep(0.4)
@@ -97,7 +97,7 @@ async def meet(agent: TimedAgent) -> None:
     await asyncio.sleep(1.0)
 
 
-async def short_turns(agent: TimedAgent) -> list[Turn]:
+async def short_turns(agent: TimedAgent) -> list[SpokenTurn]:
     await meet(agent)
     random = Random(1)
     turns = []
@@ -107,7 +107,7 @@ async def short_turns(agent: TimedAgent) -> list[Turn]:
     return turns
 
 
-async def long_turns(agent: TimedAgent) -> list[Turn]:
+async def long_turns(agent: TimedAgent) -> list[SpokenTurn]:
     """10 s of noise; 10 s with pauses of zeros; three turns that wait for each other."""
     await meet(agent)
     whole = await agent.say(noise(10.0, 50))
@@ -121,7 +121,7 @@ async def long_turns(agent: TimedAgent) -> list[Turn]:
 
 async def interrupted_turns(
     agent: TimedAgent, speech: Callable[[int], Pcm]
-) -> list[tuple[Turn, Turn]]:
+) -> list[tuple[SpokenTurn, SpokenTurn]]:
     """10 s handed over, interrupted while they sound, and 50 ms later the next turn."""
     await meet(agent)
     random = Random(2)
@@ -143,19 +143,19 @@ async def interrupted_turns(
 async def greeting(place: ViewerStage) -> list[ViewerFigure]:
     acks = []
 
-    async def part(agent: TimedAgent) -> Turn:
+    async def part(agent: TimedAgent) -> SpokenTurn:
         turn = await greet(agent)
         acks.extend(agent.acks)
         return turn
 
     view, turn = await place.play("greeting", part)
-    told = account(analysis.sound_between(view), turn.said)
+    reports = account(analysis.sound_between(view), turn.said)
     exact = acks == [(3.0, False, 1)]
-    value = f"{told.lost} ms of {told.said}, ack {'exact' if exact else 'WRONG'}"
+    value = f"{reports.lost} ms of {reports.said}, ack {'exact' if exact else 'WRONG'}"
     stock = "all, or mute for good"
     return [
         ViewerFigure(
-            "said before the face is there: lost", value, "0", stock, not told.lost and exact
+            "said before the face is there: lost", value, "0", stock, not reports.lost and exact
         )
     ]
 
@@ -187,34 +187,34 @@ async def first_sound_and_sync(place: ViewerStage) -> list[ViewerFigure]:
 async def whole_turns(place: ViewerStage) -> list[ViewerFigure]:
     acks = []
 
-    async def part(agent: TimedAgent) -> list[Turn]:
+    async def part(agent: TimedAgent) -> list[SpokenTurn]:
         turns = await long_turns(agent)
         acks.extend(agent.acks)
         return turns
 
     view, (whole, paused, *queued) = await place.play("long", part)
-    told = account(analysis.sound_between(view, whole.said_s, paused.said_s), whole.said)
-    value = f"{told.lost} ms, {told.inserted} ms in {told.insertions}"
-    kept = told.lost == told.inserted == told.repeated == 0
+    reports = account(analysis.sound_between(view, whole.said_s, paused.said_s), whole.said)
+    value = f"{reports.lost} ms, {reports.inserted} ms in {reports.insertions}"
+    kept = reports.lost == reports.inserted == reports.repeated == 0
     rows = [
         ViewerFigure(
             "10 s of speech: lost, silence inserted", value, "0, 0", "0, 160 ms in 8", kept
         )
     ]
 
-    told = account(analysis.sound_between(view, paused.said_s, queued[0].said_s), paused.said)
+    reports = account(analysis.sound_between(view, paused.said_s, queued[0].said_s), paused.said)
     voiced = analysis.loud(view, paused.said_s, queued[0].said_s)
     length_s = voiced[-1] - voiced[0] + 0.02
     right_s = (1 + int(np.flatnonzero(paused.said)[-1])) / SAMPLE_RATE
-    value = f"{told.lost} ms of {told.said}, {length_s:.2f} s of {right_s:.2f}"
-    kept = told.lost == told.inserted == 0 and abs(length_s - right_s) < 0.06
+    value = f"{reports.lost} ms of {reports.said}, {length_s:.2f} s of {right_s:.2f}"
+    kept = reports.lost == reports.inserted == 0 and abs(length_s - right_s) < 0.06
     rows.append(
         ViewerFigure(
             "10 s with pauses of zeros: lost, length", value, "0, the same", "5.08 s of 9.5", kept
         )
     )
     right = [(each, False, turn) for turn, each in enumerate((10.0, 10.0, 0.5, 0.75, 1.0), 1)]
-    exact = sum(told == due for told, due in zip(acks[2:], right[2:], strict=False))
+    exact = sum(reports == due for reports, due in zip(acks[2:], right[2:], strict=False))
     value, kept = f"{len(acks) - 2}, {exact} exact", acks == right
     return [
         *rows,
@@ -264,7 +264,7 @@ async def _interrupts(
     ]
 
 
-def _begin_s(view: View, turn: Turn, until_s: float) -> float:
+def _begin_s(view: View, turn: SpokenTurn, until_s: float) -> float:
     """When the first sound of `turn` came, told by what it is: the turn before was loud, too."""
     packets = [piece for piece in view.sound if turn.said_s <= piece.time_s < until_s]
     lag = account(np.concatenate([piece.pcm for piece in packets]), turn.said).lag

@@ -24,12 +24,12 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 import httpx
-from chores import CHORES, Operation
 from cluster import CHEAP, DRAIN_S, LEASE_S, HostCluster, HostNode, cluster, machines, why_not
 from ear import ear
 from failing import FAILURES, HOLD_S, Failure, FailureTarget, Hit
 from hosts import HUB
 from onlooker import Onlooker, onlooker
+from operations import OPERATIONS, Operation
 from poisoning import POISONED, VERSIONS
 from room_stage import room_process
 from talking import (
@@ -308,7 +308,7 @@ def _log(row: FailureResult, talks: list[Talk], since_s: float, until_s: float) 
         pauses = each.silences(since_s, until_s)
         shown = [f"{p.began_s - since_s:.2f}..{p.ended_s - since_s:.2f}" for p in pauses]
         logger.info("  %s on %s: silent %s", each.room_id, each.session.get("slot"), shown)
-        logger.info("  told: %s", each.agent.told)
+        logger.info("  told: %s", each.agent.reports)
 
 
 HEAD: Final = (
@@ -349,7 +349,7 @@ def table(rows: Sequence[FailureResult]) -> Iterator[str]:
 async def run(local: LocalRoom, running: HostCluster, chosen: Sequence[str]) -> list[FailureResult]:
     """Everything, one after the other, or what has one of the words `chosen` in its name."""
     rows: list[FailureResult] = []
-    everything: tuple[Failure | Operation, ...] = (*FAILURES, *POISONED, *CHORES, *VERSIONS)
+    everything: tuple[Failure | Operation, ...] = (*FAILURES, *POISONED, *OPERATIONS, *VERSIONS)
     async with ear() as listening:
         house = Installation(local, running, listening)
         for number, each in enumerate(everything):

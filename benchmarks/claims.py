@@ -73,7 +73,7 @@ many commands at once, and claims wait behind them in Redis."""
 LONGEST_S: Final = 120
 """No process of it outlives this."""
 
-PATIENCE_S: Final = 4.0
+WAIT_TIMEOUT_S: Final = 4.0
 """What is left of a POST; a session that is not acked then is given up."""
 
 SEAL_KEY: Final = Fernet.generate_key().decode()
@@ -132,7 +132,7 @@ async def dispatch(url: str, rate: float, seconds: float, *, acked: bool) -> Non
         if claim.outcome == "new":
             claims.append((done, done - due))
         if acked and claim.record is not None:
-            if await ledger.resolved(claim.record, PATIENCE_S) == "acked":
+            if await ledger.resolved(claim.record, WAIT_TIMEOUT_S) == "acked":
                 acks.append(loop.time() - due)
             else:
                 not_acked += 1
@@ -295,7 +295,7 @@ def measure(
 ) -> Run:
     """One run on an empty Redis."""
     server.flush()
-    server.settle()
+    server.pretend_uptime()
     whole = ["--acked"] if acked else []
     nodes = [Child("--node", server.url, *whole) for _ in range(NODES)]
     arguments = ("--dispatcher", server.url, str(rate / DISPATCHERS), str(seconds), *whole)

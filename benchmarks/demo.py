@@ -27,8 +27,8 @@ import live_session
 import measure
 import numpy as np
 import soxr
-from analysis import SOUND_RATE, Account, View, account
-from live_session import TimedAgent, Turn
+from analysis import SOUND_RATE, AckAccount, View, account
+from live_session import SpokenTurn, TimedAgent
 from measure import Floats
 
 from benchmarks.lipsync import film as judge
@@ -66,7 +66,7 @@ it. That acks are exact to the sample is shown where no codec is in between, in 
 class DemoReport:
     """What the agent did and was told. The first two turns are in the film."""
 
-    turns: list[Turn]
+    turns: list[SpokenTurn]
     acks: list[tuple[float, bool, int]]
     launched_s: float
     film_until_s: float
@@ -130,8 +130,8 @@ async def play(folder: Path, speech: Pcm) -> tuple[View, DemoReport, list[float]
         launches = [await launch_ms(room, address, f"launch-{n}") for n in range(LAUNCHES)]
         print("speaking, interrupted once ...")
         part = conversation(speech, Random(7))
-        view, told = await live_session.play(room, address, "demo", folder / "viewing", part)
-    return view, told, launches, log.read_text()
+        view, reports = await live_session.play(room, address, "demo", folder / "viewing", part)
+    return view, reports, launches, log.read_text()
 
 
 # The film -------------------------------------------------------------------------------------
@@ -167,28 +167,30 @@ def write_film(path: Path, view: View, until_s: float) -> None:
 
 
 def figures_of(
-    film: Film, view: View, told: DemoReport, launches: Sequence[float], log: str
+    film: Film, view: View, reports: DemoReport, launches: Sequence[float], log: str
 ) -> dict[str, Any]:
     """Everything that demo.json has; times are those of arrival at the viewer."""
-    second, third = told.turns[1:3]
+    second, third = reports.turns[1:3]
     whole = account(analysis.sound_between(view, second.said_s, third.said_s), second.said, PIECE)
-    interrupted = [turn for turn in told.turns if turn.was_interrupted]
-    first_sounds = [analysis.first_sound_ms(view, turn.said_s) for turn in told.turns[2:]]
-    first_frames = [analysis.first_ms(view, turn.said_s, _speaks) for turn in told.turns[2:]]
+    interrupted = [turn for turn in reports.turns if turn.was_interrupted]
+    first_sounds = [analysis.first_sound_ms(view, turn.said_s) for turn in reports.turns[2:]]
+    first_frames = [analysis.first_ms(view, turn.said_s, _speaks) for turn in reports.turns[2:]]
     quiet = [
         analysis.silence_ms(view, turn.interrupted_s, turn.interrupted_s + CUT_S)
         for turn in interrupted
     ]
     shut = [analysis.first_ms(view, turn.interrupted_s, _rests) for turn in interrupted]
     offsets = measure.offsets_ms(film)
-    times = [each.time_s for each in view.pictures if each.time_s < told.film_until_s]
+    times = [each.time_s for each in view.pictures if each.time_s < reports.film_until_s]
     openings = measure.seen_openings(film)
-    begin_s = whole_begin_s(view, told, whole)
+    begin_s = whole_begin_s(view, reports, whole)
     mouth = _judged_mouth(openings, view.pictures[0].ntp_s - begin_s)
     return {
         "seconds": round(float(film.times_s[-1]) + 1 / FPS, 2),
         "launch_to_joined_ms_p50": measure.percentile(launches, 50),
-        "launch_to_first_picture_ms": round(1000 * (view.pictures[0].time_s - told.launched_s), 1),
+        "launch_to_first_picture_ms": round(
+            1000 * (view.pictures[0].time_s - reports.launched_s), 1
+        ),
         "samples_lost": whole.lost * SAMPLE_RATE // 1000,
         "samples_repeated": whole.repeated * SAMPLE_RATE // 1000,
         "samples_inserted": whole.inserted * SAMPLE_RATE // 1000,
@@ -196,7 +198,7 @@ def figures_of(
         "av_offset_ms_p95": measure.percentile(np.abs(offsets), 95),
         "fps": round((len(times) - 1) / (times[-1] - times[0]), 2),
         "mouth_open_share": round(float(np.mean(openings > measure.OPEN_MOUTH)), 3),
-        "mouth_open_in_pauses": _open_in_pauses(view, told, begin_s),
+        "mouth_open_in_pauses": _open_in_pauses(view, reports, begin_s),
         "mouth_correlation": round(mouth.correlation, 3),
         "mouth_offset_ms": mouth.offset_ms,
         "bilabials": mouth.bilabials,
@@ -209,8 +211,8 @@ def figures_of(
         "interrupt_to_silence_ms_p95": measure.percentile(quiet, 95),
         "interrupt_to_closed_ms_p50": measure.percentile(shut, 50),
         "interrupt_to_closed_ms_p95": measure.percentile(shut, 95),
-        "turns": len(told.turns),
-        "acks_wrong": _wrong_acks(view, told),
+        "turns": len(reports.turns),
+        "acks_wrong": _wrong_acks(view, reports),
         "counters": _counters(log),
     }
 
@@ -223,11 +225,11 @@ def _rests(picture: Picture) -> bool:
     return not _speaks(picture)
 
 
-def _wrong_acks(view: View, told: DemoReport) -> int:
+def _wrong_acks(view: View, reports: DemoReport) -> int:
     """Turns whose ack is missing, doubled, out of order or not where the viewer heard its end."""
-    wrong = abs(len(told.acks) - len(told.turns))
-    following = [*(turn.said_s for turn in told.turns[1:]), math.inf]
-    for number, (turn, ack) in enumerate(zip(told.turns, told.acks, strict=False), 1):
+    wrong = abs(len(reports.acks) - len(reports.turns))
+    following = [*(turn.said_s for turn in reports.turns[1:]), math.inf]
+    for number, (turn, ack) in enumerate(zip(reports.turns, reports.acks, strict=False), 1):
         position_s, interrupted, ended = ack
         if turn.was_interrupted:
             until_s = following[number - 1]
@@ -259,9 +261,9 @@ def _is_end(position_s: float, sound: Pcm, said: Pcm, place_s: float) -> bool:
     return not goes_on and not (np.abs(between) > analysis.LOUD).any()
 
 
-def whole_begin_s(view: View, told: DemoReport, heard: Account) -> float:
+def whole_begin_s(view: View, reports: DemoReport, heard: AckAccount) -> float:
     """When the sound of the second turn, which is heard whole, begins by the sender's clock."""
-    turn, following = told.turns[1], told.turns[2]
+    turn, following = reports.turns[1], reports.turns[2]
     packets = [p for p in view.sound if turn.said_s <= p.time_s < following.said_s]
     return packets[0].ntp_s + heard.lag / SOUND_RATE
 
@@ -280,9 +282,9 @@ def _judged_mouth(openings: Floats, first_s: float) -> judge.FilmedMouth:
     return judge.judged(list(shown), first_s + skipped / FPS, part)
 
 
-def _open_in_pauses(view: View, told: DemoReport, begin_s: float) -> float:
+def _open_in_pauses(view: View, reports: DemoReport, begin_s: float) -> float:
     """How far the mouth is open, at most, in the second turn's pauses of digital silence."""
-    turn = told.turns[1]
+    turn = reports.turns[1]
     silent = np.convolve(turn.said != 0, np.ones(round(PAUSE_SETTLES_S * SAMPLE_RATE))) == 0
     openings = [
         mouth_opening(each.picture.y)
@@ -356,11 +358,11 @@ def main(out: Path) -> int:
     assert rate == SAMPLE_RATE
     before = cpu_s()
     with tempfile.TemporaryDirectory(dir=out, prefix=".demo-") as name:
-        view, told, launches, log = asyncio.run(play(Path(name), speech))
+        view, reports, launches, log = asyncio.run(play(Path(name), speech))
     load = load_in_words(before, cpu_s())
     print("writing the film ...")
-    write_film(out / "demo.mp4", view, told.film_until_s)
-    figures = figures_of(read_film(out / "demo.mp4"), view, told, launches, log)
+    write_film(out / "demo.mp4", view, reports.film_until_s)
+    figures = figures_of(read_film(out / "demo.mp4"), view, reports, launches, log)
     (out / "demo.json").write_text(json.dumps(figures, indent=2) + "\n")
     for name, value in figures.items():
         print(f"{name:32} {value}")

@@ -66,14 +66,14 @@ class LocalRoom:
         """Do something to a peer's signalling: drop, cut, freeze, thaw, dismiss."""
         self._request("POST", f"/rooms/{quote(room, '')}/peers/{quote(peer, '')}/{action}")
 
-    def wait_until_settled(self, room: str, timeout_s: float = 10.0) -> None:
+    def wait_until_connected(self, room: str, timeout_s: float = 10.0) -> None:
         """Return when data flows between all in `room`. Raises TimeoutError. Blocks the caller."""
         give_up = time.monotonic() + timeout_s
         while time.monotonic() < give_up:
             if self.state().get(room, {}).get("settled"):
                 return
             time.sleep(POLL_S)
-        raise TimeoutError(f"Room {room} was not settled within {timeout_s:g} s.")
+        raise TimeoutError(f"Room {room} was not connected within {timeout_s:g} s.")
 
     def _request(self, method: str, path: str, body: object = None) -> Any:
         connection = http.client.HTTPConnection(urlsplit(self.control_url).netloc, timeout=END_S)

@@ -117,8 +117,8 @@ def serve(
         command = read_join(sys.stdin.buffer)
         join, assignment = command.join, command.assignment
         logs.about_process(assignment, join.room_name)
-        settings, dressed = dress(settings, renderer, join)
-        if dressed is not renderer:
+        settings, face = with_character(settings, renderer, join)
+        if face is not renderer:
             freeze_gc()
     except WorkerError as error:
         return give_up(error, EXIT_REFUSED, control_channel)
@@ -129,7 +129,7 @@ def serve(
         try:
             session_id = assignment.session_id
             reason = asyncio.run(
-                run(make, dressed, settings, join, session_id, measures, control_channel)
+                run(make, face, settings, join, session_id, measures, control_channel)
             )
         except Dismissed as dismissal:
             return give_up(dismissal, EXIT_OK, control_channel)
@@ -167,7 +167,9 @@ def read_join(stream: BinaryIO) -> JoinCommand:
         raise WorkerSettingsError(str(error)) from error
 
 
-def dress(settings: Settings, renderer: Renderer, join: JoinInfo) -> tuple[Settings, Renderer]:
+def with_character(
+    settings: Settings, renderer: Renderer, join: JoinInfo
+) -> tuple[Settings, Renderer]:
     """`settings` and a renderer for the character that the join request asks for, if any.
 
     Only an operator may give a path; a request has to name one that is there. Raises InputError.

@@ -223,18 +223,18 @@ def _whole(value: object, name: str) -> int:
     return value
 
 
-class _Field(NamedTuple):
+class _ReportField(NamedTuple):
     """The `key` of a report's field in its JSON, and what reads its value or refuses it."""
 
     key: str
     read: Callable[[object], Any]
 
 
-_FIELDS: Final[Mapping[str, _Field]] = {
-    "reason": _Field("reason", _reason),
-    "serial": _Field("serial", _serial),
-    "within_s": _Field("within_s", _within_s),
-    "part": _Field("part", _part),
-    "counters": _Field("counters", _counters),
-    "acknowledged": _Field("heard", _serials),
+_FIELDS: Final[Mapping[str, _ReportField]] = {
+    "reason": _ReportField("reason", _reason),
+    "serial": _ReportField("serial", _serial),
+    "within_s": _ReportField("within_s", _within_s),
+    "part": _ReportField("part", _part),
+    "counters": _ReportField("counters", _counters),
+    "acknowledged": _ReportField("heard", _serials),
 }

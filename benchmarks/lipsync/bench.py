@@ -93,8 +93,8 @@ def run(out: Path) -> dict[str, float]:
         if condition.kind == "clean":
             rows = by_condition[condition.name]
             print(line("  s.d. (bootstrap)", metric.spread([row.sums for row in rows])))
-    print(line("clean, words told", total(_in_session(main, told=True, known=False))))
-    print(line("clean, voice known", total(_in_session(main, told=False, known=True))))
+    print(line("clean, words told", total(_in_session(main, reports=True, known=False))))
+    print(line("clean, voice known", total(_in_session(main, reports=False, known=True))))
     print(line("amplitude, clean", total(tallied(amplitude, main))))
     for condition in test.conditions:
         if condition.name in ("noise 10 dB", "music 10 dB"):
@@ -139,7 +139,7 @@ def _under(
     return rows
 
 
-def _in_session(material: list[Material], *, told: bool, known: bool) -> list[Tallied]:
+def _in_session(material: list[Material], *, reports: bool, known: bool) -> list[Tallied]:
     """As it is in a session: with the words `told`, with the voice `known` from before."""
     from worker.lipsync.lips import VisemeReader, joined
 
@@ -148,7 +148,7 @@ def _in_session(material: list[Material], *, told: bool, known: bool) -> list[Ta
         if not known or one.voice != voice:
             reader.reset()
         voice = one.voice
-        if told:
+        if reports:
             reader.words(one.words)
         rows.append(tally(one, LipReading.of(joined([reader.push(one.pcm), reader.finish()]))))
     return rows

@@ -84,12 +84,12 @@ def read_list() -> Test:
             f"{LIST} has the sha256 {digest}, the frozen one has {LIST_SHA256}: "
             "take the file from the repository again"
         )
-    told = json.loads(content)
+    reports = json.loads(content)
     by_voice: dict[str, list[Utterance]] = {}
-    for row in told["utterances"]:
+    for row in reports["utterances"]:
         line = ScriptLine(row["text"], row["language"], row["rate"], row["pitch"])
         by_voice.setdefault(row["voice"], []).append(Utterance(row["name"], line))
-    return Test(by_voice, tuple(Condition(**row) for row in told["conditions"]))
+    return Test(by_voice, tuple(Condition(**row) for row in reports["conditions"]))
 
 
 def draw() -> str:
@@ -113,9 +113,9 @@ def draw() -> str:
                 for index, line in enumerate(lines)
             ]
     conditions = [asdict(condition) for condition in CONDITIONS]
-    told = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    reports = ",\n  ".join(json.dumps(row, ensure_ascii=False) for row in rows)
     heard = ",\n  ".join(json.dumps(row) for row in conditions)
-    return f'{{"utterances": [\n  {told}\n], "conditions": [\n  {heard}\n]}}\n'
+    return f'{{"utterances": [\n  {reports}\n], "conditions": [\n  {heard}\n]}}\n'
 
 
 def _rich(seed: str) -> str:

@@ -182,7 +182,7 @@ def sound_between(view: View, since_s: float = 0.0, until_s: float = float("inf"
 
 
 @dataclass(slots=True)
-class Account:
+class AckAccount:
     """What became of a turn's speech, in milliseconds, to 20 ms.
 
     `inserted` is silence and `repeated` sound that was not said there, `until` the end of the
@@ -199,14 +199,14 @@ class Account:
     """How far behind the beginning of the sound the speech begins (samples)."""
 
 
-def account(sound: Pcm, speech: Pcm, step: int = PACKET) -> Account:
+def account(sound: Pcm, speech: Pcm, step: int = PACKET) -> AckAccount:
     """Hold what was heard against a turn's speech, in pieces of `step` samples.
 
     Pieces of silence are passed over. Sound that was not said moves what follows it back; a
     piece that is nowhere near its place is lost.
     """
     said, sounded = fine(speech), np.asarray(sound, np.float64)
-    found = Account()
+    found = AckAccount()
     lag: int | None = None
     step_ms = 1000 * step // SOUND_RATE
     for at in range(0, len(said) - step + 1, step):
@@ -252,7 +252,7 @@ def fine(speech: Pcm) -> Floats:
     return np.asarray(Doubler().push(speech), np.float64)
 
 
-def _note_move(found: Account, sound: Floats, due: int, place: int) -> None:
+def _note_move(found: AckAccount, sound: Floats, due: int, place: int) -> None:
     """What follows came at `place`, later than it was due: silence was put in, or sound."""
     milliseconds = round(1000 * (place - due) / SOUND_RATE)
     if milliseconds < LEAST_MS:

@@ -128,7 +128,7 @@ def watched(file: Path) -> analysis.View:
 
 
 @dataclass(slots=True)
-class Turn:
+class SpokenTurn:
     """What the agent said and when, by `time.monotonic`; when it interrupted, if it did."""
 
     said: Pcm
@@ -148,11 +148,11 @@ class TimedAgent:
         self.acks: list[tuple[float, bool, int]] = []
         out.on_stream_ended = lambda *how: self.acks.append(how)
 
-    async def say(self, speech: Pcm) -> Turn:
+    async def say(self, speech: Pcm) -> SpokenTurn:
         """Hand a turn over."""
         loop = asyncio.get_running_loop()
         data = speech.tobytes()
-        turn = Turn(speech, loop.time())
+        turn = SpokenTurn(speech, loop.time())
         for at in range(0, len(data), PIECE_BYTES):
             await self.out.handle_audio_input(data[at : at + PIECE_BYTES])
             due_s = turn.said_s + at / 2 / SAMPLE_RATE / FASTER
@@ -160,7 +160,7 @@ class TimedAgent:
         await self.out.send_segment_end()
         return turn
 
-    async def interrupt(self, turn: Turn) -> None:
+    async def interrupt(self, turn: SpokenTurn) -> None:
         turn.interrupted_s = asyncio.get_running_loop().time()
         await self.out.interrupt()
 

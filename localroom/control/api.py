@@ -14,7 +14,7 @@ from typing import Any, Final
 from localroom.faults import Chaos, Faults
 from localroom.http.endpoint import Request, Response
 from localroom.signalling.peer import Peer
-from localroom.signalling.room import Room, settled
+from localroom.signalling.room import Room, is_connected
 
 HOST: Final = "127.0.0.1"
 
@@ -75,7 +75,7 @@ def _process() -> dict[str, int]:
 def _room(room: Room) -> dict[str, Any]:
     return {
         "session_id": room.session_id,
-        "settled": settled(room),
+        "settled": is_connected(room),
         "peers": {peer.id: _peer(peer) for peer in room.peers.values()},
     }
 

@@ -129,7 +129,7 @@ class Association(RTCSctpTransport):
         await super()._receive_sack_chunk(chunk)
         if not self._sent_queue:
             self._flight_size = 0
-        if self._owes_forward_tsn() and self._t3_handle is None:
+        if self._forward_tsn_due() and self._t3_handle is None:
             self._t3_start()
 
     async def _transmit_reconfig(self) -> None:
@@ -165,7 +165,7 @@ class Association(RTCSctpTransport):
             if not (chunk._acked or chunk._retransmit or chunk._abandoned)
         )
         self._update_advanced_peer_ack_point()
-        if self._forward_tsn_chunk is None and self._owes_forward_tsn():
+        if self._forward_tsn_chunk is None and self._forward_tsn_due():
             self._forward_tsn_chunk = self._skipped
         self._fast_recovery_exit = None
         self._rto = min(2 * self._rto, WAIT_S[1])
@@ -178,7 +178,7 @@ class Association(RTCSctpTransport):
             return FIRST_WAIT_S
         return max(WAIT_S[0], min(self._srtt + 4 * self._rttvar, WAIT_S[1]))
 
-    def _owes_forward_tsn(self) -> bool:
+    def _forward_tsn_due(self) -> bool:
         """Whether the receiver still waits for abandoned messages, as FORWARD-TSN was lost."""
         return uint32_gt(self._advanced_peer_ack_tsn, self._last_sacked_tsn)
 

@@ -132,7 +132,7 @@ class Room:
         return [other for other in self.members() if other is not peer]
 
 
-def settled(room: Room) -> bool:
+def is_connected(room: Room) -> bool:
     """Whether data flows from everybody to everybody else."""
     members = room.members()
     pairs = (len(members) - 1) * 2

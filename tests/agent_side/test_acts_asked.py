@@ -24,8 +24,8 @@ class Asked:
 
     def __init__(self, face: Face | None = FACE, *, found: bool = True) -> None:
         self.now = 50.0
-        self.told: list[object] = []
-        self.acts = Acts(self.told.append)
+        self.reports: list[object] = []
+        self.acts = Acts(self.reports.append)
         if found:
             self.found(face)
 
@@ -62,7 +62,7 @@ def test_what_is_asked_for_is_sent_at_once_and_again_until_it_is_answered() -> N
     for of, number in (("gesture", 1), ("expression", 2), ("posture", 3)):
         asked.acknowledges(of, number)
     assert asked.sends(10.0) == []
-    assert asked.told == []
+    assert asked.reports == []
     assert asked.acts.next_due is None
 
 
@@ -79,7 +79,7 @@ def test_a_gesture_is_given_up_when_its_moment_is_over() -> None:
     asked.acts.gesture("nod", asked.now)
     assert asked.sends(GESTURE_TIMEOUT_S)
     assert asked.sends(10.0) == []
-    assert asked.told == [GestureDropped("nod")]
+    assert asked.reports == [GestureDropped("nod")]
 
 
 def test_an_expression_is_never_given_up() -> None:
@@ -94,7 +94,7 @@ def test_many_unanswered_gestures_make_room_for_the_newest() -> None:
     for _ in range(MAX_GESTURES + 3):
         asked.acts.gesture("nod", asked.now)
     assert [act.number for act in asked.sends()] == list(range(4, MAX_GESTURES + 4))
-    assert asked.told == [GestureDropped("nod")] * 3
+    assert asked.reports == [GestureDropped("nod")] * 3
 
 
 @pytest.mark.parametrize("name", ["dance", "", "n\u00f6d", "two words", "x" * 33])
@@ -110,7 +110,7 @@ def test_an_unknown_name_is_refused_and_nothing_else_happens(name: str) -> None:
     with pytest.raises(UnknownActError, match="resting, listening"):
         asked.acts.pose(name, asked.now)
     assert asked.sends(5.0) == []
-    assert asked.told == []
+    assert asked.reports == []
 
 
 def test_a_refused_name_leaves_what_was_asked_for_before() -> None:
@@ -145,7 +145,7 @@ def test_what_the_worker_refuses_is_told_and_forgotten() -> None:
     asked.acts.answered(ActRefused(STREAM, "expression", 1, FACE.expressions))
     asked.acts.answered(ActRefused(STREAM, "expression", 1, FACE.expressions))
     asked.acts.answered(ActRefused(STREAM, "posture", 2, FACE.postures))
-    errors = [each.error for each in asked.told if isinstance(each, ActUnknown)]
+    errors = [each.error for each in asked.reports if isinstance(each, ActUnknown)]
     assert [error.names for error in errors] == [FACE.expressions, FACE.postures]
     assert asked.sends(5.0) == []
     asked.found()
@@ -161,7 +161,7 @@ def test_a_late_refusal_leaves_what_was_asked_for_since() -> None:
     asked.acts.answered(ActRefused(STREAM, "expression", 1, FACE.expressions))
     asked.found()
     assert [act.name for act in asked.sends()] == ["happy"]
-    assert asked.told == []
+    assert asked.reports == []
 
 
 # Workers come and go ---------------------------------------------------------------------------
@@ -199,14 +199,14 @@ def test_a_gesture_waits_a_moment_for_a_worker() -> None:
     asked.found()
     assert asked.sends() == [Gesture(STREAM, 1, "nod")]
     assert asked.sends(0.3)[:-1] == []
-    assert asked.told == [GestureDropped("nod")]
+    assert asked.reports == [GestureDropped("nod")]
 
 
 def test_a_gesture_does_not_wait_for_longer() -> None:
     asked = Asked(found=False)
     asked.acts.gesture("nod", asked.now)
     assert asked.sends(GESTURE_TIMEOUT_S + 0.1) == []
-    assert asked.told == [GestureDropped("nod")]
+    assert asked.reports == [GestureDropped("nod")]
     asked.found()
     assert asked.sends(5.0) == []
 
@@ -217,7 +217,7 @@ def test_only_the_newest_gesture_waits() -> None:
     asked.acts.gesture("wave_hello", asked.now)
     asked.found()
     assert [act.name for act in asked.sends()] == ["wave_hello"]
-    assert asked.told == [GestureDropped("nod")]
+    assert asked.reports == [GestureDropped("nod")]
 
 
 def test_a_gesture_that_a_dead_worker_may_have_begun_is_not_told_to_the_next() -> None:
@@ -226,7 +226,7 @@ def test_a_gesture_that_a_dead_worker_may_have_begun_is_not_told_to_the_next() -
     asked.sends()
     asked.found(stream="f" * 16)
     assert asked.sends(5.0) == []
-    assert asked.told == [GestureDropped("nod")]
+    assert asked.reports == [GestureDropped("nod")]
 
 
 def test_a_worker_that_knows_nothing_of_acts_is_told_nothing() -> None:
@@ -235,4 +235,4 @@ def test_a_worker_that_knows_nothing_of_acts_is_told_nothing() -> None:
     asked.acts.express("happy", 1.0, asked.now)
     asked.acts.pose("listening", asked.now)
     assert asked.sends(10.0) == []
-    assert asked.told == [GestureDropped("nod")]
+    assert asked.reports == [GestureDropped("nod")]

@@ -1027,42 +1027,42 @@ def test_the_avatar_that_leaves_is_waited_for() -> None:
 
 @pytest.mark.virtual_time
 async def test_the_application_is_told_when_the_face_comes_goes_and_comes_back() -> None:
-    told: list[object] = []
+    reports: list[object] = []
 
     async with stage(worker_joins=False) as set_:
-        set_.agent.on_avatar_ready = told.append
-        set_.agent.on_avatar_lost = lambda: told.append("lost")
+        set_.agent.on_avatar_ready = reports.append
+        set_.agent.on_avatar_lost = lambda: reports.append("lost")
         dying = asyncio.create_task(set_.session.run())
         await say(set_.agent, RATE * 2)
         await asyncio.sleep(1)
-        assert told == [2]
+        assert reports == [2]
         set_.room.lose(set_.meeting)
         with pytest.raises(MeetingLost):
             await dying
         await asyncio.sleep(3)
-        assert told == [2, "lost"]
+        assert reports == [2, "lost"]
         session = Session(set_.room.join_worker(), QuickRenderer(), Settings(), None)
         living = asyncio.create_task(session.run())
         await set_.agent.wait_for_playout()
-        assert told == [2, "lost", 2]
+        assert reports == [2, "lost", 2]
         session.finish()
         await living
         await set_.agent.aclose()
-        assert told == [2, "lost", 2, "lost"]
+        assert reports == [2, "lost", 2, "lost"]
 
 
 def test_who_closes_it_has_not_lost_the_face() -> None:
-    told: list[object] = []
+    reports: list[object] = []
 
     async def scene() -> None:
         async with stage() as set_:
-            set_.agent.on_avatar_ready = told.append
-            set_.agent.on_avatar_lost = lambda: told.append("lost")
+            set_.agent.on_avatar_ready = reports.append
+            set_.agent.on_avatar_lost = lambda: reports.append("lost")
             await set_.agent.wait_until_ready()
             await set_.agent.aclose()
 
     virtual_time.run(scene())
-    assert told == [2]
+    assert reports == [2]
 
 
 def test_callbacks_may_be_functions_or_coroutines_and_may_fail(

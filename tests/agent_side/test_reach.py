@@ -77,7 +77,7 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "CONNECT_PAUSES_S", (0.0,))
 
 
-def told(url: str) -> str:
+def reports(url: str) -> str:
     """What comes of asking there: ``taken``, or the error's text. Other errors come out."""
     try:
         asyncio.run(launch.launch(url, JOIN))
@@ -150,7 +150,7 @@ def test_a_dispatcher_on_this_machine_is_never_asked_through_a_proxy(
 ) -> None:
     with server() as (port, seen), server(403) as (elsewhere, by_proxy):
         monkeypatch.setenv(name, f"http://127.0.0.1:{elsewhere}")
-        assert told(f"http://{host}:{port}/launch") == "taken"
+        assert reports(f"http://{host}:{port}/launch") == "taken"
         assert (len(seen), by_proxy) == (1, [])
 
 
@@ -171,7 +171,7 @@ def test_what_is_for_other_hosts_does_not_concern_this_machine(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     with server() as (port, _):
-        assert told(f"http://127.0.0.1:{port}/launch") == "taken"
+        assert reports(f"http://127.0.0.1:{port}/launch") == "taken"
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_said_by_its_name(
     monkeypatch.setitem(sys.modules, "socksio", None)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    text = told("https://d.invalid/launch")
+    text = reports("https://d.invalid/launch")
     assert all(each in text for each in said), text
     assert "hidden" not in text
 
@@ -202,7 +202,7 @@ def test_the_refusal_of_a_proxy_is_not_taken_for_the_dispatchers(
     for url in ("http://d.invalid/launch", "https://d.invalid/launch"):
         with server(403, b"<html>Forbidden</html>") as (port, seen):
             monkeypatch.setenv("ALL_PROXY", f"http://me:hidden@127.0.0.1:{port}")
-            text = told(url)
+            text = reports(url)
             assert seen
         assert f"through the proxy http://127.0.0.1:{port} of ALL_PROXY" in text
         assert "add d.invalid to NO_PROXY" in text
@@ -226,7 +226,7 @@ def test_the_refusal_of_a_proxy_is_not_taken_for_the_dispatchers(
 )
 def test_the_servers_own_sentence_is_shown(status: int, body: bytes, said: str) -> None:
     with server(status, body) as (port, _):
-        text = told(f"http://127.0.0.1:{port}/launch")
+        text = reports(f"http://127.0.0.1:{port}/launch")
     assert said in text
     assert "allow_join" not in text
     assert text.isprintable()
@@ -238,13 +238,13 @@ def test_an_unknown_authority_is_said_and_not_tried_again(
     authority = trustme.CA()
     with server(authority=authority) as (port, seen):
         url = f"https://127.0.0.1:{port}/launch"
-        text = told(url)
+        text = reports(url)
         assert "a certificate that is not trusted" in text
         assert "SSL_CERT_FILE" in text
         assert seen == []
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-        assert told(url) == "taken"
+        assert reports(url) == "taken"
 
 
 def test_a_certificate_for_another_name_is_said(
@@ -254,13 +254,13 @@ def test_a_certificate_for_another_name_is_said(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with server(authority=authority, name="other.test") as (port, _):
-        text = told(f"https://127.0.0.1:{port}/launch")
+        text = reports(f"https://127.0.0.1:{port}/launch")
     assert "Ask under a name that is in its certificate" in text
 
 
 def test_https_where_there_is_none_is_said() -> None:
     with server() as (port, _):
-        assert "TLS" in told(f"https://127.0.0.1:{port}/launch")
+        assert "TLS" in reports(f"https://127.0.0.1:{port}/launch")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])

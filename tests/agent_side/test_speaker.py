@@ -1487,7 +1487,7 @@ def words(*starts: float) -> list[Word]:
     return [Word(f"word{start}", start, start + 0.1) for start in starts]
 
 
-def told(messages: Iterable[Message], turn: int = 1) -> list[float]:
+def reports(messages: Iterable[Message], turn: int = 1) -> list[float]:
     """When the words begin that the worker is told of."""
     rows = [m.words for m in messages if isinstance(m, Words) and m.turn == turn]
     return [word.start_s for row in rows for word in row]
@@ -1580,9 +1580,9 @@ def test_words_go_before_the_speech_that_they_are_of() -> None:
     line.speaker.end(line.now)
     messages = line.send()
     assert [type(message) for message in messages[:4]] == [Words, Words, Words, AudioChunk]
-    assert told(messages) == list(range(40))
+    assert reports(messages) == list(range(40))
     assert all(len(m.words) <= MAX_WORDS for m in messages if isinstance(m, Words))
-    assert told(line.wait(1.0)) == []
+    assert reports(line.wait(1.0)) == []
 
 
 def test_words_before_a_turn_are_those_of_the_next() -> None:
@@ -1594,8 +1594,8 @@ def test_words_before_a_turn_are_those_of_the_next() -> None:
     line.speaker.words(words(0.5))
     line.say(100)
     messages = line.wait(0.2)
-    assert told(messages, turn=1) == [0.0]
-    assert told(messages, turn=2) == [0.5]
+    assert reports(messages, turn=1) == [0.0]
+    assert reports(messages, turn=2) == [0.5]
 
 
 def test_words_that_come_late_are_told_late() -> None:
@@ -1603,7 +1603,7 @@ def test_words_that_come_late_are_told_late() -> None:
     line.say(100, end=False)
     line.send()
     line.speaker.words(words(0.5))
-    assert told(line.send()) == [0.5]
+    assert reports(line.send()) == [0.5]
 
 
 def test_words_of_an_interrupted_turn_are_not_told() -> None:
@@ -1611,18 +1611,18 @@ def test_words_of_an_interrupted_turn_are_not_told() -> None:
     line.speaker.words(words(0.0))
     line.interrupt()
     line.say(100)
-    assert told(line.wait(0.2)) == []
+    assert reports(line.wait(0.2)) == []
 
 
 def test_the_next_worker_is_told_the_words_again() -> None:
     line = line_with_a_face()
     line.say(RATE, end=False)
     line.speaker.words(words(0.0, 0.5))
-    assert told(line.send()) == [0.0, 0.5]
+    assert reports(line.send()) == [0.0, 0.5]
     line.speaker.absent(line.now)
     line.speaker.present(line.now)
     line.send()
-    assert told(line.hear(AvatarReady("another", STREAM, FACE))) == [0.0, 0.5]
+    assert reports(line.hear(AvatarReady("another", STREAM, FACE))) == [0.0, 0.5]
 
 
 def test_words_are_cut_and_bounded_and_empty_ones_left_out() -> None:
@@ -1631,7 +1631,7 @@ def test_words_are_cut_and_bounded_and_empty_ones_left_out() -> None:
     line.speaker.words([Word("", 0.0, 0.1), Word("x" * 1000, 0.0, 0.1)])
     line.speaker.words(words(*range(2 * MAX_TURN_WORDS)))
     messages = line.send()
-    assert len(told(messages)) == MAX_TURN_WORDS
+    assert len(reports(messages)) == MAX_TURN_WORDS
     (first, *_) = [message for message in messages if isinstance(message, Words)]
     assert first.words[0] == Word("x" * MAX_WORD, 0.0, 0.1)
 
@@ -1642,4 +1642,4 @@ def test_words_at_impossible_times_are_refused(times: tuple[float, float]) -> No
     with pytest.raises(ValueError, match="cannot be said"):
         line.speaker.words([Word("hi", *times)])
     line.say(100)
-    assert told(line.wait(0.2)) == []
+    assert reports(line.wait(0.2)) == []

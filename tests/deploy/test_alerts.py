@@ -139,8 +139,8 @@ def test_only_metrics_that_there_are_are_asked_for(queries: dict[str, str]) -> N
             own = labels_of(base(name))
             assert labels <= SEEN_BY_PROMETHEUS | own, where
             for label, values in re.findall(r'([a-z_]+)=~?"([^"$]*)"', selector):
-                told = {each.labels.get(label) for each in METRICS[base(name)].samples}
-                assert label in SEEN_BY_PROMETHEUS or set(values.split("|")) <= told, where
+                reports = {each.labels.get(label) for each in METRICS[base(name)].samples}
+                assert label in SEEN_BY_PROMETHEUS or set(values.split("|")) <= reports, where
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -148,8 +148,8 @@ def test_a_limit_of_a_quantile_is_the_bound_of_a_bucket_and_not_of_the_last(rule
     """Between bounds a quantile is a guess, and above the last one it is that bound."""
     found = re.search(r"(avatar_[a-z_]+)_bucket.*> ([0-9.]+)\s*$", rule["expr"], re.DOTALL)
     if found:
-        told = METRICS[found[1]].samples
-        bounds = sorted({float(each.labels["le"]) for each in told if "le" in each.labels})
+        reports = METRICS[found[1]].samples
+        bounds = sorted({float(each.labels["le"]) for each in reports if "le" in each.labels})
         assert float(found[2]) in bounds[:-2], "the last one is infinity"
 
 

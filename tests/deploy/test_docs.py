@@ -50,11 +50,11 @@ def test_each_setting_is_one_that_a_program_reads(variable: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"\bavatar_[a-z_]+[a-z]\b", TEXT))))
 def test_each_metric_is_one_that_a_program_tells(name: str) -> None:
-    def told(family: Metric) -> str:
+    def reports(family: Metric) -> str:
         return f"{family.name}_total" if family.type == "counter" else family.name
 
     families = [*dispatcher_metrics.REGISTRY.collect(), *WorkerMetrics().registry.collect()]
-    assert name in {told(each) for each in families}
+    assert name in {reports(each) for each in families}
 
 
 def test_each_command_is_one_of_ours() -> None:

@@ -21,7 +21,7 @@ import yaml
 from cryptography.fernet import Fernet
 from deployed import DEPLOY, of_kind, pod_of, ran, rendered, tool
 from ledgers import SEAL_KEY, join
-from redis_server import PATIENCE_S, has_tls, program
+from redis_server import WAIT_TIMEOUT_S, has_tls, program
 from tls_front import tls_front
 
 from dispatcher.errors import TooMany
@@ -189,7 +189,7 @@ def store(secrets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
             subprocess.Popen([program(), *arguments], stdout=log, stderr=log)
         )
         try:
-            deadline = time.monotonic() + PATIENCE_S
+            deadline = time.monotonic() + WAIT_TIMEOUT_S
             while "Ready to accept" not in (folder / "log").read_text():
                 assert running.poll() is None, (folder / "log").read_text()
                 assert time.monotonic() < deadline

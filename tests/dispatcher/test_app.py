@@ -22,7 +22,7 @@ BASIC = {"AVATAR_AUTH": "basic", "AVATAR_BASIC_KEYS": f"anna:{PASSWORD}"}
 BEARER = {"AVATAR_AUTH": "bearer", "AVATAR_BEARER_KEYS": KEY}
 JWT = {"AVATAR_AUTH": "jwt", "AVATAR_JWT_KEYS": KEYS}
 MODERATOR = token(permissions=["allow_mod"])
-AGENT_PATIENCE_S = 5.0
+AGENT_TIMEOUT_S = 5.0
 """How long a stock agent waits for the answer to its POST."""
 
 SENTENCE = re.compile(r"[A-Z][^\n]*\.")
@@ -225,7 +225,7 @@ def test_a_launch_that_finds_no_worker_is_answered_before_its_agent_gives_up(
 
     service.pool.launch = launch  # type: ignore[method-assign]
     assert virtual_time.run(scene()) == pytest.approx(ANSWER_S)
-    assert ANSWER_S < AGENT_PATIENCE_S
+    assert ANSWER_S < AGENT_TIMEOUT_S
 
 
 def test_a_body_that_does_not_end_is_answered_before_its_agent_gives_up(service: Service) -> None:

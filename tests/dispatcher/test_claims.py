@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from pool_stage import PATIENCE_S, SEAL, FakeSupervisor, Stage, played
+from pool_stage import SEAL, WAIT_TIMEOUT_S, FakeSupervisor, Stage, played
 from redis_server import RedisServer, redis_server
 
 from dispatcher.ledger.redis import RedisLedger
@@ -49,7 +49,7 @@ def server() -> Iterator[RedisServer]:
 async def two_nodes(server: RedisServer, bad: Idle) -> AsyncIterator[Stage]:
     """A pool whose longest idle slots are those of the `bad` node."""
     server.flush()
-    server.settle()
+    server.pretend_uptime()
     good = FakeSupervisor(2)
     standing: asyncio.Future[Stage] = asyncio.get_running_loop().create_future()
 
@@ -91,4 +91,4 @@ async def test_a_node_that_forks_nothing_is_left_for_one_that_does(
 def test_the_first_worker_has_to_be_ready_before_the_claim_runs_out() -> None:
     """Its lease is `UNACKED_S`, and a POST waits for two claims."""
     assert 0 < hold.CLAIM_S < hold.UNACKED_S
-    assert 2 * hold.CLAIM_S < PATIENCE_S
+    assert 2 * hold.CLAIM_S < WAIT_TIMEOUT_S

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dispatching import PATIENCE_S, Dispatcher, dispatcher, dispatcher_of_few_files, environ
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, dispatcher, dispatcher_of_few_files, environ
 from few_connections import MOST, serving
 from processes import alive
 from silent import silent
@@ -42,7 +42,7 @@ def start(
         env=environ(**settings),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
 
@@ -81,7 +81,7 @@ def test_who_drains_from_elsewhere_needs_an_operator_s_key(tmp_path: Path) -> No
         assert running.http.get("/readyz").status_code == 200
         known = {"Authorization": f"Bearer {KEY}"}
         assert httpx.post(f"{admin}/drain", headers=known).status_code == 202
-        assert running.process.wait(PATIENCE_S) == 0
+        assert running.process.wait(WAIT_TIMEOUT_S) == 0
 
 
 def test_it_listens_there_when_it_is_told_that_everybody_may(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_drain_lets_sessions_speak_out_and_ends_it(tmp_path: Path) -> None:
             assert httpx.post(f"{admin}/drain").status_code == 202
         assert httpx.get(f"{admin}/livez").status_code == 200
         os.kill(worker, signal.SIGCONT)
-        assert running.process.wait(PATIENCE_S) == 0
+        assert running.process.wait(WAIT_TIMEOUT_S) == 0
         assert not any(map(alive, family))
         assert "ended: The dispatcher was told to stop." in running.log()
 
@@ -241,10 +241,10 @@ def hung_up(address: tuple[str, int], beginning: bytes) -> bool:
     """Whether a connection ends on which a byte comes now and then, and nothing is ever
     complete."""
     began = time.monotonic()
-    with socket.create_connection(address, PATIENCE_S) as line:
+    with socket.create_connection(address, WAIT_TIMEOUT_S) as line:
         line.sendall(beginning)
         line.settimeout(0.25)
-        while time.monotonic() - began < PATIENCE_S:
+        while time.monotonic() - began < WAIT_TIMEOUT_S:
             try:
                 if not line.recv(4096):
                     return True
@@ -260,11 +260,11 @@ def test_silent_connections_keep_nobody_out_and_cost_workers_nothing(tmp_path: P
     with dispatcher_of_few_files(tmp_path / "log", 1024) as running:
         public, admin = httpx.URL(running.http.base_url), httpx.URL(running.admin())
         addresses = [(url.host, url.port or 0) for url in (public, admin)]
-        running.http.timeout = httpx.Timeout(PATIENCE_S)
+        running.http.timeout = httpx.Timeout(WAIT_TIMEOUT_S)
         for number in range(3):
             with silent(addresses[0], SILENT), silent(addresses[1], SILENT):
                 assert running.http.get("/livez").status_code == 200
-                assert httpx.get(admin.join("/livez"), timeout=PATIENCE_S).status_code == 200
+                assert httpx.get(admin.join("/livez"), timeout=WAIT_TIMEOUT_S).status_code == 200
                 running.reach(running.launched(f"room-{number}"), "active")
         log = running.log()
         assert "Traceback" not in log

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from pool_stage import PATIENCE_S, SEAL, FakeSupervisor, Hand, Stage, played
+from pool_stage import SEAL, WAIT_TIMEOUT_S, FakeSupervisor, FakeWorker, Stage, played
 from redis_server import RedisServer, redis_server
 
 from dispatcher.ledger.record import SessionRecord
@@ -27,7 +27,9 @@ class Handing:
     """A session on its way: the `old` worker is in the meeting, the `new` one has been told of it
     and is not."""
 
-    def __init__(self, stage: Stage, session: SessionRecord, old: Hand, new: Hand) -> None:
+    def __init__(
+        self, stage: Stage, session: SessionRecord, old: FakeWorker, new: FakeWorker
+    ) -> None:
         self.stage = stage
         self.session = session
         self.old = old
@@ -45,7 +47,7 @@ class Handing:
 @asynccontextmanager
 async def handing(server: RedisServer) -> AsyncIterator[Handing]:
     server.flush()
-    server.settle()
+    server.pretend_uptime()
     standing: asyncio.Future[Handing] = asyncio.get_running_loop().create_future()
     supervisors = [FakeSupervisor(1), FakeSupervisor(1)]
 
@@ -98,7 +100,7 @@ async def test_the_old_worker_leaves_when_the_new_one_is_there(server: RedisServ
     ids=["killed", "failed", "thrown out"],
 )
 async def test_what_becomes_of_the_old_worker_is_of_no_matter_to_the_new_one(
-    server: RedisServer, fate: Callable[[Hand], object]
+    server: RedisServer, fate: Callable[[FakeWorker], object]
 ) -> None:
     async with handing(server) as scene:
         fate(scene.old)
@@ -110,7 +112,7 @@ async def test_a_meeting_that_is_over_meanwhile_needs_no_new_worker(server: Redi
     async with handing(server) as scene:
         scene.new.says("joining")
         scene.old.exits(0, "The agent has left.")
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             assert await scene.new.line() is None
         scene.new.exits(0, "The worker was told to stop.")
         session = await scene.stage.reach(scene.session.session_id, lambda each: each.over)

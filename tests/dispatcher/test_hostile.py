@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import pytest
-from dispatching import PATIENCE_S, Dispatcher, dispatcher
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, dispatcher
 
 JSON = b"Content-Type: application/json\r\n"
 GOOD = b'{"room_name": "room", "token": "canary-token", "participant_id": "face"}'
@@ -40,7 +40,7 @@ def nothing_is_logged_or_broken(service: Dispatcher) -> Iterator[None]:
 def answers(service: Dispatcher, *pieces: bytes, quiet_s: float = 0.5) -> bytes:
     """All that comes back until the server closes, or is quiet after it has answered."""
     url = service.http.base_url
-    with socket.create_connection((url.host, url.port or 0), PATIENCE_S) as line:
+    with socket.create_connection((url.host, url.port or 0), WAIT_TIMEOUT_S) as line:
         with suppress(ConnectionError):  # it may answer and close before it has read all
             for piece in pieces:
                 line.sendall(piece)
@@ -277,7 +277,7 @@ def test_a_long_head_is_refused_however_it_arrives(
     for size, statuses_expected in ((60_000, [200, 200]), (70_000, [200, 431])):
         sent = alive + b"\r\n" + alive + LAST + HEADS[kind](size) + b"\r\n"
         pieces = [sent[at : at + piece] for at in range(0, len(sent), piece)]
-        got = answers(service, *pieces, quiet_s=PATIENCE_S)
+        got = answers(service, *pieces, quiet_s=WAIT_TIMEOUT_S)
         assert statuses(got) == statuses_expected
         assert b"canary" not in got
     assert sentence(got) == "The head of this request is longer than 65536 bytes."
@@ -316,7 +316,7 @@ def test_other_lines_are_refused_without_an_echo(service: Dispatcher, head: byte
 
 def test_a_body_that_comes_byte_by_byte_is_not_waited_for(service: Dispatcher) -> None:
     url = service.http.base_url
-    with socket.create_connection((url.host, url.port or 0), PATIENCE_S) as line:
+    with socket.create_connection((url.host, url.port or 0), WAIT_TIMEOUT_S) as line:
         line.sendall(post(GOOD)[: -len(GOOD)])
         line.settimeout(0.05)
         got = b""

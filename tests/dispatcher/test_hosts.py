@@ -60,8 +60,8 @@ def test_hosts_reach_each_other_under_their_own_addresses(
     first, second = two
     log = tmp_path / "told"
     with log.open("wb") as file:
-        told = second.start(file, sys.executable, "-c", TELL, first.address, str(PORT))
-        assert told.wait(10) == 0
+        reports = second.start(file, sys.executable, "-c", TELL, first.address, str(PORT))
+        assert reports.wait(10) == 0
     assert log.read_text().split() == [second.address]
     assert len({HUB, first.address, second.address}) == 3
 

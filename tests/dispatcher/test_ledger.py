@@ -209,7 +209,7 @@ def test_a_claim_is_not_turned_down_for_ever(play: Play) -> None:
         assert await commands(node) == []
         it.move(11)
         await dispatcher.reap()
-        it.server.settle()
+        it.server.pretend_uptime()
         await dispatcher.reap()
         assert await dispatcher.resolved(claimed(claim), SOON_S) == "failed"
 
@@ -347,7 +347,7 @@ def test_a_session_whose_node_dies_while_it_ends_is_ended(play: Play) -> None:
         owned = await active(dispatcher, node)
         await dispatcher.end(owned.session_id, "Enough.")
         it.move(LEASE_S + 0.1)
-        it.server.settle()
+        it.server.pretend_uptime()
         assert [each.became for each in await dispatcher.reap()] == ["ended"]
 
     play(happens)
@@ -375,7 +375,7 @@ def test_only_the_latest_that_are_over_are_remembered(play: Play) -> None:
 def lose_lease(it: Scene) -> None:
     """The node is silent for longer than a lease, while the dispatchers look on."""
     it.move(LEASE_S + 0.1)
-    it.server.settle()
+    it.server.pretend_uptime()
 
 
 def test_a_lost_node_s_session_goes_to_another_and_one_dispatcher_moves_it(play: Play) -> None:
@@ -402,7 +402,7 @@ def test_a_claim_that_its_node_never_took_moves_after_a_second_and_a_half(play: 
         claim = await dispatcher.claim(join())
         alive = await it.node("alive")
         it.move(0.5)  # a second is left for what happens here on a slow machine
-        it.server.settle()
+        it.server.pretend_uptime()
         assert await dispatcher.reap() == []
         it.move(1.1)
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
@@ -420,7 +420,7 @@ def test_a_session_waits_for_a_slot_and_is_not_lost(play: Play) -> None:
         lose_lease(it)
         assert [each.became for each in await dispatcher.reap()] == ["waits"]
         it.move(300)
-        it.server.settle()
+        it.server.pretend_uptime()
         assert await dispatcher.reap() == []
         late = await it.node("late")
         it.move(0.6)
@@ -439,7 +439,7 @@ async def stays_served(
     assert (record.state, record.slot, record.epoch) == ("active", node.slot(1), 1)
     await it.node("other")
     it.move(5)
-    it.server.settle()
+    it.server.pretend_uptime()
     assert await dispatcher.reap() == []
 
 
@@ -517,7 +517,7 @@ def test_a_slot_whose_letter_was_lost_is_given_again(play: Play) -> None:
         claim = await dispatcher.claim(join())
         it.redis.delete(f"{{av}}:mbox:{node.node}")
         it.move(1.6)
-        it.server.settle()
+        it.server.pretend_uptime()
         assert [each.became for each in await dispatcher.reap()] == ["waits"]
         await node.heartbeat([1], 1)
         it.move(0.6)
@@ -532,7 +532,7 @@ def test_a_letter_of_an_older_claim_is_left_out(play: Play) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
         await dispatcher.claim(join())
         it.move(1.6)
-        it.server.settle()
+        it.server.pretend_uptime()
         await node.heartbeat([2], 2)
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
         assert (await served(node)).slot == node.slot(2)  # of two commands
@@ -588,7 +588,7 @@ def test_of_two_at_the_same_epoch_the_recorded_one_stays(play: Play) -> None:
         dispatcher, node = it.dispatcher(), await it.node(slots=2)
         older = await active(dispatcher, node)
         it.server.flush()
-        it.server.settle()  # as if the node had been out of reach for long
+        it.server.pretend_uptime()  # as if the node had been out of reach for long
         await node.heartbeat([2], 2)
         newer = await active(dispatcher, node)
         assert await node.renew([older]) == {older.key: Verdict.FENCED}
@@ -603,7 +603,7 @@ def test_a_higher_epoch_comes_back_over_a_lower_one(play: Play) -> None:
         await node.lost(await active(dispatcher, node), "Its worker has died.")
         older = await taken(node)
         it.server.flush()
-        it.server.settle()
+        it.server.pretend_uptime()
         await node.heartbeat([3], 3)
         newer = await active(dispatcher, node)
         assert await node.renew([older]) == {older.key: Verdict.OK}
@@ -630,7 +630,7 @@ def test_an_emptied_redis_is_written_anew_by_those_who_serve(play: Play) -> None
         after = await dispatcher.find(owned.session_id)
         assert before is not None
         assert after == before
-        it.server.settle()
+        it.server.pretend_uptime()
         await node.heartbeat([2, 3], 3)
         other = join(participant="other")
         assert (await dispatcher.claim(join("b"), owner="mine", cap=1)).outcome == "too_many"
@@ -787,7 +787,7 @@ def test_a_redis_that_does_not_answer_is_noticed(how: str) -> None:
             server.resume() if how == "pause" else server.start()
             assert await node.renew([owned]) == {owned.key: Verdict.OK}
             await node.heartbeat([2], 2)
-            server.settle()
+            server.pretend_uptime()
             claim = await dispatcher.claim(join("second"))  # the first may have been heard
             waiting = asyncio.create_task(dispatcher.resolved(claimed(claim), 5))
             await taken(node)
@@ -857,7 +857,7 @@ def test_a_drain_outlives_an_emptied_redis(play: Play) -> None:
         it.server.flush()
         await node.heartbeat([1, 2], 2)
         await node.offer(1)
-        it.server.settle()
+        it.server.pretend_uptime()
         assert (await dispatcher.claim(join())).outcome == "full"
 
     play(happens)
@@ -917,7 +917,7 @@ def test_a_replacement_that_dies_is_replaced(play: Play) -> None:
         dead = await it.node("dead")
         assert await old.handoff(owned)
         it.move(1.6)
-        it.server.settle()
+        it.server.pretend_uptime()
         alive = await it.node("alive")
         assert [each.became for each in await dispatcher.reap()] == ["moved"]
         assert await commands(dead) == []
@@ -1134,7 +1134,7 @@ def test_the_documentation_has_every_script_and_every_key() -> None:
 
 def test_what_stands_in_python_and_in_lua_is_the_same() -> None:
     lua = files("dispatcher").joinpath("ledger", "scripts", "common.lua").read_text("utf-8")
-    told = {name: int(value) for name, value in re.findall(r"local (\w+) = (\d+)\b", lua)}
+    reports = {name: int(value) for name, value in re.findall(r"local (\w+) = (\d+)\b", lua)}
 
-    assert told["MAX_LIFE"] == MAX_LIFE
-    assert told["UNACKED"] == 1000 * UNACKED_S
+    assert reports["MAX_LIFE"] == MAX_LIFE
+    assert reports["UNACKED"] == 1000 * UNACKED_S

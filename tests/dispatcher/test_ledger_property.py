@@ -110,7 +110,7 @@ class World(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.server.flush()
-        self.server.settle()
+        self.server.pretend_uptime()
         self.dispatchers = [self._dispatcher(), self._dispatcher()]
         for number in range(HOSTS):
             self.start(number)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dispatching import PATIENCE_S, Dispatcher, dispatcher
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, dispatcher
 from metric_names import WORKER
 from processes import until
 from prometheus_client import Metric
@@ -207,7 +207,7 @@ def test_while_it_drains_it_says_so_and_needs_no_folder(tmp_path: Path) -> None:
         httpx.post(f"{running.admin()}/drain")
         until(lambda: scrape(running)("draining") == 1)
         os.kill(worker, signal.SIGCONT)
-        assert running.process.wait(PATIENCE_S) == 0
+        assert running.process.wait(WAIT_TIMEOUT_S) == 0
         assert list(places.iterdir()) == []
 
 

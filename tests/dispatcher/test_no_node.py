@@ -15,7 +15,7 @@ from dispatcher.ledger.encryption import Encryption
 from dispatcher.ledger.redis import RedisLedger
 from dispatcher.pools.redis import MISSES_BEFORE_ERROR, NO_NODE, RedisPool
 
-PATIENCE_S = 30.0
+WAIT_TIMEOUT_S = 30.0
 
 Story = Callable[[Scene, RedisPool], Coroutine[Any, Any, None]]
 
@@ -28,7 +28,7 @@ def server() -> Iterator[RedisServer]:
 
 async def says(pool: RedisPool, why: str) -> None:
     """Wait until it is not ready for that reason; ready where there is none."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while pool.why_not_ready != why:
             await asyncio.sleep(0.01)
     assert pool.ready == (not why)
@@ -40,7 +40,7 @@ async def refusal(pool: RedisPool) -> str:
     return str(refused.value)
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+def reports(caplog: pytest.LogCaptureFixture) -> list[str]:
     name = "avatar.dispatcher.pools.redis"
     return [each.getMessage() for each in caplog.records if each.name == name]
 
@@ -73,7 +73,7 @@ def test_there_is_none(server: RedisServer, caplog: pytest.LogCaptureFixture) ->
         assert owned.state == "active"
 
     play(server, story)
-    assert [each for each in told(caplog) if "node" in each] == [
+    assert [each for each in reports(caplog) if "node" in each] == [
         NO_NODE["none"],
         "a node can take sessions",
     ]

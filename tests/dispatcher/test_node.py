@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dispatching import PATIENCE_S, ROOT, TOKEN, Dispatcher, dispatcher, environ
-from nodes import SEAL_KEY, Cluster, Node, cluster
+from dispatching import ROOT, TOKEN, WAIT_TIMEOUT_S, Dispatcher, dispatcher, environ
+from nodes import SEAL_KEY, Cluster, NodeProgram, cluster
 from processes import alive, shown, until
 from redis_server import RedisServer, redis_server
 
@@ -34,7 +34,7 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dispatcher, Node]]:
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Dispatcher, NodeProgram]]:
     """One of each, for tests that leave them as they were."""
     folder = tmp_path_factory.mktemp("one")
     with redis_server() as alone, cluster(alone, folder, LEASE_S) as running:
@@ -47,7 +47,7 @@ def many(server: RedisServer, tmp_path: Path) -> Iterator[Cluster]:
         yield running
 
 
-def is_at(service: Dispatcher, session_id: str, epoch: int, node: Node) -> bool:
+def is_at(service: Dispatcher, session_id: str, epoch: int, node: NodeProgram) -> bool:
     """Whether the session is in its meeting, served there."""
     session = service.session(session_id)
     at = (session["state"], session["epoch"], (session["slot"] or "").rpartition("/")[0])
@@ -58,7 +58,7 @@ def has_had(service: Dispatcher, session_id: str, workers: int) -> bool:
     return bool(service.session(session_id)["attempts"] == workers)
 
 
-def says(node: Node, what: str) -> bool:
+def says(node: NodeProgram, what: str) -> bool:
     return what in node.log()
 
 
@@ -66,7 +66,7 @@ def is_gone(process: int) -> bool:
     return not alive(process)
 
 
-def on(node: Node, service: Dispatcher, session_id: str) -> bool:
+def on(node: NodeProgram, service: Dispatcher, session_id: str) -> bool:
     return bool(service.session(session_id)["slot"].startswith(f"{node.name}/"))
 
 
@@ -109,14 +109,14 @@ def test_24_launches_at_once_find_8_slots_and_are_all_answered(many: Cluster) ->
     ],
 )
 def test_each_end_has_its_reason(
-    one: tuple[Dispatcher, Node], room: str, state: str, reason: str, attempts: int
+    one: tuple[Dispatcher, NodeProgram], room: str, state: str, reason: str, attempts: int
 ) -> None:
     service, _ = one
     session = service.reach(service.launched(room), state)
     assert (session["reason"], session["attempts"]) == (reason, attempts)
 
 
-def test_24_launches_of_one_face_are_one_session(one: tuple[Dispatcher, Node]) -> None:
+def test_24_launches_of_one_face_are_one_session(one: tuple[Dispatcher, NodeProgram]) -> None:
     service, node = one
     with ThreadPoolExecutor(24) as threads:
         ids = list(threads.map(lambda _: service.launched("room"), range(24)))
@@ -126,19 +126,21 @@ def test_24_launches_of_one_face_are_one_session(one: tuple[Dispatcher, Node]) -
     service.free()
 
 
-def test_a_killed_zygote_is_replaced_and_sessions_go_on(one: tuple[Dispatcher, Node]) -> None:
+def test_a_killed_zygote_is_replaced_and_sessions_go_on(
+    one: tuple[Dispatcher, NodeProgram],
+) -> None:
     service, node = one
     session_id = service.launched("room")
     service.reach(session_id, "active")
     worker = node.worker(session_id)
     os.kill(node.zygote(), signal.SIGKILL)
-    until(lambda: service.launch("room-2").status_code == 200, PATIENCE_S)
+    until(lambda: service.launch("room-2").status_code == 200, WAIT_TIMEOUT_S)
     assert service.session(session_id)["attempts"] == 1
     assert alive(worker)
     service.free()
 
 
-def test_what_a_worker_refuses_is_422(one: tuple[Dispatcher, Node]) -> None:
+def test_what_a_worker_refuses_is_422(one: tuple[Dispatcher, NodeProgram]) -> None:
     service, _ = one
     answer = service.launch("room", character="nobody")
     while answer.status_code == 503:  # on a busy machine, the worker may be late
@@ -149,7 +151,7 @@ def test_what_a_worker_refuses_is_422(one: tuple[Dispatcher, Node]) -> None:
     assert "no character 'nobody'" in session["reason"]
 
 
-def test_a_session_is_ended_by_a_request(one: tuple[Dispatcher, Node]) -> None:
+def test_a_session_is_ended_by_a_request(one: tuple[Dispatcher, NodeProgram]) -> None:
     service, node = one
     session_id = service.launched("room")
     service.reach(session_id, "active")
@@ -161,7 +163,7 @@ def test_a_session_is_ended_by_a_request(one: tuple[Dispatcher, Node]) -> None:
 
 
 def test_a_worker_that_is_killed_or_stands_still_is_replaced(
-    one: tuple[Dispatcher, Node], tmp_path: Path
+    one: tuple[Dispatcher, NodeProgram], tmp_path: Path
 ) -> None:
     """On the same node, with the newest token; one that is stopped is found by its silence."""
     service, node = one
@@ -183,7 +185,7 @@ def test_a_worker_that_is_killed_or_stands_still_is_replaced(
     service.free()
 
 
-def test_the_token_is_in_no_place_where_others_look(one: tuple[Dispatcher, Node]) -> None:
+def test_the_token_is_in_no_place_where_others_look(one: tuple[Dispatcher, NodeProgram]) -> None:
     service, node = one
     session_id = service.launched("room")
     service.reach(session_id, "active")
@@ -307,7 +309,7 @@ def test_a_rolling_update_cuts_no_session_before_its_time(many: Cluster) -> None
     workers = [old.worker(session_id) for session_id in ids]
     new = many.node(slots=3)
     assert httpx.post(f"{old.admin()}/drain").status_code == 202
-    told = time.monotonic()
+    reports = time.monotonic()
     until(lambda: "draining" in old.log())
     old.tell(signal.SIGTERM)
     newest = service.launched("room-3")
@@ -315,7 +317,7 @@ def test_a_rolling_update_cuts_no_session_before_its_time(many: Cluster) -> None
     while True:
         serves = all(map(alive, workers)) and all(is_at(service, each, 1, old) for each in ids)
         ready = httpx.get(f"{old.admin()}/readyz").status_code == 200
-        if time.monotonic() - told > 1.8:
+        if time.monotonic() - reports > 1.8:
             break
         assert serves
         assert ready
@@ -324,7 +326,7 @@ def test_a_rolling_update_cuts_no_session_before_its_time(many: Cluster) -> None
         until(partial(says, new, f"session {session_id} was taken"))
         until(partial(is_at, service, session_id, 2, new))
         until(partial(is_gone, worker))
-    assert old.process.wait(PATIENCE_S) == 0
+    assert old.process.wait(WAIT_TIMEOUT_S) == 0
     for session_id in ids:
         session = service.session(session_id)
         assert [step["state"] for step in session["life"]].count("active") == 2
@@ -343,7 +345,7 @@ def test_a_worker_stays_until_its_replacement_is_in_the_meeting(many: Cluster) -
     old.tell(signal.SIGINT)
     while f"session {session_id} was taken" not in new.log():
         assert alive(worker)
-    assert old.process.wait(PATIENCE_S) == 0
+    assert old.process.wait(WAIT_TIMEOUT_S) == 0
     assert is_at(service, session_id, 2, new)
 
 
@@ -351,7 +353,7 @@ def test_a_node_without_sessions_goes_at_once_and_one_with_some_waits_for_room(
     many: Cluster,
 ) -> None:
     """A scale-down: nobody has room for the second's session until a third node comes."""
-    service, first = many.pair(AVATAR_DRAIN_S=str(2 * PATIENCE_S))
+    service, first = many.pair(AVATAR_DRAIN_S=str(2 * WAIT_TIMEOUT_S))
     assert first.stop() == 0, "which waits for less than that"
     second = many.node(AVATAR_DRAIN_S="0")
     session_id = service.launched("room")
@@ -363,7 +365,7 @@ def test_a_node_without_sessions_goes_at_once_and_one_with_some_waits_for_room(
     assert is_at(service, session_id, 1, second)
     third = many.node()
     until(partial(is_at, service, session_id, 2, third))
-    assert second.process.wait(PATIENCE_S) == 0
+    assert second.process.wait(WAIT_TIMEOUT_S) == 0
 
 
 def test_a_third_signal_gives_sessions_back(many: Cluster) -> None:
@@ -434,7 +436,7 @@ def test_what_cannot_be_used_is_said(settings: dict[str, str], status: int, reas
         env=environ(**settings),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
     assert done.returncode == status
@@ -448,7 +450,7 @@ def test_help_names_the_settings_and_the_statuses() -> None:
         env=environ(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=True,
     )
     for name in (

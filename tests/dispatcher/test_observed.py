@@ -19,11 +19,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis_server import redis_server
 
 SEAL_KEY = "bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="
-PATIENCE_S = 120
+WAIT_TIMEOUT_S = 120
 
 
 @dataclass
-class Node:
+class NodeProgram:
     """A running node, and its admin's port."""
 
     process: "subprocess.Popen[bytes]"
@@ -34,14 +34,14 @@ class Node:
         def has_slots() -> bool:
             return " has " in self.log.read_text() or self.process.poll() is not None
 
-        until(has_slots, PATIENCE_S)
+        until(has_slots, WAIT_TIMEOUT_S)
         found = re.search(r"the admin's port is on ([^\s\"]+)", self.log.read_text())
         assert found, self.log.read_text()
         self.admin = found[1]
 
 
 @contextmanager
-def node(log: Path, **settings: str) -> Iterator[Node]:
+def node(log: Path, **settings: str) -> Iterator[NodeProgram]:
     """One that takes sessions; whatever the test leaves of it ends."""
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -49,7 +49,7 @@ def node(log: Path, **settings: str) -> Iterator[Node]:
             env=environ(AVATAR_ADMIN_PORT="0", **settings),
             stderr=file,
         )
-    running = Node(process, log)
+    running = NodeProgram(process, log)
     try:
         running.ready()
         yield running
@@ -84,7 +84,7 @@ def speaks_and_ends(running: Dispatcher, room: str) -> str:
 
 def test_a_launch_is_followed_through_redis_to_the_first_word(tmp_path: Path) -> None:
     with redis_server() as redis, collecting() as collector:
-        redis.settle()
+        redis.pretend_uptime()
         settings = {
             "AVATAR_MEETING": "worker_in_memory:create",
             "AVATAR_REDIS_URL": redis.url,
@@ -105,7 +105,7 @@ def test_a_launch_is_followed_through_redis_to_the_first_word(tmp_path: Path) ->
             seen, there = values(running.admin()), values(served.admin)
             logged = served.log.read_text()
             served.process.send_signal(signal.SIGTERM)
-            assert served.process.wait(PATIENCE_S) == 0
+            assert served.process.wait(WAIT_TIMEOUT_S) == 0
             assert running.stop() == 0
             logged_here = running.log()
 
@@ -141,7 +141,7 @@ def test_a_launch_is_followed_through_redis_to_the_first_word(tmp_path: Path) ->
 
 def test_a_node_that_is_killed_shows_in_the_numbers(tmp_path: Path) -> None:
     with redis_server() as redis:
-        redis.settle()
+        redis.pretend_uptime()
         settings = {
             "AVATAR_REDIS_URL": redis.url,
             "AVATAR_SEAL_KEYS": SEAL_KEY,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from bounds import within
-from pool_stage import PATIENCE_S, Backing, Hand, stage
+from pool_stage import WAIT_TIMEOUT_S, Backing, FakeWorker, stage
 from redis_server import redis_server
 
 from agent_side.join import JoinInfo
@@ -33,16 +33,16 @@ def backing(request: pytest.FixtureRequest) -> Iterator[Backing]:
 async def test_a_launch_is_answered_when_a_worker_has_taken_it(backing: Backing) -> None:
     async with stage(backing) as scene:
         launching = asyncio.create_task(
-            scene.pool.launch(JOIN, PATIENCE_S, "owner", "00-trace-parent-01")
+            scene.pool.launch(JOIN, WAIT_TIMEOUT_S, "owner", "00-trace-parent-01")
         )
         hand = await scene.hand()
-        told = await hand.line()
+        reports = await hand.line()
         assert not launching.done()
         hand.says("joining")
         session = await launching
         assert (session.room, session.participant_id) == ("room", "face")
-        assignment = told.pop("assignment")
-        assert told == json.loads(JOIN.to_json())
+        assignment = reports.pop("assignment")
+        assert reports == json.loads(JOIN.to_json())
         slot = (await scene.session(session.session_id)).slot
         assert slot is not None
         assert slot.endswith(("/1", "/2"))
@@ -64,23 +64,23 @@ async def test_the_same_face_again_is_the_same_session_and_its_worker_hears(
 ) -> None:
     async with stage(backing) as scene:
         session, hand = await scene.launched()
-        again = await scene.pool.launch(FRESH, PATIENCE_S)
+        again = await scene.pool.launch(FRESH, WAIT_TIMEOUT_S)
         assert again.session_id == session.session_id
-        told = await hand.line()
-        assert told["token"] == "fresh-token"
-        assert told["assignment"]["session_id"] == session.session_id
+        reports = await hand.line()
+        assert reports["token"] == "fresh-token"
+        assert reports["assignment"]["session_id"] == session.session_id
         assert scene.fakes.acquired.empty()
 
 
 async def test_a_newer_token_reaches_the_worker_that_follows(backing: Backing) -> None:
     async with stage(backing) as scene:
         session, hand = await scene.launched()
-        await scene.pool.launch(FRESH, PATIENCE_S)
+        await scene.pool.launch(FRESH, WAIT_TIMEOUT_S)
         await hand.line()
         hand.exits(-9)
         second = await scene.hand()
-        told = await second.take()
-        assert told["token"] == "fresh-token"
+        reports = await second.take()
+        assert reports["token"] == "fresh-token"
         session = await scene.reach(session.session_id, lambda each: each.attempts == 2)
         assert session.epoch == 1
 
@@ -92,15 +92,15 @@ async def test_a_renewal_names_another_agent_to_the_worker_that_lives_and_to_its
         session, hand = await scene.launched()
         for agent in ("agent", "reborn"):
             newer = replace(FRESH, agent_participant_id=agent)
-            again = await scene.pool.launch(newer, PATIENCE_S)
+            again = await scene.pool.launch(newer, WAIT_TIMEOUT_S)
             assert (again.session_id, again.not_applied) == (session.session_id, ())
             assert (await hand.line())["agent_participant_id"] == agent
-        nameless = await scene.pool.launch(JOIN, PATIENCE_S)
+        nameless = await scene.pool.launch(JOIN, WAIT_TIMEOUT_S)
         assert nameless.not_applied == ()
         assert (await hand.line())["agent_participant_id"] == "reborn"
         hand.exits(-9)
-        told = await (await scene.hand()).take()
-        assert (told["agent_participant_id"], told["token"]) == ("reborn", "token")
+        reports = await (await scene.hand()).take()
+        assert (reports["agent_participant_id"], reports["token"]) == ("reborn", "token")
 
 
 async def test_a_renewal_says_what_it_does_not_apply_and_the_face_stays_the_same(
@@ -109,14 +109,14 @@ async def test_a_renewal_says_what_it_does_not_apply_and_the_face_stays_the_same
     async with stage(backing) as scene:
         _, hand = await scene.launched()
         newer = replace(FRESH, character="leo", metadata={"more": 1})
-        again = await scene.pool.launch(newer, PATIENCE_S)
+        again = await scene.pool.launch(newer, WAIT_TIMEOUT_S)
         assert again.not_applied == ("character", "metadata")
-        told = await hand.line()
-        assert told["token"] == "fresh-token"
-        assert not {"character", "metadata"} & set(told)
+        reports = await hand.line()
+        assert reports["token"] == "fresh-token"
+        assert not {"character", "metadata"} & set(reports)
         hand.exits(-9)
-        told = await (await scene.hand()).take()
-        assert not {"character", "metadata"} & set(told)
+        reports = await (await scene.hand()).take()
+        assert not {"character", "metadata"} & set(reports)
 
 
 async def test_renewals_at_once_lose_no_name(backing: Backing) -> None:
@@ -124,16 +124,16 @@ async def test_renewals_at_once_lose_no_name(backing: Backing) -> None:
         _, hand = await scene.launched()
         named = replace(JOIN, agent_participant_id="reborn")
         await asyncio.gather(
-            *(scene.pool.launch(each, PATIENCE_S) for each in (JOIN, FRESH, named, JOIN, FRESH))
+            *(scene.pool.launch(each, WAIT_TIMEOUT_S) for each in (JOIN, FRESH, named, JOIN, FRESH))
         )
         hand.exits(-9)
-        told = await (await scene.hand()).take()
-        assert told["agent_participant_id"] == "reborn"
+        reports = await (await scene.hand()).take()
+        assert reports["agent_participant_id"] == "reborn"
 
 
 async def test_many_launches_of_one_face_are_one_session(backing: Backing) -> None:
     async with stage(backing) as scene:
-        launches = [asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S)) for _ in range(8)]
+        launches = [asyncio.create_task(scene.pool.launch(JOIN, WAIT_TIMEOUT_S)) for _ in range(8)]
         await (await scene.hand()).take()
         assert len({(await each).session_id for each in launches}) == 1
         assert scene.fakes.acquired.empty()
@@ -141,7 +141,7 @@ async def test_many_launches_of_one_face_are_one_session(backing: Backing) -> No
 
 async def test_what_a_worker_refuses_is_refused_and_not_tried_again(backing: Backing) -> None:
     async with stage(backing) as scene:
-        launching = asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S))
+        launching = asyncio.create_task(scene.pool.launch(JOIN, WAIT_TIMEOUT_S))
         hand = await scene.hand()
         await hand.line()
         hand.exits(2, "There is no character 'nobody'.")
@@ -158,7 +158,7 @@ async def test_where_every_slot_is_taken_it_is_full(backing: Backing) -> None:
         session, hand = await scene.launched()
         with within(10), pytest.raises(Full, match="slots are taken"):
             await scene.pool.launch(JoinInfo("other", "token", "face"), 40)
-        again = await scene.pool.launch(JOIN, PATIENCE_S)
+        again = await scene.pool.launch(JOIN, WAIT_TIMEOUT_S)
         assert again.session_id == session.session_id, "who is there is not turned away"
         await scene.end(session, hand)
         await scene.slots({"idle": 1})
@@ -179,7 +179,7 @@ async def test_a_launch_that_gives_up_leaves_the_session_to_one_that_has_time(
     async with stage(backing) as scene:
         older = asyncio.create_task(scene.pool.launch(JOIN, 0.6))
         hand = await scene.hand()
-        newer = asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S))
+        newer = asyncio.create_task(scene.pool.launch(JOIN, WAIT_TIMEOUT_S))
         with pytest.raises(Full):
             await older
         assert not newer.done()
@@ -211,7 +211,7 @@ async def test_when_the_last_launch_gives_up_the_session_is_over(backing: Backin
 async def test_another_face_replaces_the_older_one(backing: Backing, slots: int) -> None:
     """Even where it needs the very slot that the older one has."""
 
-    async def leave(hand: Hand) -> None:
+    async def leave(hand: FakeWorker) -> None:
         assert await hand.line() is None
         hand.exits(0, "The worker was told to stop.")
 
@@ -240,8 +240,8 @@ async def test_a_room_may_have_many_faces_or_keep_the_one_that_it_has(
     async with stage(backing, policy="reject") as scene:
         older, _ = await scene.launched()
         with pytest.raises(Conflict):
-            await scene.pool.launch(JoinInfo("room", "token", "other"), PATIENCE_S)
-        same = await scene.pool.launch(JOIN, PATIENCE_S)
+            await scene.pool.launch(JoinInfo("room", "token", "other"), WAIT_TIMEOUT_S)
+        same = await scene.pool.launch(JOIN, WAIT_TIMEOUT_S)
         assert same.session_id == older.session_id
 
 
@@ -249,8 +249,8 @@ async def test_one_owner_has_so_many_sessions_and_no_more(backing: Backing) -> N
     async with stage(backing, slots=4, cap=1) as scene:
         mine, hand = await scene.launched(owner="mine")
         with pytest.raises(TooMany):
-            await scene.pool.launch(JoinInfo("room-2", "token", "face"), PATIENCE_S, "mine")
-        again = await scene.pool.launch(JOIN, PATIENCE_S, "mine")
+            await scene.pool.launch(JoinInfo("room-2", "token", "face"), WAIT_TIMEOUT_S, "mine")
+        again = await scene.pool.launch(JOIN, WAIT_TIMEOUT_S, "mine")
         assert again.session_id == mine.session_id
         await scene.launched("room-3", owner="yours")
         await scene.end(mine, hand)
@@ -284,7 +284,7 @@ async def test_a_worker_that_leaves_by_itself_ends_its_session(
     async with stage(backing) as scene:
         session, hand = await scene.launched()
         if state == "dismissed":
-            await scene.pool.launch(FRESH, PATIENCE_S)
+            await scene.pool.launch(FRESH, WAIT_TIMEOUT_S)
             await hand.line()
         hand.says(state, "It is over.")
         hand.exits(0)
@@ -304,8 +304,8 @@ async def test_workers_that_are_lost_are_replaced_until_it_fails(backing: Backin
         for epoch in epochs[1:]:
             hand.exits(-9)
             hand = await scene.hand()
-            told = await hand.take()
-            assert told["assignment"]["epoch"] == epoch
+            reports = await hand.take()
+            assert reports["assignment"]["epoch"] == epoch
         hand.exits(-9)
         session = await scene.reach(session.session_id, lambda each: each.over)
         assert (session.state, session.reason) == (
@@ -350,7 +350,7 @@ async def test_slots_are_counted(backing: Backing) -> None:
         assert scene.pool.ready
         assert scene.pool.why_not_ready == ""
         await scene.slots({"idle": 3})
-        launching = asyncio.create_task(scene.pool.launch(JOIN, PATIENCE_S))
+        launching = asyncio.create_task(scene.pool.launch(JOIN, WAIT_TIMEOUT_S))
         hand = await scene.hand()
         await scene.slots({"idle": 2, "claimed": 1})
         await hand.take()
@@ -361,12 +361,12 @@ async def test_slots_are_counted(backing: Backing) -> None:
 async def test_a_pool_that_drains_takes_nothing_more(backing: Backing) -> None:
     async with stage(backing) as scene:
         _, hand = await scene.launched()
-        draining = asyncio.create_task(scene.pool.drain(PATIENCE_S))
+        draining = asyncio.create_task(scene.pool.drain(WAIT_TIMEOUT_S))
         if backing == "local":
-            await asyncio.wait_for(hand.told_to_finish.wait(), PATIENCE_S)
+            await asyncio.wait_for(hand.asked_to_finish.wait(), WAIT_TIMEOUT_S)
             hand.exits(0, "The worker was told to stop.")
         await draining
         assert not scene.pool.ready
         assert "about to stop" in scene.pool.why_not_ready
         with pytest.raises(Full, match="about to stop"):
-            await scene.pool.launch(JoinInfo("other", "token", "face"), PATIENCE_S)
+            await scene.pool.launch(JoinInfo("other", "token", "face"), WAIT_TIMEOUT_S)

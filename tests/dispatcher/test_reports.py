@@ -63,7 +63,7 @@ def test_a_worker_s_reports_go_on_after_garbage() -> None:
 
 
 def test_a_zygote_s_words_go_on_after_garbage() -> None:
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
 
     async def scene() -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -72,15 +72,15 @@ def test_a_zygote_s_words_go_on_after_garbage() -> None:
         zygote = ZygoteProcess(cast(asyncio.subprocess.Process, process), ours)
         with ours, theirs:
             hearing = asyncio.create_task(
-                zygote.receive(lambda number, pid: told.append((number, pid)), lambda *_: None)
+                zygote.receive(lambda number, pid: reports.append((number, pid)), lambda *_: None)
             )
             for line in (b"\xff\xfe 1 1", b"born 1", b"born one 2", b"born 1 2 3", b"unborn 1 2"):
                 theirs.send(line)
             theirs.send(b"born 7 4711")
-            while not told:
+            while not reports:
                 await asyncio.sleep(0)
             process.ended.set()
             await hearing
 
     asyncio.run(scene())
-    assert told == [(7, 4711)]
+    assert reports == [(7, 4711)]

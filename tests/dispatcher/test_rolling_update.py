@@ -37,7 +37,7 @@ class Both(Scene):
         if version == "newer":
             return self.dispatcher()
         ledger = OlderLedger(self.server.url, [SEAL_KEY], name="older", lease_s=LEASE_S)
-        return self.hears(ledger)
+        return self.follow(ledger)
 
     async def node_of(self, version: str, name: str = "host", slots: int = 1) -> RedisNodeLedger:
         if version == "newer":
@@ -60,7 +60,7 @@ def play(server: RedisServer) -> Play:
     def run(happens: Callable[[Both], Coroutine[Any, Any, None]]) -> None:
         async def on_it() -> None:
             server.flush()
-            server.settle()
+            server.pretend_uptime()
             async with Both(server) as it:
                 await happens(it)
 

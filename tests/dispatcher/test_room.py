@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from dispatching import PATIENCE_S, ROOT, Dispatcher, dispatcher, environ
+from dispatching import ROOT, WAIT_TIMEOUT_S, Dispatcher, dispatcher, environ
 from processes import alive, shown, until
 
 BROKEN = """
@@ -62,7 +62,7 @@ def test_when_the_room_is_gone_it_says_so_and_ends(tmp_path: Path, number: signa
         running.reach(running.launched("room"), "active")
         family = running.family()
         os.kill(the_room(running), number)
-        assert running.process.wait(PATIENCE_S) == 1
+        assert running.process.wait(WAIT_TIMEOUT_S) == 1
         assert not any(map(alive, family))
         assert "avatar serve: The local room has ended (exit status " in running.log()
         assert "Traceback" not in running.log()
@@ -77,7 +77,7 @@ def test_a_room_that_does_not_open_is_said(tmp_path: Path) -> None:
         env=settings,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "")
@@ -100,6 +100,6 @@ def test_ctrl_c_ends_it_all_whenever_it_comes(tmp_path: Path) -> None:
     until(lambda: Path(path).read_text())
     children = [int(each) for each in Path(path).read_text().split()]
     process.send_signal(signal.SIGINT)
-    assert process.wait(PATIENCE_S) == 0
+    assert process.wait(WAIT_TIMEOUT_S) == 0
     until(lambda: not any(map(alive, children)))
     assert "Traceback" not in (tmp_path / "log").read_text()

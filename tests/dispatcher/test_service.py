@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from dispatching import PATIENCE_S, ROOT, TOKEN, Dispatcher, dispatcher, environ
+from dispatching import ROOT, TOKEN, WAIT_TIMEOUT_S, Dispatcher, dispatcher, environ
 from processes import alive, shown, until
 from signalling import Certificate, Signalling
 
@@ -114,7 +114,7 @@ def test_a_zygote_that_is_stopped_is_killed_and_replaced(tmp_path: Path) -> None
         os.kill(before, signal.SIGSTOP)
         until(lambda: running.http.get("/readyz").status_code == 503)
         until(lambda: not alive(before))
-        until(lambda: running.http.get("/readyz").status_code == 200, PATIENCE_S)
+        until(lambda: running.http.get("/readyz").status_code == 200, WAIT_TIMEOUT_S)
         assert running.zygote() != before
         running.reach(running.launched("room-2"), "active")
         session = running.session(session_id)
@@ -249,14 +249,14 @@ def test_workers_that_hang_are_not_waited_for(service: Dispatcher) -> None:
     """One is killed and the next one takes the session; an answer comes in time anyway."""
     service.warm(1)
     (idle,) = service.family() - {service.zygote()}
-    until(lambda: held(idle) == 3, PATIENCE_S)  # it has let go of the zygote
+    until(lambda: held(idle) == 3, WAIT_TIMEOUT_S)  # it has let go of the zygote
     os.kill(idle, signal.SIGSTOP)
     first = service.launch("room")
     assert first.status_code in (200, 503), "on a busy machine, the next one may be late"
-    until(lambda: service.launch("room").status_code == 200, PATIENCE_S)
+    until(lambda: service.launch("room").status_code == 200, WAIT_TIMEOUT_S)
     session = service.reach(service.launched("room"), "active")
     assert session["attempts"] == 2 or first.status_code == 503
-    until(lambda: not alive(idle), PATIENCE_S)
+    until(lambda: not alive(idle), WAIT_TIMEOUT_S)
 
 
 def test_a_killed_zygote_is_replaced_and_sessions_go_on(service: Dispatcher) -> None:
@@ -265,7 +265,7 @@ def test_a_killed_zygote_is_replaced_and_sessions_go_on(service: Dispatcher) -> 
     worker = service.worker(session_id)
     zygote = service.zygote()
     os.kill(zygote, signal.SIGKILL)
-    until(lambda: service.launch("room-2").status_code == 200, PATIENCE_S)
+    until(lambda: service.launch("room-2").status_code == 200, WAIT_TIMEOUT_S)
     after = service.session(session_id)
     assert {**after, "counters": before["counters"]} == before
     assert alive(worker)
@@ -289,7 +289,7 @@ def test_a_worker_that_hangs_after_its_zygote_is_killed_all_the_same(tmp_path: P
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
         assert running.reach(session_id, "ended")["reason"] == "It was ended by a request."
-        until(lambda: running.launch("room-2").status_code == 200, PATIENCE_S)
+        until(lambda: running.launch("room-2").status_code == 200, WAIT_TIMEOUT_S)
 
 
 # What is not let in --------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(service: Dispatcher) -> Non
         b"POST /launch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         b"Content-Length: 99\r\n\r\n{"
     )
-    with socket.create_connection((url.host, url.port or 0), PATIENCE_S) as slow:
+    with socket.create_connection((url.host, url.port or 0), WAIT_TIMEOUT_S) as slow:
         slow.sendall(head)
         assert slow.recv(99).startswith(b"HTTP/1.1 400 ")
 
@@ -445,7 +445,7 @@ def test_help_names_every_setting() -> None:
         env=environ(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=True,
     )
     for name in DispatcherSettings.__dataclass_fields__:
@@ -467,7 +467,7 @@ def test_what_cannot_be_used_is_said(settings: dict[str, str], status: int, reas
         env=environ(**settings),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
     assert done.returncode == status
@@ -483,7 +483,7 @@ def test_an_address_that_is_taken_is_said() -> None:
             env=environ(),
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=WAIT_TIMEOUT_S,
             check=False,
         )
     assert done.returncode == 2

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from pool_stage import PATIENCE_S, FakeSupervisor, Hand
+from pool_stage import WAIT_TIMEOUT_S, FakeSupervisor, FakeWorker
 
 from agent_side.join import JoinInfo
 from dispatcher.ledger.record import SessionRecord
@@ -29,8 +29,8 @@ class Served:
         self._troupe = fakes
         self.end = running
 
-    async def hand(self) -> Hand:
-        async with asyncio.timeout(PATIENCE_S):
+    async def hand(self) -> FakeWorker:
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             return await self._troupe.acquired.get()
 
     def alone(self) -> bool:
@@ -45,13 +45,13 @@ async def served(failures: int = 0, sure_s: float = math.inf) -> AsyncIterator[S
     running = SessionRunner(
         session,
         fakes,
-        silent_s=SILENT_S if sure_s == math.inf else PATIENCE_S,
+        silent_s=SILENT_S if sure_s == math.inf else WAIT_TIMEOUT_S,
         failures=failures,
         sure_until=asyncio.get_running_loop().time() + sure_s,
     )
     task = asyncio.create_task(running.run())
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             yield Served(running, fakes, task)
     finally:
         running.stop("The test is over.")
@@ -166,7 +166,7 @@ async def test_who_is_told_to_end_while_no_worker_is_ready_ends_at_once() -> Non
     task = asyncio.create_task(running.run())
     await asyncio.sleep(0.01)
     running.stop("No worker took it in time.")
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         assert await task == RunEnd("ended", "No worker took it in time.")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from pool_stage import PATIENCE_S, FakeSupervisor, Hand
+from pool_stage import WAIT_TIMEOUT_S, FakeSupervisor, FakeWorker
 
 from agent_side.join import JoinInfo
 from dispatcher.ledger.record import SessionRecord
@@ -19,7 +19,7 @@ JOIN = JoinInfo("room", "token", "face")
 @asynccontextmanager
 async def serving(
     sure_s: float = SURE_S,
-) -> AsyncIterator[tuple[SessionRunner, Hand, FakeSupervisor]]:
+) -> AsyncIterator[tuple[SessionRunner, FakeWorker, FakeSupervisor]]:
     """A session that is surely ours for so long, and its first worker."""
     fakes = FakeSupervisor(1)
     session = SessionRecord.claimed("id", JOIN, time.time())
@@ -27,7 +27,7 @@ async def serving(
     served = SessionRunner(session, fakes, sure_until=until)
     running = asyncio.create_task(served.run())
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             yield served, await fakes.acquired.get(), fakes
     finally:
         served.stop("The test is over.")
@@ -35,7 +35,7 @@ async def serving(
         await running
 
 
-async def killed(hand: Hand) -> None:
+async def killed(hand: FakeWorker) -> None:
     while not hand._writer.is_closing():
         await asyncio.sleep(0.01)
 

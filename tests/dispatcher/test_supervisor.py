@@ -21,7 +21,7 @@ from dispatcher.workers.process import WorkerGone, ZygoteProcess
 from dispatcher.workers.shared_numbers import SharedNumbers
 from dispatcher.workers.supervisor import WorkerSupervisor
 
-PATIENCE_S = 30.0
+WAIT_TIMEOUT_S = 30.0
 
 
 class LameZygote:
@@ -62,7 +62,7 @@ async def test_a_worker_that_never_gets_ready_is_killed_and_replaced(
     monkeypatch.setattr(ZygoteProcess, "start", AsyncMock(return_value=zygote))
     house = WorkerSupervisor(slots=1, warm=0, environment={})
     await house.start()
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WAIT_TIMEOUT_S), asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(house.run())
         house.take_slot()
         worker = await house.acquire()
@@ -90,7 +90,7 @@ async def test_a_zygote_is_missed_though_somebody_holds_its_end_of_the_line() ->
     with theirs:
         hearing = asyncio.create_task(zygote.receive(note, note))
         theirs.send(b"born 7 4711")
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while not heard:
                 await asyncio.sleep(0.01)
             process.kill()
@@ -153,7 +153,7 @@ async def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
     monkeypatch.setattr(ZygoteProcess, "start", AsyncMock(return_value=zygote))
     house = WorkerSupervisor(slots=4, warm=2, environment={}, numbers=numbers)
     await house.start()
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WAIT_TIMEOUT_S), asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(house.run())
         await until_forked(2)
         first, second = await house.acquire(), await house.acquire()
@@ -223,7 +223,7 @@ async def test_a_machine_that_has_no_room_for_a_new_zygote_is_asked_again(
     monkeypatch.setattr(ZygoteProcess, "start", start)
     house = WorkerSupervisor(slots=2, warm=0, environment={})
     await house.start()
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WAIT_TIMEOUT_S), asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(house.run())
         house.take_slot()
         serving = await house.acquire()
@@ -249,7 +249,7 @@ async def test_a_worker_that_was_told_to_leave_is_hired_by_nobody(
     monkeypatch.setattr(ZygoteProcess, "start", start)
     house = WorkerSupervisor(slots=1, warm=1, environment={})
     await house.start()
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WAIT_TIMEOUT_S), asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(house.run())
         house.take_slot()
         house._be_idle(await house.acquire())

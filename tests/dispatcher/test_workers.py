@@ -23,10 +23,10 @@ from dispatcher.workers.supervisor import WorkerSupervisor
 JOIN = JoinInfo("room", "token", "face")
 COMMAND = JoinCommand(JOIN)
 FRESH = JoinInfo("room", "fresh token", "face")
-PATIENCE_S = 20.0
+WAIT_TIMEOUT_S = 20.0
 
 
-class Hand:
+class FakeWorker:
     """The other end of a worker's pipe."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +35,7 @@ class Hand:
 
     async def line(self) -> Any:
         """What the worker is told next; None when that was all."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             line = await self._reader.readline()
         return json.loads(line) if line else None
 
@@ -46,12 +46,12 @@ class Hand:
         self._writer.close()
 
 
-async def worker() -> tuple[WorkerProcess, Hand]:
+async def worker() -> tuple[WorkerProcess, FakeWorker]:
     ours, theirs = socket.socketpair()
     pipe = WorkerProcess(
         1, cast(ZygoteProcess, None), *await asyncio.open_unix_connection(sock=ours)
     )
-    return pipe, Hand(*await asyncio.open_unix_connection(sock=theirs))
+    return pipe, FakeWorker(*await asyncio.open_unix_connection(sock=theirs))
 
 
 class OneWorker:
@@ -74,9 +74,9 @@ class OneWorker:
 
 
 @asynccontextmanager
-async def pool() -> AsyncIterator[tuple[LocalPool, WorkerProcess, Hand]]:
+async def pool() -> AsyncIterator[tuple[LocalPool, WorkerProcess, FakeWorker]]:
     pipe, hand = await worker()
-    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(WAIT_TIMEOUT_S), asyncio.TaskGroup() as tasks:
         yield LocalPool(cast(WorkerSupervisor, OneWorker(pipe)), tasks), pipe, hand
         pipe.reports.put_nowait(WorkerGone(0, "It is over."))
     hand.close()
@@ -87,12 +87,12 @@ async def pool() -> AsyncIterator[tuple[LocalPool, WorkerProcess, Hand]]:
 async def test_a_worker_is_told_of_each_newer_join_request() -> None:
     async with pool() as (launched, pipe, hand):
         pipe.reports.put_nowait(WorkerJoining())
-        first = await launched.launch(JOIN, PATIENCE_S)
-        told = {"epoch": 1, "slot": "local/1", "traceparent": None}
-        part = {"assignment": {"session_id": first.session_id, **told}}
+        first = await launched.launch(JOIN, WAIT_TIMEOUT_S)
+        reports = {"epoch": 1, "slot": "local/1", "traceparent": None}
+        part = {"assignment": {"session_id": first.session_id, **reports}}
         assert await hand.line() == {**json.loads(JOIN.to_json()), **part}
         for newer in (JOIN, FRESH, FRESH):
-            again = await launched.launch(newer, PATIENCE_S)
+            again = await launched.launch(newer, WAIT_TIMEOUT_S)
             assert again.session_id == first.session_id
         renewal = {**json.loads(FRESH.to_json()), **part, "renewal": 1}
         assert await hand.line() == renewal
@@ -178,7 +178,7 @@ async def test_a_worker_without_a_zygote_still_hears_signals(
     pipe.forked(process.pid)
     pipe.exited(None)
     end(pipe)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         assert await process.wait() == status
     end(pipe)
     hand.close()
@@ -212,7 +212,7 @@ async def test_a_reaped_worker_leaves_no_descriptor(status: int | None) -> None:
     pipe.kill()
     pipe.close()
     hand.close()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while opened() > before:
             await asyncio.sleep(0)
     process.terminate()

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from dispatching import PATIENCE_S, Dispatcher, environ
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, environ
 from processes import alive, until
 from scarce import SPARE_KB, full, read_only, running, without_files
 
@@ -78,19 +78,19 @@ def test_sessions_are_served_and_replaced_whatever_the_temporary_folder(
         service.reach(session, "active")
         killed = service.worker(session)
         os.kill(killed, signal.SIGKILL)
-        until(lambda: service.worker(session) != killed, PATIENCE_S)
+        until(lambda: service.worker(session) != killed, WAIT_TIMEOUT_S)
         service.reach(session, "active")
         os.kill(service.zygote(), signal.SIGKILL)
         until(lambda: "starting another" in service.log())
-        until(lambda: service.launch("another").status_code == 200, PATIENCE_S)
-        told = ready(service)
-        if scarcity is no_file or "degraded" in told:  # a limit on files holds for memory, too
-            assert told["degraded"] == [f"{CONSEQUENCES['metrics']} (File too large)"]
+        until(lambda: service.launch("another").status_code == 200, WAIT_TIMEOUT_S)
+        reports = ready(service)
+        if scarcity is no_file or "degraded" in reports:  # a limit on files holds for memory, too
+            assert reports["degraded"] == [f"{CONSEQUENCES['metrics']} (File too large)"]
             assert counted(service, 'degraded{part="metrics"}') == 1
             assert counted(service, 'auxiliary_failures_total{part="metrics"}') >= 4
             assert service.log().count("degraded: some workers") == 1
         else:
-            assert told == {"status": "ready"}
+            assert reports == {"status": "ready"}
             until(lambda: counted(service, "frames_total") > 0)
         assert service.stop() == 0
         assert "Traceback" not in service.log()
@@ -116,8 +116,8 @@ def test_sessions_go_on_where_none_can_be_recorded(
             service.reach(service.launched(room), "active")
         begin = f"{CONSEQUENCES['recording']} (AVATAR_RECORD is '{folder}': "
         until(lambda: counted(service, 'auxiliary_failures_total{part="recording"}') >= 3)
-        (told,) = [each for each in ready(service)["degraded"] if "recorded" in each]
-        assert told in [f"{begin}{each})" for each in why]
+        (reports,) = [each for each in ready(service)["degraded"] if "recorded" in each]
+        assert reports in [f"{begin}{each})" for each in why]
         assert counted(service, 'degraded{part="recording"}') == 1
         said = [line for line in service.log().splitlines() if "degraded: sessions" in line]
         assert len(said) == 1
@@ -245,15 +245,15 @@ def test_the_doctor_says_what_is_degraded_and_that_nothing_is_missing(tmp_path: 
     program = [sys.executable, "-P", "-m", "worker.tools.doctor"]
     kept = tmp_path / "recordings"
     kept.mkdir()
-    told = subprocess.run(
+    reports = subprocess.run(
         without_files(program),
         env=environ(AVATAR_RECORD=str(kept)),
         capture_output=True,
         text=True,
         check=False,
     )
-    degraded = [line for line in told.stdout.splitlines() if line.startswith("degraded ")]
-    assert len(degraded) == 2, told.stdout
+    degraded = [line for line in reports.stdout.splitlines() if line.startswith("degraded ")]
+    assert len(degraded) == 2, reports.stdout
     assert degraded[0].startswith("degraded no temporary folder takes a file (")
     assert degraded[1].startswith(f"degraded AVATAR_RECORD is '{kept}', which takes no file (")
-    assert not any("recordings go to" in line for line in told.stdout.splitlines())
+    assert not any("recordings go to" in line for line in reports.stdout.splitlines())

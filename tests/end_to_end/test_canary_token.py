@@ -21,7 +21,7 @@ import pytest
 import redis
 from collector import collecting
 from cryptography.fernet import Fernet
-from dispatching import PATIENCE_S, Dispatcher, dispatcher, environ
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, dispatcher, environ
 from processes import descendants, shown, until
 from redis_server import RedisServer, redis_server
 from signalling import Certificate, Signalling
@@ -154,7 +154,7 @@ def use(running: Dispatcher, search: Search, first: str, renewed: str) -> None:
         states = {each["room"]: each["state"] for each in running.sessions()}
         return all(states.get(room, state) == state for room, state in over.items())
 
-    until(settled, PATIENCE_S)
+    until(settled, WAIT_TIMEOUT_S)
     search.hear_answer(running.http.get("/v1/sessions"))
     for session in running.sessions():
         search.hear_answer(running.http.get(f"/v1/sessions/{session['session_id']}"))
@@ -261,7 +261,7 @@ def node(log: Path, **settings: str) -> Iterator["subprocess.Popen[bytes]"]:
             stderr=file,
         )
     try:
-        until(lambda: b"slots" in log.read_bytes() or process.poll() is not None, PATIENCE_S)
+        until(lambda: b"slots" in log.read_bytes() or process.poll() is not None, WAIT_TIMEOUT_S)
         yield process
     finally:
         process.kill()
@@ -282,7 +282,7 @@ def overheard(server: RedisServer, search: Search) -> Iterator[None]:
 
     thread = threading.Thread(target=listen, name="monitor")
     thread.start()
-    assert listening.wait(PATIENCE_S)
+    assert listening.wait(WAIT_TIMEOUT_S)
     try:
         yield
     finally:
@@ -291,7 +291,7 @@ def overheard(server: RedisServer, search: Search) -> Iterator[None]:
             for key in other.scan_iter("*"):
                 search.hear("what Redis keeps", key, other.dump(key) or b"")
             other.client_kill_filter(_type="normal", skipme=True)
-        thread.join(PATIENCE_S)
+        thread.join(WAIT_TIMEOUT_S)
         client.close()
 
 
@@ -300,7 +300,7 @@ def test_on_many_machines_nothing_shows_a_token_or_a_key(tmp_path: Path) -> None
     search = Search(planted(first, renewed))
     _, written, settings = folders(tmp_path)
     with redis_server(tcp=True) as server, collecting() as collector:
-        server.settle()
+        server.pretend_uptime()
         shared = {
             **settings,
             "AVATAR_REDIS_URL": server.url,
@@ -323,7 +323,7 @@ def test_on_many_machines_nothing_shows_a_token_or_a_key(tmp_path: Path) -> None
             running.free()
             assert running.stop() == 0
             slots.terminate()
-            assert slots.wait(PATIENCE_S) == 0
+            assert slots.wait(WAIT_TIMEOUT_S) == 0
         search.hear("traces", *collector.bodies)
         search.hear_files(written)
     assert search.found() == []

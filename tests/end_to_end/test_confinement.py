@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from confined import ROOT, USER, confined, why_not
-from dispatching import PATIENCE_S, Dispatcher, environ
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, environ
 from processes import until
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"Not shown here: {why_not()}.")
@@ -47,7 +47,7 @@ def test_it_serves_a_face_without_rights_on_a_read_only_root(serving: Dispatcher
     session = serving.launched("room")
     serving.reach(session, "active")
     shown = lambda: serving.session(session)["counters"].get("frames", 0)  # noqa: E731
-    until(lambda: shown() > 25, PATIENCE_S)
+    until(lambda: shown() > 25, WAIT_TIMEOUT_S)
     assert len(serving.family()) >= 2
     for pid in serving.family() | {serving.process.pid}:
         said = status(pid)

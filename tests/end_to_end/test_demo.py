@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "support"))
 
 import demo
 from analysis import PACKET, SOUND_RATE, SoundPacket, View
-from live_session import Turn
+from live_session import SpokenTurn
 
 from worker.media import Pcm
 from worker.sound import Doubler
@@ -74,7 +74,7 @@ def seen_of(sound: Pcm, late_s: float = 0.0) -> View:
 
 def wrong(view: View, *, said_s: float, interrupted_s: float) -> int:
     """Of a turn of which `said_s` were heard, by its ack."""
-    turn = Turn(noise(3.0), 100.0, interrupted_s)
+    turn = SpokenTurn(noise(3.0), 100.0, interrupted_s)
     return demo._wrong_acks(view, demo.DemoReport([turn], [(said_s, True, 1)], 0.0, 0.0))
 
 

@@ -50,7 +50,7 @@ async def test_a_worker_killed_in_mid_sentence_is_replaced_and_the_sentence_goes
                 (session,) = await asyncio.to_thread(running.sessions)
                 killed_s = time.monotonic()
                 os.kill(running.worker(session["session_id"]), signal.SIGKILL)
-                await agent.until_told("lost")
+                await agent.until_reported("lost")
                 known = agent.heard[-1][2]
                 await agent.out.wait_until_ready()
                 after = await stage.watch(viewer, FACE)
@@ -59,8 +59,8 @@ async def test_a_worker_killed_in_mid_sentence_is_replaced_and_the_sentence_goes
                 await asyncio.sleep(0.3)
                 session = await asyncio.to_thread(running.session, session["session_id"])
     back = ["ready", "started", "lost", "ready", "ended"]
-    assert [what for what, *_ in agent.told] == back
-    assert agent.told[-1] == ("ended", 1, 5.0, False)
+    assert [what for what, *_ in agent.reports] == back
+    assert agent.reports[-1] == ("ended", 1, 5.0, False)
     assert (session["state"], session["attempts"]) == ("active", 2)
     logger.info("the face speaks again %.2f s after kill -9", speaks_s - killed_s)
     first, second = steps_heard(before), steps_heard(after)
@@ -80,14 +80,14 @@ async def test_a_face_whose_signalling_is_cut_comes_back_and_its_session_says_wh
             await agent.say(scale(4.0))
             await agent.until_heard(1, SAMPLE_RATE)
             await asyncio.to_thread(local.act, stage.room_id, FACE, "cut")
-            await agent.until_told("lost")
+            await agent.until_reported("lost")
             await agent.out.wait_until_ready()
             await agent.out.wait_for_playout()
             session = await asyncio.to_thread(running.session, session["session_id"])
             log = running.log()
     back = ["ready", "started", "lost", "ready", "ended"]
-    assert [what for what, *_ in agent.told] == back
-    assert agent.told[-1] == ("ended", 1, 4.0, False)
+    assert [what for what, *_ in agent.reports] == back
+    assert agent.reports[-1] == ("ended", 1, 4.0, False)
     assert (session["state"], session["reason"], session["attempts"]) == ("active", None, 1)
     assert f"session {session['session_id']} joins its meeting anew: " in log
 
@@ -107,12 +107,12 @@ async def test_three_workers_in_a_row_may_die_and_each_sentence_is_heard(
             for count in (1, 2):
                 await agent.until_heard(1, count * SAMPLE_RATE)
                 os.kill(running.worker(session["session_id"]), signal.SIGKILL)
-                await agent.until_told_times(count, "lost")
+                await agent.until_reported_times(count, "lost")
                 await agent.out.wait_until_ready()
             await agent.out.wait_for_playout()
             await agent.say(scale(0.5))
             await agent.out.wait_for_playout()
-    ends = [what for what in agent.told if what[0] == "ended"]
+    ends = [what for what in agent.reports if what[0] == "ended"]
     assert ends == [("ended", 1, 3.0, False), ("ended", 2, 0.5, False)]
 
 
@@ -129,7 +129,7 @@ async def test_a_killed_dispatcher_takes_its_faces_out_of_their_meetings(
             family = running.family()
             killed_s = time.monotonic()
             running.process.kill()
-            await agent.until_told("lost")
+            await agent.until_reported("lost")
             assert set(await stage.state()) == {"agent"}
             left_s = killed_s + GONE_S - time.monotonic()
             await asyncio.to_thread(until, lambda: not any(map(alive, family)), left_s)
@@ -157,10 +157,10 @@ async def test_a_dispatcher_that_is_told_to_stop_lets_its_faces_speak_out(
             await agent.say(scale(3.0))
             await agent.until_heard(1, SAMPLE_RATE // 2)
             status = await asyncio.to_thread(running.stop)
-            await agent.until_told("lost")
+            await agent.until_reported("lost")
     assert status == 0
-    assert [what for what, *_ in agent.told] == ["ready", "started", "ended", "lost"]
-    assert agent.told[2] == ("ended", 1, 3.0, False)
+    assert [what for what, *_ in agent.reports] == ["ready", "started", "ended", "lost"]
+    assert agent.reports[2] == ("ended", 1, 3.0, False)
 
 
 async def test_asked_for_again_a_face_that_speaks_goes_on(local: LocalRoom, tmp_path: Path) -> None:
@@ -179,8 +179,8 @@ async def test_asked_for_again_a_face_that_speaks_goes_on(local: LocalRoom, tmp_
                 await agent.out.wait_for_playout()
                 await asyncio.sleep(0.3)
                 session = await asyncio.to_thread(running.session, session["session_id"])
-    assert [what for what, *_ in agent.told] == ["ready", "started", "ended"]
-    assert agent.told[-1] == ("ended", 1, 2.0, False)
+    assert [what for what, *_ in agent.reports] == ["ready", "started", "ended"]
+    assert agent.reports[-1] == ("ended", 1, 2.0, False)
     assert session["attempts"] == 1
     assert steps_heard(seen) == list(range(20))
 

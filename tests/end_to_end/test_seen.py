@@ -57,49 +57,49 @@ def heard(sound: Pcm) -> Pcm:
 
 def test_a_turn_that_was_heard_whole_is_accounted_for_whole() -> None:
     speech = noise(2.0)
-    told = account(heard(np.concatenate([SILENCE, speech, SILENCE])), speech)
-    assert (told.said, told.lost, told.inserted, told.repeated) == (2000, 0, 0, 0)
-    assert told.until == 2000
-    assert told.lag == pytest.approx(SOUND_RATE, abs=0.01 * SOUND_RATE)
+    reports = account(heard(np.concatenate([SILENCE, speech, SILENCE])), speech)
+    assert (reports.said, reports.lost, reports.inserted, reports.repeated) == (2000, 0, 0, 0)
+    assert reports.until == 2000
+    assert reports.lag == pytest.approx(SOUND_RATE, abs=0.01 * SOUND_RATE)
 
 
 @pytest.mark.parametrize("lost_ms", [40, 400, 1000])
 def test_what_was_left_out_is_lost(lost_ms: int) -> None:
     speech, cut = noise(3.0), 24 * lost_ms
     sound = np.concatenate([speech[:24_000], speech[24_000 + cut :], SILENCE])
-    told = account(heard(sound), speech)
-    assert told.lost == pytest.approx(lost_ms, abs=40)
-    assert (told.inserted, told.repeated) == (0, 0)
+    reports = account(heard(sound), speech)
+    assert reports.lost == pytest.approx(lost_ms, abs=40)
+    assert (reports.inserted, reports.repeated) == (0, 0)
 
 
 @pytest.mark.parametrize("silent_ms", [20, 60, 500])
 def test_silence_that_was_put_in_is_found(silent_ms: int) -> None:
     speech = noise(2.0)
     sound = np.concatenate([speech[:24_000], SILENCE[: 24 * silent_ms], speech[24_000:], SILENCE])
-    told = account(heard(sound), speech)
-    assert told.inserted == pytest.approx(silent_ms, abs=5)
-    assert told.insertions == 1
-    assert told.repeated == 0
-    assert told.lost <= 20
+    reports = account(heard(sound), speech)
+    assert reports.inserted == pytest.approx(silent_ms, abs=5)
+    assert reports.insertions == 1
+    assert reports.repeated == 0
+    assert reports.lost <= 20
 
 
 def test_sound_that_was_heard_twice_is_found() -> None:
     speech = noise(2.0)
     sound = np.concatenate([speech[:24_000], speech[20_000:], SILENCE])
-    told = account(heard(sound), speech)
-    assert told.repeated == pytest.approx(4000 / 24, abs=20)
+    reports = account(heard(sound), speech)
+    assert reports.repeated == pytest.approx(4000 / 24, abs=20)
 
 
 def test_another_turn_is_no_part_of_this_one() -> None:
-    told = account(heard(np.concatenate([noise(2.0, seed=2), SILENCE])), noise(2.0))
-    assert told.lost == told.said == 2000
+    reports = account(heard(np.concatenate([noise(2.0, seed=2), SILENCE])), noise(2.0))
+    assert reports.lost == reports.said == 2000
 
 
 def test_pauses_are_not_looked_for() -> None:
     speech = np.concatenate([noise(1.0), SILENCE, noise(1.0, seed=2)])
-    told = account(heard(np.concatenate([speech, SILENCE])), speech)
-    assert told.said in (2000, 2020)
-    assert (told.lost, told.inserted, told.repeated) == (0, 0, 0)
+    reports = account(heard(np.concatenate([speech, SILENCE])), speech)
+    assert reports.said in (2000, 2020)
+    assert (reports.lost, reports.inserted, reports.repeated) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("end_s", [0.5, 1.24])

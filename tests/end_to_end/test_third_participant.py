@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from caller import FACE, TOKEN, RoomAgent, caller, scale, serving, steps_heard, voiced
-from room_stage import PATIENCE_S, POLL_S, RoomRecording, RoomStage, room_process
+from room_stage import POLL_S, WAIT_TIMEOUT_S, RoomRecording, RoomStage, room_process
 from stage import voice
 from stock_agent import StockAgent
 
@@ -198,7 +198,7 @@ async def test_a_turn_of_version_2_is_heard_whole_whatever_somebody_else_sends(
             assert agent.out.protocol_version == 2
         assert await asyncio.to_thread(running.stop) == 0
         log = running.log()
-    assert agent.told == [
+    assert agent.reports == [
         ("ready", 2),
         ("started", 1),
         ("ended", 1, SECONDS, False),
@@ -227,7 +227,7 @@ async def test_a_turn_of_version_1_is_heard_whole_whatever_somebody_else_sends(
             async with pestered(intruder, STRANGE):
                 await agent.say(scale(SECONDS), every_s=0.01)
                 await agent.end()
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(WAIT_TIMEOUT_S):
                     while not agent.acks:
                         await asyncio.sleep(POLL_S)
             await asyncio.sleep(0.3)
@@ -259,7 +259,7 @@ async def test_a_stranger_that_greets_before_the_agent_says_anything_does_not_ge
                 await asyncio.sleep(1.5)
                 await agent.say(scale(SECONDS), every_s=0.01)
                 await agent.end()
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(WAIT_TIMEOUT_S):
                     while not agent.acks:
                         await asyncio.sleep(POLL_S)
             await asyncio.sleep(0.3)
@@ -300,9 +300,9 @@ async def test_a_named_agent_that_comes_back_under_another_id_is_heard(
             )
             assert (answer.status_code, answer.json()["session_id"]) == (200, session_id)
             assert answer.json()["not_applied"] == ["character"]
-            await agent.until_told("ready", 2)
+            await agent.until_reported("ready", 2)
             await agent.say(scale(SECONDS))
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
                 await out.wait_for_playout()
             await asyncio.sleep(0.3)
             await out.aclose()
@@ -310,5 +310,5 @@ async def test_a_named_agent_that_comes_back_under_another_id_is_heard(
         log = running.log()
     assert "'reborn' is not obeyed: the join request names 'agent'" in log
     assert "the agent is 'reborn' by a renewed join request" in log
-    assert agent.told[-1] == ("ended", 1, SECONDS, False)
+    assert agent.reports[-1] == ("ended", 1, SECONDS, False)
     assert steps_heard(seen) == [*range(30)]

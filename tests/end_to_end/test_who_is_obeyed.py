@@ -109,7 +109,7 @@ class Scene:
 
     agent_id: str | None
     now: float = 0.0
-    told: list[Message] = field(default_factory=list)
+    reports: list[Message] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.speech = SegmentQueue()
@@ -158,7 +158,7 @@ class Scene:
             if finished:
                 self.speech.end(segment)
                 self._end(segment, interrupted=False)
-        self.told += self.conversation.outgoing(self.now)
+        self.reports += self.conversation.outgoing(self.now)
 
     def _end(self, segment: int, *, interrupted: bool) -> None:
         ended = Ended(segment, self.samples.get(segment, 0), interrupted)
@@ -225,7 +225,7 @@ def test_a_named_agent_is_heard_whole_and_nobody_else(
     play(scene, list(said), during)
     assert np.array_equal(scene.sounded, expected(3, 4))
     if version == 2:
-        ended = [each for each in scene.told if isinstance(each, TurnEnded)]
+        ended = [each for each in scene.reports if isinstance(each, TurnEnded)]
         assert {(each.turn, each.interrupted) for each in ended} == {(n, False) for n in (1, 2, 3)}
 
 
@@ -299,6 +299,6 @@ def test_strangers_are_told_seldom_however_often_they_greet(events: list[Event])
     scene = Scene(AGENT)
     for event in events:
         scene.play(event)
-    denials = [each for each in scene.told if isinstance(each, NotObeyed)]
+    denials = [each for each in scene.reports if isinstance(each, NotObeyed)]
     comings = sum(isinstance(each, Moved) for each in events)
     assert len(denials) <= (len(STRANGERS) + comings) * (1 + scene.now / DENY_S)

@@ -13,7 +13,7 @@ from localroom.launch import local_room
 AGENT = Path(__file__).parents[1] / "support" / "real_agent.py"
 
 
-def told(agent: "subprocess.CompletedProcess[str]", log: str) -> dict[str, Any]:
+def reports(agent: "subprocess.CompletedProcess[str]", log: str) -> dict[str, Any]:
     """What the agent said of its turns."""
     assert agent.returncode == 0, agent.stderr + log
     said: dict[str, Any] = json.loads(agent.stdout.splitlines()[-1])
@@ -46,7 +46,7 @@ def test_an_agents_face_joins_speaks_is_interrupted_and_speaks_again(tmp_path: P
                 timeout=60,
                 check=False,
             )
-            assert_all_was_heard(told(agent, running.log()))
+            assert_all_was_heard(reports(agent, running.log()))
             assert running.stop() == 0
             assert "worker-token" not in running.log()
 
@@ -64,5 +64,5 @@ def test_the_printed_lines_are_all_that_an_agents_shell_needs(tmp_path: Path) ->
             timeout=60,
             check=False,
         )
-        assert_all_was_heard(told(agent, running.log()))
+        assert_all_was_heard(reports(agent, running.log()))
         assert running.stop() == 0

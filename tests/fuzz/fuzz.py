@@ -62,8 +62,8 @@ def _all(seconds: int) -> int:
             broken.append(name)
             sys.stdout.write("".join(f"    {line}\n" for line in lines[-40:]))
         else:
-            told = [line for line in lines if line.startswith(("Done ", "stat::number"))]
-            sys.stdout.write(f"    {' '.join(told) or 'nothing was run'}\n")
+            reports = [line for line in lines if line.startswith(("Done ", "stat::number"))]
+            sys.stdout.write(f"    {' '.join(reports) or 'nothing was run'}\n")
     sys.stdout.write(f"{len(TARGETS)} parsers, broken: {', '.join(broken) or 'none'}\n")
     return 1 if broken else 0
 

@@ -15,7 +15,7 @@ import pytest
 from dispatching import Dispatcher, dispatcher
 from matrix_bounds import broken
 from matrix_cell import MatrixCell, MatrixRoom, matrix_stage
-from matrix_figures import figures, hear, lost_voice
+from matrix_figures import figures, identify, lost_voice
 from matrix_script import INTERRUPTED, LONG, QUEUED
 from tokens import APIKEY, KEYS, SECRET
 from videosdk.agents.avatar.avatar_audio_io import AvatarAudioOut
@@ -54,7 +54,7 @@ def test_our_agent_drives_the_stock_worker(stage: MatrixRoom) -> None:
     acks = [(turn, interrupted) for _, _, interrupted, turn in conversation.diary.acks]
     assert acks == [(turn, outcomes[turn] != "heard") for turn in conversation.speech]
     assert [wrong for wrong in its.wrong_acks if "+" in wrong] == []
-    heard = hear(conversation.pieces, conversation.speech)
+    heard = identify(conversation.pieces, conversation.speech)
     whole = {turn: pcm for turn, pcm in conversation.speech.items() if turn != INTERRUPTED}
     assert {turn: lost_voice(heard, turn, pcm) for turn, pcm in whole.items()} == dict.fromkeys(
         whole, 0

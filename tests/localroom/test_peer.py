@@ -37,8 +37,8 @@ async def test_peers_that_join_together_are_introduced_once() -> None:
     for peer in (first, second):
         await ask(room, peer, "join", JOIN)
     await asyncio.sleep(0)
-    assert told(first) == ["newPeer"]
-    assert told(second) == ["newPeer"]
+    assert reports(first) == ["newPeer"]
+    assert reports(second) == ["newPeer"]
     await close(room)
 
 
@@ -51,7 +51,7 @@ async def test_data_that_is_offered_just_before_somebody_joins_is_offered_once()
     await produce_data(room, first)
     await ask(room, second, "join", JOIN)
     await asyncio.sleep(0)
-    assert told(second) == ["newPeer", "newDataConsumer"]
+    assert reports(second) == ["newPeer", "newDataConsumer"]
     await close(room)
 
 
@@ -63,7 +63,7 @@ async def test_data_that_is_offered_just_after_somebody_joins_is_offered_once() 
     await ask(room, second, "join", JOIN)
     await produce_data(room, first)
     await asyncio.sleep(0)
-    assert told(second) == ["newPeer", "newDataConsumer"]
+    assert reports(second) == ["newPeer", "newDataConsumer"]
     await close(room)
 
 
@@ -77,7 +77,7 @@ async def test_somebody_who_comes_back_is_introduced_again() -> None:
     again = await enter(room, "second")
     await ask(room, again, "join", JOIN)
     await asyncio.sleep(0)
-    assert told(first) == ["newPeer", "peerClosed", "newPeer"]
+    assert reports(first) == ["newPeer", "peerClosed", "newPeer"]
     await close(room)
 
 
@@ -123,7 +123,7 @@ async def produce_data(room: Room, peer: Peer) -> None:
     await ask(room, peer, "produceData", {"transportId": peer.sending.id, **DATA})
 
 
-def told(peer: Peer) -> list[str]:
+def reports(peer: Peer) -> list[str]:
     outbox = peer.channel._outbox
     return [outbox.get_nowait()["method"] for _ in range(outbox.qsize())]
 

@@ -19,7 +19,7 @@ from localroom.media.relay import needed
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIVER = "AVATAR_NO_BROWSER"
-PATIENCE_S = 60.0
+WAIT_TIMEOUT_S = 60.0
 LOADED = "location.href !== 'about:blank' && document.readyState === 'complete'"
 TRUSTED = ["audioCapture", "videoCapture"]
 FLAGS = (
@@ -76,7 +76,7 @@ class Page:
 
     async def until(self, expression: str) -> Any:
         """Wait for it to be true; returns its value."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while not (value := await self.evaluate(expression)):
                 await asyncio.sleep(0.05)
         return value
@@ -113,7 +113,7 @@ async def page(url: str) -> AsyncIterator[Page]:
                 yield tab
                 with suppress(TimeoutError):
                     await _ask(socket, 3, "Browser.close", {})
-            await asyncio.wait_for(process.wait(), PATIENCE_S)
+            await asyncio.wait_for(process.wait(), WAIT_TIMEOUT_S)
             await draining
         finally:
             if process.returncode is None:
@@ -122,7 +122,7 @@ async def page(url: str) -> AsyncIterator[Page]:
 
 
 async def _address(stderr: asyncio.StreamReader) -> str:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         async for line in stderr:
             if line.startswith(b"DevTools listening on "):
                 return line.decode().removeprefix("DevTools listening on ").strip()
@@ -143,7 +143,7 @@ async def _ask(
 ) -> Any:
     request = {"id": serial, "method": method, "params": parameters}
     await socket.send(json.dumps(request | ({"sessionId": session} if session else {})))
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while True:
             answer = json.loads(await socket.recv())
             if answer.get("id") == serial:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from dispatching import Dispatcher, dispatcher
-from room_stage import PATIENCE_S, POLL_S, RoomRecording, RoomStage
+from room_stage import POLL_S, WAIT_TIMEOUT_S, RoomRecording, RoomStage
 
 from agent_side import AvatarAudioOut, AvatarCredentials
 from agent_side.wire import Progress, decode
@@ -51,12 +51,12 @@ class RoomAgent:
     def __init__(self, peer: Any, out: AvatarAudioOut) -> None:
         self.peer = peer
         self.out = out
-        self.told: list[tuple[object, ...]] = []
+        self.reports: list[tuple[object, ...]] = []
         self.heard: list[tuple[float, int, int]] = []
-        out.on_avatar_ready = lambda version: self.told.append(("ready", version))
-        out.on_avatar_lost = lambda: self.told.append(("lost",))
-        out.on_playback_started = lambda turn: self.told.append(("started", turn))
-        out.on_stream_ended = lambda position, interrupted, turn: self.told.append(
+        out.on_avatar_ready = lambda version: self.reports.append(("ready", version))
+        out.on_avatar_lost = lambda: self.reports.append(("lost",))
+        out.on_playback_started = lambda turn: self.reports.append(("started", turn))
+        out.on_stream_ended = lambda position, interrupted, turn: self.reports.append(
             ("ended", turn, position, interrupted)
         )
         peer.add_event_listener(self)
@@ -75,19 +75,19 @@ class RoomAgent:
 
     async def until_heard(self, turn: int, samples: int) -> float:
         """When (monotonic s) it learned that so much of the turn was heard."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while True:
                 for at, of, heard in self.heard:
                     if of == turn and heard >= samples:
                         return at
                 await asyncio.sleep(POLL_S)
 
-    async def until_told(self, *what: object) -> None:
-        await self.until_told_times(1, *what)
+    async def until_reported(self, *what: object) -> None:
+        await self.until_reported_times(1, *what)
 
-    async def until_told_times(self, times: int, *what: object) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while self.told.count(what) < times:
+    async def until_reported_times(self, times: int, *what: object) -> None:
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
+            while self.reports.count(what) < times:
                 await asyncio.sleep(POLL_S)
 
 
@@ -111,7 +111,7 @@ async def calling(stage: RoomStage, dispatcher_url: str) -> AsyncIterator[RoomAg
     out._set_meeting(peer)
     await out.connect()
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             await out.wait_until_ready()
         yield calling
     finally:

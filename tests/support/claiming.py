@@ -67,7 +67,7 @@ async def reborn(running: HostCluster, talks: Sequence[Talk]) -> list[str]:
     await talk.stage.exit(lost.peer)
     wrong += await _named(running, talk, REBORN)
     await lost.out.aclose()
-    await talk.agent.until_told("ready", 2)
+    await talk.agent.until_reported("ready", 2)
     await talk.agent.say(speech(SPEECH_S))
     await talk.until_it_speaks(1.0)
     return wrong + _others(before, await _attempts(running, talks))

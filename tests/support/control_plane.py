@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 ASSETS = "KUBEBUILDER_ASSETS"
 ADMIN = "admins-token"
-PATIENCE_S = 60.0
+WAIT_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
 
 
 def _until_ready(http: httpx.Client, folder: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + WAIT_TIMEOUT_S
     while True:
         try:
             if http.get("/readyz").status_code == 200:

@@ -17,7 +17,7 @@ from avatar_runtime.programs import command
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
-PATIENCE_S = 120
+WAIT_TIMEOUT_S = 120
 
 QUICK = {
     "AVATAR_RENDERER": "plain_renderer:create",
@@ -47,7 +47,7 @@ class Dispatcher:
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.process = process
         self._log = log
-        until(lambda: "listening on" in self.log() or process.poll() is not None, PATIENCE_S)
+        until(lambda: "listening on" in self.log() or process.poll() is not None, WAIT_TIMEOUT_S)
         found = re.search(r"listening on (\S+),", self.log())
         assert found, self.log()
         alone = httpx.Limits(max_keepalive_connections=0)
@@ -128,7 +128,7 @@ class Dispatcher:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """The exit status after that signal."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(WAIT_TIMEOUT_S)
 
 
 def dispatcher(log: Path, *arguments: str, **settings: str) -> AbstractContextManager[Dispatcher]:

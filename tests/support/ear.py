@@ -32,7 +32,7 @@ class ListenerProcess:
         self._process = process
         self._voiced: dict[str, list[float]] = defaultdict(list)
 
-    def hear(self, whep_url: str) -> None:
+    def receive(self, whep_url: str) -> None:
         """Begin to listen to a face, until it is gone for long or the ear ends."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{whep_url}\n".encode())

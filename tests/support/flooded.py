@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-from dispatching import PATIENCE_S, Dispatcher, dispatcher, environ
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, dispatcher, environ
 from processes import until
 from tokens import KEYS, token
 
@@ -105,7 +105,7 @@ def flood(running: Dispatcher) -> dict[int, int]:
         env=environ(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=True,
     )
     return {int(status): count for status, count in json.loads(done.stdout).items()}
@@ -113,7 +113,7 @@ def flood(running: Dispatcher) -> dict[int, int]:
 
 def spoken(diary: Path) -> dict[str, Any]:
     """What was seen, once the face has spoken to the end."""
-    until(diary.exists, PATIENCE_S)
+    until(diary.exists, WAIT_TIMEOUT_S)
     until(lambda: diary.read_text().endswith("}"))
     found: dict[str, Any] = json.loads(diary.read_text())
     return found

@@ -66,9 +66,9 @@ class Scene:
     def dispatcher(self, name: str = "dispatcher", *, url: str | None = None) -> RedisLedger:
         """One that hears its replies."""
         seal = Encryption([SEAL_KEY])
-        return self.hears(RedisLedger(url or self.server.url, seal, name=name, lease_s=LEASE_S))
+        return self.follow(RedisLedger(url or self.server.url, seal, name=name, lease_s=LEASE_S))
 
-    def hears(self, ledger: RedisLedger) -> RedisLedger:
+    def follow(self, ledger: RedisLedger) -> RedisLedger:
         """That dispatcher, which hears its replies."""
         self._ledgers.append(ledger)
         self._hearing.append(asyncio.create_task(ledger.run(), name="replies"))
@@ -114,7 +114,7 @@ class MemoryScene:
 async def scene(server: RedisServer) -> AsyncIterator[Scene]:
     """A scene on an empty Redis that has run for long."""
     server.flush()
-    server.settle()
+    server.pretend_uptime()
     async with Scene(server) as it:
         yield it
 

@@ -23,7 +23,7 @@ from videosdk import VideoSDK
 from worker.media import SAMPLE_RATE, Pcm
 
 READY_S = 20.0
-PATIENCE_S = {"ours": 60.0, "stock": 4.0}
+WAIT_TIMEOUT_S = {"ours": 60.0, "stock": 4.0}
 """How long turns may take beyond their speech. Ours says when all have ended; the stock one
 does not, and acks that are swallowed never come."""
 STUCK_S = {"ours": 450.0, "stock": 75.0}
@@ -127,7 +127,7 @@ class MatrixAgent:
             await self._hand_over(phase.turns[1])
             await self._out.send_segment_end()
         seconds = sum(len(self._speech[turn]) for turn in phase.turns) / SAMPLE_RATE
-        give_up = time.monotonic() + seconds + PATIENCE_S[self._kind]
+        give_up = time.monotonic() + seconds + WAIT_TIMEOUT_S[self._kind]
         if self._kind == "ours":
             try:
                 async with asyncio.timeout_at(give_up):

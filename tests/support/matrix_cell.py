@@ -109,7 +109,7 @@ class MatrixRoom:
     def _both_in(self, room: str, peers: set[str]) -> None:
         until(lambda: set(self._local.state().get(room, {}).get("peers", ())) == peers)
         try:
-            self._local.wait_until_settled(room)
+            self._local.wait_until_connected(room)
         except TimeoutError as late:
             raise AssertionError(f"{late} {self._local.state().get(room)}") from late
         time.sleep(LISTENS_S)

@@ -48,7 +48,7 @@ class HeardSamples:
         return places
 
 
-def hear(pieces: Sequence[Piece], speech: Mapping[int, Pcm]) -> HeardSamples:
+def identify(pieces: Sequence[Piece], speech: Mapping[int, Pcm]) -> HeardSamples:
     """Find out what each sample that left is."""
     pcm = np.concatenate([piece.pcm for piece in pieces])
     lengths = [len(piece.pcm) for piece in pieces]
@@ -169,7 +169,7 @@ class Figures:
 def figures(conversation: PlayedConversation) -> Figures:
     """Hold what was heard against what was said."""
     speech, diary = conversation.speech, conversation.diary
-    heard = hear(conversation.pieces, speech)
+    heard = identify(conversation.pieces, speech)
     places = {turn: heard.of(turn) for turn in speech}
     silence, zeros = _silence(heard, speech)
     dead = np.flatnonzero(heard.turn == INTERRUPTED)
@@ -229,9 +229,9 @@ def _stale(heard: HeardSamples, diary: Diary) -> int:
     for cut in heard.cuts:
         if cut < len(over) and heard.left_at[cut] > diary.interrupted_at:
             over[cut:] = True
-    for told_at, _, interrupted, _ in diary.acks:
+    for reported_at, _, interrupted, _ in diary.acks:
         if interrupted:
-            over |= heard.left_at > told_at
+            over |= heard.left_at > reported_at
     following = np.flatnonzero(heard.turn == NEXT)
     if len(following):
         over[following[0] :] = True

@@ -7,7 +7,7 @@ import asyncio
 import sys
 from typing import Any
 
-PATIENCE_S = 60.0
+WAIT_TIMEOUT_S = 60.0
 POLL_S = 0.02
 
 
@@ -23,7 +23,7 @@ async def enter(meeting: Any) -> None:
 
     client.handleConsume = decline
     await meeting.async_join()
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while not all(
             channel is not None and channel.readyState == "open"
             for channel in (client._reliable_data_producer, client._unreliable_data_producer)

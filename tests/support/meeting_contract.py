@@ -31,7 +31,7 @@ from worker.errors import JoinError, MeetingError
 from worker.media import FRAME_SAMPLES, PIECE_SAMPLES, SILENCE, TICK_S, AvatarFrame, Picture
 from worker.meeting import Joined, Left, Meeting, MeetingEvent, Received
 
-PATIENCE_S = 30.0
+WAIT_TIMEOUT_S = 30.0
 """How long anything may take to arrive."""
 
 SIZE = (128, 96)
@@ -150,7 +150,7 @@ class MessageReader:
 
 async def until(condition: Callable[[], object]) -> None:
     """Return when `condition` holds. Raises TimeoutError if it does not in `PATIENCE_S`."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -440,7 +440,7 @@ class MeetingContract:
             meeting.publish(AvatarFrame(0, shade(0), SILENCE))
             await meeting.leave()
             await meeting.leave()
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(WAIT_TIMEOUT_S):
                 await reader.task
             meeting.publish(AvatarFrame(0, shade(0), SILENCE))
             assert meeting.cut() in range(FRAME_SAMPLES + 1)

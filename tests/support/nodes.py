@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from dispatching import PATIENCE_S, Dispatcher, dispatcher, environ, printed_by
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, dispatcher, environ, printed_by
 from processes import alive, descendants, parent, until
 from redis_server import RedisServer
 
@@ -17,7 +17,7 @@ from avatar_runtime.programs import command
 SEAL_KEY = "bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="
 
 
-class Node:
+class NodeProgram:
     """A running node."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -26,7 +26,7 @@ class Node:
 
     def wait(self) -> None:
         """Until it is one."""
-        until(lambda: " slots" in self.log() or self.process.poll() is not None, PATIENCE_S)
+        until(lambda: " slots" in self.log() or self.process.poll() is not None, WAIT_TIMEOUT_S)
         assert self.process.poll() is None, self.log()
 
     @property
@@ -65,7 +65,7 @@ class Node:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """The exit status after that signal."""
         self.tell(number)
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(WAIT_TIMEOUT_S)
 
 
 class Cluster:
@@ -88,7 +88,7 @@ class Cluster:
 
     def start(
         self, dispatchers: int = 1, nodes: int = 1, slots: int = 2, /, **settings: str
-    ) -> tuple[list[Dispatcher], list[Node]]:
+    ) -> tuple[list[Dispatcher], list[NodeProgram]]:
         """So many, at the same time; they are ready, and all slots idle."""
         before = self.idle()
         chosen = {
@@ -114,11 +114,11 @@ class Cluster:
         """One more."""
         return self.start(1, 0)[0][0]
 
-    def node(self, slots: int = 2, **settings: str) -> Node:
+    def node(self, slots: int = 2, **settings: str) -> NodeProgram:
         """One more."""
         return self.start(0, 1, slots, **settings)[1][0]
 
-    def pair(self, **settings: str) -> tuple[Dispatcher, Node]:
+    def pair(self, **settings: str) -> tuple[Dispatcher, NodeProgram]:
         """One of each."""
         (service,), (node,) = self.start(**settings)
         return service, node
@@ -129,7 +129,7 @@ class Cluster:
 
 
 @contextmanager
-def _node(log: Path, settings: dict[str, str]) -> Iterator[Node]:
+def _node(log: Path, settings: dict[str, str]) -> Iterator[NodeProgram]:
     with log.open("wb") as file, printed_by(log).open("wb") as printed:
         process = subprocess.Popen(
             command("dispatcher.node.program"),
@@ -137,7 +137,7 @@ def _node(log: Path, settings: dict[str, str]) -> Iterator[Node]:
             stderr=file,
             stdout=printed,
         )
-    node = Node(process, log)
+    node = NodeProgram(process, log)
     family: set[int] = set()
     try:
         yield node
@@ -153,6 +153,6 @@ def _node(log: Path, settings: dict[str, str]) -> Iterator[Node]:
 def cluster(server: RedisServer, folder: Path, lease_s: float = 1.5) -> Iterator[Cluster]:
     """Nothing yet, on an empty Redis; all that is started ends with the block."""
     server.flush()
-    server.settle()
+    server.pretend_uptime()
     with ExitStack() as stack:
         yield Cluster(server, folder, stack, lease_s)

@@ -92,12 +92,12 @@ def quiet(given: bytes | str, *declared: type[Exception]) -> Iterator[None]:
         repeats_nothing(str(error), as_text(given))
 
 
-def repeats_nothing(told: str, given: str) -> None:
+def repeats_nothing(reports: str, given: str) -> None:
     """The error's text is one line, with nothing in it of what was given."""
-    told = OUR_WORDS.sub("", told)
-    pieces = (told[at : at + ENOUGH] for at in range(len(told) - ENOUGH + 1))
-    assert not any(piece in given for piece in pieces), f"{told} repeats what was given"
-    assert told.isprintable(), "an error has more than one line"
+    reports = OUR_WORDS.sub("", reports)
+    pieces = (reports[at : at + ENOUGH] for at in range(len(reports) - ENOUGH + 1))
+    assert not any(piece in given for piece in pieces), f"{reports} repeats what was given"
+    assert reports.isprintable(), "an error has more than one line"
 
 
 def as_text(given: bytes | str) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 import redis
-from chores import Operation
 from cluster import REDIS_PORT, HostCluster, HostProgram
 from failing import Failure, FailureTarget, Strike
+from operations import Operation
 from poison import KINDS, Kind, poison
 from talking import Talk
 

@@ -28,11 +28,11 @@ T = TypeVar("T")
 Backing = RedisServer | Literal["local"]
 """Where a pool has its sessions: in the memory of this process, or in Redis."""
 
-PATIENCE_S = 20.0
+WAIT_TIMEOUT_S = 20.0
 SEAL = Encryption(["bm90aGluZyBvZiB2YWx1ZSBpcyBzZWFsZWQgaGVyZSE="])
 
 
-class Hand:
+class FakeWorker:
     """A worker, as the test plays it: the far end of its pipe, and its signals."""
 
     def __init__(
@@ -41,11 +41,11 @@ class Hand:
         self._worker = worker
         self._reader = reader
         self._writer = writer
-        self.told_to_finish = asyncio.Event()
+        self.asked_to_finish = asyncio.Event()
 
     async def line(self) -> Any:
         """What it is told next; None when it is to leave."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             line = await self._reader.readline()
         return json.loads(line) if line else None
 
@@ -76,8 +76,8 @@ class FakeSupervisor(WorkerSupervisor):
 
     def __init__(self, slots: int) -> None:
         super().__init__(slots, 0, {})
-        self.acquired: asyncio.Queue[Hand] = asyncio.Queue()
-        self.hands: dict[int, Hand] = {}
+        self.acquired: asyncio.Queue[FakeWorker] = asyncio.Queue()
+        self.hands: dict[int, FakeWorker] = {}
         self._watching: set[asyncio.Task[None]] = set()
 
     @property
@@ -90,7 +90,7 @@ class FakeSupervisor(WorkerSupervisor):
         worker = WorkerProcess(
             number, cast(ZygoteProcess, self), *await asyncio.open_unix_connection(sock=ours)
         )
-        hand = Hand(worker, *await asyncio.open_unix_connection(sock=theirs))
+        hand = FakeWorker(worker, *await asyncio.open_unix_connection(sock=theirs))
         self.hands[number] = hand
         self.acquired.put_nowait(hand)
         watching = asyncio.create_task(self._follow(worker))
@@ -103,7 +103,7 @@ class FakeSupervisor(WorkerSupervisor):
         if what == signal.SIGKILL:
             self.hands[number].exits(-signal.SIGKILL)
         else:
-            self.hands[number].told_to_finish.set()
+            self.hands[number].asked_to_finish.set()
 
     async def _follow(self, worker: WorkerProcess) -> None:
         async for report in worker.received():
@@ -123,22 +123,22 @@ class Stage:
         self.pool = pool
         self.fakes = fakes
 
-    async def hand(self) -> Hand:
+    async def hand(self) -> FakeWorker:
         """The next worker that is acquired."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             return await self.fakes.acquired.get()
 
     async def launched(
         self, room: str = "room", face: str = "face", token: str = "token", owner: str = ""
-    ) -> tuple[SessionRecord, Hand]:
+    ) -> tuple[SessionRecord, FakeWorker]:
         """A session whose worker is in the meeting, and that worker."""
         join = JoinInfo(room, token, face)
-        launching = asyncio.create_task(self.pool.launch(join, PATIENCE_S, owner))
+        launching = asyncio.create_task(self.pool.launch(join, WAIT_TIMEOUT_S, owner))
         hiring = asyncio.create_task(self.hand())
         await asyncio.wait([launching, hiring], return_when=asyncio.FIRST_COMPLETED)
         if not hiring.done():
             hiring.cancel()
-            return await launching, cast(Hand, None)
+            return await launching, cast(FakeWorker, None)
         hand = hiring.result()
         await hand.take()
         return await launching, hand
@@ -152,12 +152,12 @@ class Stage:
         self, session_id: str, fact: Callable[[SessionRecord], object]
     ) -> SessionRecord:
         """The session once that is true of it."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while not fact(session := await self.session(session_id)):
                 await asyncio.sleep(0.01)
         return session
 
-    async def end(self, session: SessionRecord, hand: Hand) -> SessionRecord | None:
+    async def end(self, session: SessionRecord, hand: FakeWorker) -> SessionRecord | None:
         """As a request does; its worker leaves."""
         ending = asyncio.create_task(self.pool.end(session.session_id))
         while await hand.line() is not None:
@@ -167,7 +167,7 @@ class Stage:
 
     async def slots(self, expected: Mapping[str, int]) -> None:
         """Wait until the pool has those slots."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while {k: v for k, v in (await self.pool.slots()).items() if v} != expected:
                 await asyncio.sleep(0.01)
 
@@ -187,7 +187,7 @@ async def stage(
                     standing.set_result(Stage(LocalPool(fakes, tasks, policy, cap), fakes))
                 else:
                     backing.flush()
-                    backing.settle()
+                    backing.pretend_uptime()
                     pool = RedisPool(RedisLedger(backing.url, SEAL, name="dispatcher"), policy, cap)
                     ledger = RedisNodeLedger(backing.url, SEAL, name="node")
                     node = Node(ledger, fakes, tasks, 10.0)

@@ -14,7 +14,7 @@ from videosdk import VideoSDK
 
 from agent_side import AvatarAudioOut, AvatarCredentials
 
-PATIENCE_S = 50.0
+WAIT_TIMEOUT_S = 50.0
 
 
 async def main(dispatcher_url: str, signaling_base_url: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ async def main(dispatcher_url: str, signaling_base_url: str) -> dict[str, Any]:
     )
     await meeting.async_join()
     out._set_meeting(meeting)
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         await out.wait_until_ready()
         version = out.protocol_version
         await out.handle_audio_input(voice(36_000).tobytes())

@@ -20,7 +20,7 @@ import redis
 from dispatcher.ledger import store
 
 CHOSEN = "REDIS_SERVER"
-PATIENCE_S = 30.0
+WAIT_TIMEOUT_S = 30.0
 MORTAL = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 """It does not outlive a test run that is killed."""
 
@@ -57,7 +57,7 @@ def has_tls() -> bool:
         [program(), "--port", "0", "--tls-port", str(free_port())],
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
     )
     return "No tls-cert-file" in done.stdout
 
@@ -104,7 +104,7 @@ class RedisServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + WAIT_TIMEOUT_S
         while True:
             with suppress(redis.ConnectionError), self.client() as client:
                 if client.ping():
@@ -138,7 +138,7 @@ class RedisServer:
         with self.client() as client:
             client.flushall()
 
-    def settle(self) -> None:
+    def pretend_uptime(self) -> None:
         """Make it seem to run for long: it gives slots and reaps at once, as one that was empty
         just now does not."""
         with self.client() as client:
@@ -153,7 +153,7 @@ class RedisServer:
             with suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGCONT)
                 os.kill(self._process.pid, number)
-            self._process.wait(PATIENCE_S)
+            self._process.wait(WAIT_TIMEOUT_S)
             self._process = None
 
 

@@ -21,7 +21,7 @@ from worker.meetings.videosdk import VideoSDKMeeting
 from worker.settings import Settings
 
 TOKEN = "eyJ.secret-token.sig"
-PATIENCE_S = 30.0
+WAIT_TIMEOUT_S = 30.0
 POLL_S = 0.01
 
 
@@ -57,7 +57,7 @@ class RoomRecording:
         self.sound: list[tuple[float, int, Any]] = []
         self.pictures: list[tuple[float, int, av.VideoFrame]] = []
 
-    async def hear(self, track: Any) -> None:
+    async def record_sound(self, track: Any) -> None:
         async for frame in _frames(track):
             stereo = frame.to_ndarray().reshape(-1, 2).astype(np.float64)
             mono = stereo.mean(axis=1).reshape(-1, 2).mean(axis=1)
@@ -79,7 +79,7 @@ class RoomMeeting(VideoSDKMeeting):
 
     async def join(self) -> None:
         await super().join()
-        await self.stage.settled()
+        await self.stage.is_connected()
 
 
 class RoomStage:
@@ -129,10 +129,10 @@ class RoomStage:
         await peer.async_join()
         client = peer._Meeting__room_client
         channels = [client._reliable_data_producer, client._unreliable_data_producer]
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while any(channel.readyState != "open" for channel in channels):
                 await asyncio.sleep(POLL_S)
-        await self.settled()
+        await self.is_connected()
         return peer
 
     def participant(self, participant_id: str, *, is_agent: bool = False, **options: Any) -> Any:
@@ -156,8 +156,8 @@ class RoomStage:
 
     async def watch(self, peer: Any, participant_id: str = "avatar") -> RoomRecording:
         recording = RoomRecording()
-        readers = {"audio": recording.hear, "video": recording.see}
-        async with asyncio.timeout(PATIENCE_S):
+        readers = {"audio": recording.record_sound, "video": recording.see}
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while readers:
                 participant = peer.participants.get(participant_id)
                 streams = list(participant.streams.values()) if participant else []
@@ -170,8 +170,8 @@ class RoomStage:
                 await asyncio.sleep(POLL_S)
         return recording
 
-    async def settled(self) -> None:
-        await asyncio.to_thread(self.local.wait_until_settled, self.room_id, PATIENCE_S)
+    async def is_connected(self) -> None:
+        await asyncio.to_thread(self.local.wait_until_connected, self.room_id, WAIT_TIMEOUT_S)
 
     async def state(self) -> dict[str, Any]:
         """The room's peers, as the room sees them; none when there is no room."""
@@ -192,7 +192,7 @@ async def leave(peer: Any) -> None:
     Once its own tasks have been cancelled, as at the end of a test that fails, it never has.
     """
     with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             await peer._Meeting__room_client.async_leave()
 
 

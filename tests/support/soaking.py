@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from caller import RoomAgent, caller, scale
-from dispatching import PATIENCE_S, Dispatcher, dispatcher
+from dispatching import WAIT_TIMEOUT_S, Dispatcher, dispatcher
 from processes import shown
 from room_stage import POLL_S, RoomStage, trusting
 
@@ -78,7 +78,7 @@ class LocalService:
                 session_id = (await self._session_of(name))["session_id"]
                 await agent.say(SPEECH)
                 await agent.out.wait_for_playout()
-                self.acks.append(agent.told[-1])
+                self.acks.append(agent.reports[-1])
                 await self._end(end, session_id, agent, stage)
             await self._until_over(session_id)
 
@@ -88,7 +88,7 @@ class LocalService:
         Where there is one from `before`, waits for the same counts for a while.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_S
+        deadline = loop.time() + WAIT_TIMEOUT_S
         while True:
             await asyncio.sleep(0.1)
             quiet = len(self.running.family()) == 2 + WARM and not await self._state()
@@ -118,7 +118,7 @@ class LocalService:
                 await stage.exit(agent.peer)
 
     async def _until_over(self, session_id: str) -> None:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(WAIT_TIMEOUT_S):
             while True:
                 session = await asyncio.to_thread(self.running.session, session_id)
                 if session["state"] == "ended":

@@ -24,7 +24,7 @@ ROUND_S: Final = 4.0
 """After so long the scale of a speech begins anew, before it climbs out of a voice's band."""
 
 POST_EVERY_S: Final = 0.5
-AGENT_PATIENCE_S: Final = 5.0
+AGENT_TIMEOUT_S: Final = 5.0
 """When the stock agent gives up on a POST."""
 
 UNBROKEN_S: Final = 0.3
@@ -139,7 +139,7 @@ async def talking(
             assert session is not None
             face_url = house.local.whep_url(room_id, FACE)
             talk = Talk(room_id, agent, ear, face_url, session, stage, stack)
-            ear.hear(talk.face_url)
+            ear.receive(talk.face_url)
             await agent.say(speech(seconds))
             yield talk
     finally:
@@ -243,7 +243,7 @@ async def posting(cluster: HostCluster, room_id: str) -> AsyncIterator[Poster]:
 
 def client_of_agents() -> httpx.AsyncClient:
     """One that reads no certificates, which would hold up all agents of this process."""
-    return httpx.AsyncClient(timeout=AGENT_PATIENCE_S, verify=False)
+    return httpx.AsyncClient(timeout=AGENT_TIMEOUT_S, verify=False)
 
 
 async def post(
@@ -254,7 +254,7 @@ async def post(
     headers = {"Content-Type": "application/json"}
     sent_s = time.monotonic()
     try:
-        async with asyncio.timeout(AGENT_PATIENCE_S):
+        async with asyncio.timeout(AGENT_TIMEOUT_S):
             answer = await client.post(f"{dispatcher.url}/launch", content=body, headers=headers)
     except (httpx.HTTPError, TimeoutError):
         return PostAnswer(sent_s, dispatcher.name, None, time.monotonic() - sent_s, None, False)

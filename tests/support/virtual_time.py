@@ -55,9 +55,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return future
 
 
-def _unless_done(future: asyncio.Future[T], settle: Callable[[Any], None], value: object) -> None:
+def _unless_done(
+    future: asyncio.Future[T], set_value: Callable[[Any], None], value: object
+) -> None:
     if not future.done():
-        settle(value)
+        set_value(value)
 
 
 class _Jumping(selectors.SelectSelector):

@@ -52,7 +52,7 @@ class Watching:
         self._tasks.append(asyncio.create_task(self._record(track)))
 
     async def _record(self, track: Any) -> None:
-        record = self.recording.hear if track.kind == "audio" else self.recording.see
+        record = self.recording.record_sound if track.kind == "audio" else self.recording.see
         await record(track)
         self.ended.add(track.kind)
 

@@ -89,16 +89,16 @@ class Room:
 
     def tells(self, kind=object):
         self.conversation.advance(self.now)
-        told = self.conversation.outgoing(self.now)
-        return [message for message in told if isinstance(message, kind)]
+        reports = self.conversation.outgoing(self.now)
+        return [message for message in reports if isinstance(message, kind)]
 
     def wait(self, seconds):
         """Time passes; returns what was told meanwhile."""
-        told, end = [], self.now + seconds
+        reports, end = [], self.now + seconds
         while self.now < end - 1e-9:
             self.now = min(end, self.now + 0.04)
-            told += self.tells()
-        return told
+            reports += self.tells()
+        return reports
 
     def speak(self):
         """The samples of the segments that can be heard by now."""
@@ -284,9 +284,9 @@ def test_a_second_agent_is_told_that_it_is_not_obeyed_and_the_log_says_so(room, 
         for _ in range(60):
             room.hears("other", replace(HELLO, stream="ff" * 8))
             room.now += 0.05
-    told = room.tells()
-    assert set(told) == {NotObeyed("ff" * 8, named=False)}
-    assert 3 <= len(told) <= 4
+    reports = room.tells()
+    assert set(reports) == {NotObeyed("ff" * 8, named=False)}
+    assert 3 <= len(reports) <= 4
     assert len(caplog.records) == 1
     assert "'other' is not obeyed: 'agent' has the face until it leaves" in caplog.text
 
@@ -522,9 +522,9 @@ def test_a_late_version_1_interrupt_does_not_reach_a_version_2_turn(room):
 
 def test_a_worker_announces_itself_a_bounded_number_of_times(room):
     room.conversation.announce(room.now)
-    told = room.wait(60)
-    assert set(told) == {AvatarReady("worker", None, FACE)}
-    assert 5 <= len(told) <= ANNOUNCE_S + EAGER_S / 0.04 + 5
+    reports = room.wait(60)
+    assert set(reports) == {AvatarReady("worker", None, FACE)}
+    assert 5 <= len(reports) <= ANNOUNCE_S + EAGER_S / 0.04 + 5
     assert room.wait(60) == []
 
 

@@ -92,7 +92,7 @@ class Worker:
             rate=RATE,
             agent_id=agent_id,
         )
-        self.told: list[Message] = []
+        self.reports: list[Message] = []
         """What was told at the newest tick."""
 
     @property
@@ -132,13 +132,13 @@ class Worker:
             self.conversation.ended(ended, self.now)
         self.conversation.advance(self.now)
         self.attendance.over(self.conversation.bound, self.now)
-        self.told = self.conversation.outgoing(self.now)
+        self.reports = self.conversation.outgoing(self.now)
 
     def answers(self, *messages: Message) -> list[Message]:
         """What is told of them at the next tick, in the order in which it is told."""
         self.hears(*messages)
         self.tick()
-        return self.told
+        return self.reports
 
     def _render(self) -> None:
         while self.playout.lead < MAX_PREFETCH and (work := self.speech.take()) is not None:
@@ -715,8 +715,8 @@ def assert_bounds_hold(worker: Worker, case: Case) -> None:
     assert worker.speech.waiting_s <= MAX_WAITING_S + a_packet / RATE
     assert worker.speech.aside <= MAX_ASIDE + a_packet
     assert worker.conversation.unacked <= MAX_LIVING + MAX_UNACKED
-    assert sum(isinstance(message, NotObeyed) for message in worker.told) <= MAX_DENIED
-    assert len(worker.told) <= MAX_LIVING + MAX_UNACKED + 2 * case.each
+    assert sum(isinstance(message, NotObeyed) for message in worker.reports) <= MAX_DENIED
+    assert len(worker.reports) <= MAX_LIVING + MAX_UNACKED + 2 * case.each
     assert len(worker.conversation.take_cues()) <= MAX_PROMPTS + MAX_GESTURES + 2
 
 
@@ -739,19 +739,19 @@ def test_a_turn_that_cannot_be_opened_is_acknowledged_once_it_can_be() -> None:
     assert worker.counters["turn_refused"] == 2
     assert len(worker.speech.living) == MAX_LIVING
 
-    told = worker.answers(interrupt)
-    assert not any(isinstance(answer, Ack) for answer in told)
+    reports = worker.answers(interrupt)
+    assert not any(isinstance(answer, Ack) for answer in reports)
     assert worker.speech.living == ()
-    assert [answer.turn for answer in told if isinstance(answer, TurnEnded)] == [
+    assert [answer.turn for answer in reports if isinstance(answer, TurnEnded)] == [
         *range(1, newest + 1)
     ]
 
-    told = worker.answers(interrupt, end)
-    assert told[:2] == [
+    reports = worker.answers(interrupt, end)
+    assert reports[:2] == [
         Ack(STREAM, TURN_INTERRUPT, newest + 1),
         Ack(STREAM, TURN_END, newest + 1),
     ]
-    assert TurnEnded(STREAM, newest + 1, 0.0, interrupted=True) in told
+    assert TurnEnded(STREAM, newest + 1, 0.0, interrupted=True) in reports
 
 
 @pytest.mark.parametrize("turn", [2, 2 + MAX_NEW_TURNS], ids=["leaving", "too far ahead"])
@@ -761,9 +761,9 @@ def test_an_interrupt_that_is_refused_silences_what_lives(turn: int) -> None:
     worker.hears(chunk(1))
     if turn == 2:
         worker.conversation.accept_no_turn()
-    told = worker.answers(TurnInterrupt(STREAM, turn))
+    reports = worker.answers(TurnInterrupt(STREAM, turn))
     assert worker.speech.living == ()
-    assert told == [TurnEnded(STREAM, 1, 0.0, interrupted=True)]
+    assert reports == [TurnEnded(STREAM, 1, 0.0, interrupted=True)]
 
 
 def test_an_agent_that_acknowledges_nothing_keeps_its_face() -> None:
@@ -773,11 +773,11 @@ def test_an_agent_that_acknowledges_nothing_keeps_its_face() -> None:
     for turn in range(1, turns + 1):
         worker.hears(chunk(turn), TurnEnd(STREAM, turn, 1))
         worker.tick()
-        most = max(most, len(worker.told))
+        most = max(most, len(worker.reports))
     waiting: set[Message] = set()
     for _ in range(50):
         worker.tick()
-        waiting.update(worker.told)
+        waiting.update(worker.reports)
     assert len(waiting) == MAX_UNACKED
     assert TurnEnded(STREAM, turns, 1 / RATE, interrupted=False) in waiting
     assert most <= MAX_UNACKED

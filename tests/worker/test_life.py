@@ -253,7 +253,7 @@ def test_the_same_seed_and_calls_give_the_same_film_and_another_seed_another() -
 
 
 def test_what_a_face_is_told_does_not_move_its_blinks() -> None:
-    told, untold = Animator(5, 1.0), Animator(5, 1.0)
-    told.gesture("shake")
-    told.express("happy", 1.0)
-    assert shut_at(told, MINUTE) == shut_at(untold, MINUTE)
+    reports, untold = Animator(5, 1.0), Animator(5, 1.0)
+    reports.gesture("shake")
+    reports.express("happy", 1.0)
+    assert shut_at(reports, MINUTE) == shut_at(untold, MINUTE)

@@ -85,11 +85,11 @@ def buzz(seconds: float, seed: int = 1) -> Pcm:
 
 
 def ranges(pcm: Pcm) -> list[float | None]:
-    ear, told = Features(), []
+    ear, reports = Features(), []
     for at in range(0, len(pcm) - GROUP_SAMPLES + 1, GROUP_SAMPLES):
         ear.push(pcm[at : at + GROUP_SAMPLES])
-        told.append(ear.range_db)
-    return told
+        reports.append(ear.range_db)
+    return reports
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_the_range_is_that_of_the_voice_to_what_is_around_it(
     level = np.sqrt(np.square(pcm[pcm != 0].astype(float)).mean()) * 10 ** (other_db / 20)
     hum = np.random.default_rng(2).normal(size=len(pcm)) * level
 
-    told = ranges((pcm + hum).astype(np.int16))[30:]
+    reports = ranges((pcm + hum).astype(np.int16))[30:]
 
-    assert min(told) >= lowest
-    assert max(told) <= highest
+    assert min(reports) >= lowest
+    assert max(reports) <= highest
 
 
 def test_silence_in_pauses_is_alone_however_quiet_the_voice() -> None:
-    told = ranges((buzz(2.0) // 60).astype(np.int16))[30:]
+    reports = ranges((buzz(2.0) // 60).astype(np.int16))[30:]
 
-    assert set(told) == {np.inf}
+    assert set(reports) == {np.inf}
 
 
 def test_nothing_is_said_of_the_range_before_a_voice_was_heard() -> None:
@@ -123,10 +123,10 @@ def test_what_was_quiet_is_forgotten() -> None:
     rng = np.random.default_rng(3)
     rain = (rng.normal(size=6 * SAMPLE_RATE) * 2000).astype(np.int16)
 
-    told = ranges(np.concatenate([buzz(2.0), rain]))
+    reports = ranges(np.concatenate([buzz(2.0), rain]))
 
-    assert told[49] == np.inf
-    assert told[-1] < net.NOISY_BELOW_DB
+    assert reports[49] == np.inf
+    assert reports[-1] < net.NOISY_BELOW_DB
 
 
 def test_weights_in_eight_bits_are_as_good_as_in_sixteen() -> None:

@@ -255,12 +255,12 @@ def test_the_figures_are_those_that_the_specification_has_goals_for() -> None:
 # ---- Any folder --------------------------------------------------------------------------------
 
 
-def write_utterance(path: Path, told: object, rate: int = 22_050) -> None:
+def write_utterance(path: Path, reports: object, rate: int = 22_050) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path.with_suffix(".wav")), "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes(np.zeros(rate, np.int16).tobytes())
-    path.with_suffix(".json").write_text(json.dumps(told), "utf-8")
+    path.with_suffix(".json").write_text(json.dumps(reports), "utf-8")
 
 
 def test_a_folder_needs_no_more_than_phonemes(tmp_path: Path) -> None:
@@ -278,8 +278,8 @@ def test_a_folder_needs_no_more_than_phonemes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "told", [[], {}, {"phonemes": [[1, 2]]}, {"phonemes": [["a", 2, "m"]]}, {"phonemes": 3}]
 )
-def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path, told: object) -> None:
-    write_utterance(tmp_path / "bad", told)
+def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path, reports: object) -> None:
+    write_utterance(tmp_path / "bad", reports)
 
     with pytest.raises(MaterialError, match=r"bad\.json"):
         list(read_folder(tmp_path))
@@ -374,9 +374,9 @@ def test_a_still_mouth_cannot_be_judged() -> None:
 
 def test_the_demos_speech_has_its_phonemes_beside_it() -> None:
     folder = Path(__file__).parents[2] / "benchmarks"
-    told = json.loads((folder / "speech.json").read_text("utf-8"))
+    reports = json.loads((folder / "speech.json").read_text("utf-8"))
     with wave.open(str(folder / "speech.wav")) as file:
         seconds = file.getnframes() / file.getframerate()
 
-    assert told["phonemes"][-1][1] < seconds
-    assert len(metric.bilabials(seen_as(told["phonemes"]))) > 20
+    assert reports["phonemes"][-1][1] < seconds
+    assert len(metric.bilabials(seen_as(reports["phonemes"]))) > 20

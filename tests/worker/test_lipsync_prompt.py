@@ -71,9 +71,9 @@ def test_words_of_no_sound_change_nothing() -> None:
 
 def test_a_mouth_that_is_told_of_no_closure_shows_less_of_it() -> None:
     pcm = read_sound(SPEECH)[0][: 24_000 * 4]
-    told = VisemeReader()
-    told.words([Word("a", 0.0, 4.0)])
-    assert told.push(pcm).closed.max() < 0.5 * read(pcm).closed.max()
+    reports = VisemeReader()
+    reports.words([Word("a", 0.0, 4.0)])
+    assert reports.push(pcm).closed.max() < 0.5 * read(pcm).closed.max()
 
 
 def test_a_face_takes_words_early_late_twice_and_for_nobody() -> None:

@@ -21,7 +21,7 @@ from signalling import Certificate, Signalling
 
 from agent_side.join import JoinInfo
 from avatar_runtime.messages.commands import Assignment, JoinCommand
-from worker.__main__ import MAX_REQUEST, dress, read_join
+from worker.__main__ import MAX_REQUEST, read_join, with_character
 from worker.errors import InputError, RendererError, WorkerSettingsError
 from worker.process.loading import load_renderer, renderer_names
 from worker.settings import Settings
@@ -31,7 +31,7 @@ SUPPORT = ROOT / "tests" / "support"
 TOKEN = "eyJ.secret-token.sig"
 JOIN = JoinInfo("room", TOKEN, "face")
 PLAIN = Settings(renderer="plain_renderer:create", character="plain", width=64, height=64)
-PATIENCE_S = 60
+WAIT_TIMEOUT_S = 60
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def worker(
 
 def ended(process: "subprocess.Popen[str]", text: str = "") -> tuple[int, str]:
     """The exit status and stderr of the program when `text` is all its stdin."""
-    _, errors = process.communicate(text, timeout=PATIENCE_S)
+    _, errors = process.communicate(text, timeout=WAIT_TIMEOUT_S)
     return process.returncode, errors
 
 
@@ -96,20 +96,20 @@ def test_a_join_request_that_cannot_be_used_is_refused(text: bytes, reason: str)
 
 def test_the_join_request_chooses_the_character() -> None:
     renderer = load_renderer(PLAIN)
-    settings, dressed = dress(PLAIN, renderer, replace(JOIN, character="ada"))
+    settings, face = with_character(PLAIN, renderer, replace(JOIN, character="ada"))
     assert settings == replace(PLAIN, character="ada")
-    assert dressed is not renderer
-    assert dress(PLAIN, renderer, JOIN) == (PLAIN, renderer)
-    assert dress(PLAIN, renderer, replace(JOIN, character="plain")) == (PLAIN, renderer)
+    assert face is not renderer
+    assert with_character(PLAIN, renderer, JOIN) == (PLAIN, renderer)
+    assert with_character(PLAIN, renderer, replace(JOIN, character="plain")) == (PLAIN, renderer)
     with pytest.raises(InputError, match="'nobody'"):
-        dress(PLAIN, renderer, replace(JOIN, character="nobody"))
+        with_character(PLAIN, renderer, replace(JOIN, character="nobody"))
 
 
 @pytest.mark.parametrize("name", ["../ada", "/etc", "./ada", "~/ada", "ada.zip", "a/b", ""])
 def test_a_join_request_cannot_name_a_path(name: str) -> None:
     renderer = load_renderer(PLAIN)
     with pytest.raises(InputError, match="has to be a name of letters from a to z"):
-        dress(PLAIN, renderer, replace(JOIN, character=name))
+        with_character(PLAIN, renderer, replace(JOIN, character=name))
 
 
 # Renderers by name ---------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_what_cannot_be_used_is_one_line_and_status_2(
 
 def test_help_names_every_setting() -> None:
     with worker("-m", "worker", "--help") as process:
-        text, _ = process.communicate(timeout=PATIENCE_S)
+        text, _ = process.communicate(timeout=WAIT_TIMEOUT_S)
     assert process.returncode == 0
     for name in Settings.__dataclass_fields__:
         variable = "AVATAR_SIZE" if name in ("width", "height") else f"AVATAR_{name.upper()}"
@@ -227,7 +227,7 @@ def test_a_signal_lets_the_turn_end_first(number: signal.Signals) -> None:
         assert next(lines) == "joined\n"
         assert next(lines) == "speaking\n"
         process.send_signal(number)
-        rest, errors = process.communicate(timeout=PATIENCE_S)
+        rest, errors = process.communicate(timeout=WAIT_TIMEOUT_S)
     ack, left = rest.splitlines()
     assert json.loads(ack)["data"] == {"playback_position": 2.0, "interrupted": False}
     assert left == "left"
@@ -245,6 +245,6 @@ def test_a_second_signal_makes_it_leave_at_once() -> None:
         process.send_signal(signal.SIGTERM)
         until(partial(delivered, process.pid, signal.SIGTERM))
         process.send_signal(signal.SIGTERM)
-        rest, errors = process.communicate(timeout=PATIENCE_S)
+        rest, errors = process.communicate(timeout=WAIT_TIMEOUT_S)
     assert rest == "left\n", "before the turn has ended"
     assert process.returncode == 0, errors

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dispatching import PATIENCE_S, dispatcher
+from dispatching import WAIT_TIMEOUT_S, dispatcher
 from processes import alive, shown, until
 
 LIMIT_MB = 200
@@ -34,7 +34,7 @@ def test_a_worker_has_so_much_memory_and_no_more(tmp_path: Path) -> None:
             most = max(most, *map(used_kb, running.family() - running.children()), 0)
             return bool(running.session(hungry)["state"] == "failed")
 
-        until(failed, PATIENCE_S)
+        until(failed, WAIT_TIMEOUT_S)
         assert running.session(hungry)["attempts"] == 3
         assert most < 2 * LIMIT_MB * 1024, "before they are ended"
         assert running.session(modest)["state"] == "active"

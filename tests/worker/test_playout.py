@@ -436,7 +436,7 @@ class Watched(Line):
 
     def __init__(self):
         super().__init__()
-        self.shown, self.handed, self.told = {}, {}, {}
+        self.shown, self.handed, self.reports = {}, {}, {}
 
     def tick(self):
         frame = self.playout.tick()
@@ -463,11 +463,11 @@ class Watched(Line):
 
     def _tell(self, ended):
         for each in ended:
-            assert each.segment not in self.told, "told twice"
+            assert each.segment not in self.reports, "told twice"
             assert each.samples == self.handed.get(each.segment, 0)
             if not each.interrupted:
                 assert each.samples == sum(len(frame.pcm) for frame in self.frames[each.segment])
-            self.told[each.segment] = each
+            self.reports[each.segment] = each
 
 
 @thorough(2000)
@@ -492,7 +492,7 @@ def test_whatever_happens_positions_are_what_was_handed_out_and_nobody_dead_is_h
                 newest += 1
             case "cut old":
                 line.cut(newest, unheard)
-    assert list(line.told) == sorted(line.told)
+    assert list(line.reports) == sorted(line.reports)
 
 
 # The states -----------------------------------------------------------------------------------

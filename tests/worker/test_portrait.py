@@ -106,8 +106,8 @@ def built(small: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) ->
     return folder
 
 
-def build(path: Path, folder: Path, told: Path | None, *more: str) -> int:
-    landmarks = [] if told is None else ["--landmarks", str(told)]
+def build(path: Path, folder: Path, reports: Path | None, *more: str) -> int:
+    landmarks = [] if reports is None else ["--landmarks", str(reports)]
     return main([str(path), "-o", str(folder), *landmarks, *more])
 
 
@@ -128,51 +128,51 @@ def states(sheet: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_built_character_says_what_it_is(built: Path) -> None:
-    told = manifest(built)
-    assert (told["version"], told["title"]) == (2, "Nobody")
-    with Image.open(built / told["figure"]) as image:
-        assert image.height == told["figure_height"] <= 1500
-    left, top, right, bottom = told["frame"]
+    reports = manifest(built)
+    assert (reports["version"], reports["title"]) == (2, "Nobody")
+    with Image.open(built / reports["figure"]) as image:
+        assert image.height == reports["figure_height"] <= 1500
+    left, top, right, bottom = reports["frame"]
     assert right - left == bottom - top
 
 
 def test_every_sheet_holds_every_state(built: Path) -> None:
-    told = manifest(built)
+    reports = manifest(built)
     for part in ("mouth", "eyes", "brows"):
-        left, top, right, bottom = told[part]["box"]
-        for sheet in told[part]["sheets"]:
+        left, top, right, bottom = reports[part]["box"]
+        for sheet in reports[part]["sheets"]:
             with Image.open(built / sheet["file"]) as image:
                 rows = len(states(sheet)) * (bottom - top)
                 assert image.size == (right - left, rows), sheet["file"]
 
 
 def test_parts_lie_in_the_head_and_apart_from_each_other(built: Path) -> None:
-    told = manifest(built)
-    head = told["head"]["box"]
-    boxes = [told[part]["box"] for part in ("brows", "eyes", "mouth")]
+    reports = manifest(built)
+    head = reports["head"]["box"]
+    boxes = [reports[part]["box"] for part in ("brows", "eyes", "mouth")]
     for box in boxes:
         assert head[0] <= box[0] < box[2] <= head[2]
         assert head[1] <= box[1] < box[3] <= head[3]
     for above, below in pairwise(boxes):
         assert above[3] <= below[1]
-    inside, lips = told["mouth"]["inside"], told["mouth"]["box"]
+    inside, lips = reports["mouth"]["inside"], reports["mouth"]["box"]
     assert lips[0] <= inside[0] < inside[2] <= lips[2]
     assert lips[1] <= inside[1] < inside[3] <= lips[3]
 
 
 def test_the_head_comes_to_rest_over_a_thirty_second_of_the_frame(built: Path) -> None:
-    told = manifest(built)
-    assert min(told["head"]["fade"]) >= (told["frame"][2] - told["frame"][0]) / 32
+    reports = manifest(built)
+    assert min(reports["head"]["fade"]) >= (reports["frame"][2] - reports["frame"][0]) / 32
 
 
 def test_there_are_all_states_that_a_face_needs(built: Path) -> None:
-    told = manifest(built)
-    mouths = [state for sheet in told["mouth"]["sheets"] for state in states(sheet)]
+    reports = manifest(built)
+    mouths = [state for sheet in reports["mouth"]["sheets"] for state in states(sheet)]
     assert any(state.get("teeth") == 1 for state in mouths)
     assert any(state.get("tongue") == 1 for state in mouths)
     for smile in (-1, 0, 1):
         assert any(state["opening"] == 0 and state.get("smile", 0) == smile for state in mouths)
-    looks = [state for sheet in told["eyes"]["sheets"] for state in states(sheet)]
+    looks = [state for sheet in reports["eyes"]["sheets"] for state in states(sheet)]
     assert {state["lid"] for state in looks} >= {-0.3, 0, 1}
     assert {tuple(state["gaze"]) for state in looks} >= {(0, 0), (-0.6, 0.05), (0.6, 0.05)}
 
@@ -192,8 +192,8 @@ def test_force_replaces_a_character_and_the_same_photo_gives_the_same_bytes(
 
 
 def test_the_landmarks_that_come_out_go_in_again(built: Path, small: tuple[Path, Path]) -> None:
-    written, told = built / "landmarks.json", small[1]
-    assert written.read_text() == told.read_text()
+    written, reports = built / "landmarks.json", small[1]
+    assert written.read_text() == reports.read_text()
 
 
 def test_a_folder_that_is_there_is_left_alone(
@@ -211,10 +211,10 @@ def test_a_folder_that_is_there_is_left_alone(
 
 
 def refused(
-    path: Path, told: Path | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    path: Path, reports: Path | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> str:
     folder = tmp_path / "out" / "me"
-    assert build(path, folder, told) == 2
+    assert build(path, folder, reports) == 2
     assert not folder.exists()
     out, err = capsys.readouterr()
     assert out == ""
@@ -303,15 +303,15 @@ def replaced(**changes: Any) -> Landmarks:
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda told: told.pop("chin"), "chin has to be 2 numbers"),
-        (lambda told: told.update(photo=[10, 20]), "belongs to a photo of 10x20"),
-        (lambda told: told.update(oval=[[1, 2]]), "oval has to be 8 or more points"),
-        (lambda told: told.update(nose_tip=["a", 1]), "nose_tip has to be 2 numbers"),
-        (lambda told: told.update(nose_tip=[90_000, 1]), "nose_tip lies outside"),
-        (lambda told: told["left_eye"].update(iris=[1, 2, 0]), "left_eye.iris has to be"),
-        (lambda told: told["right_eye"]["upper"].reverse(), "from left to right"),
-        (lambda told: told.update(left_eye=7), "left_eye. has to be an object"),
-        (lambda told: told.update(chin=[math.nan, 1]), "chin has to be 2 numbers"),
+        (lambda reports: reports.pop("chin"), "chin has to be 2 numbers"),
+        (lambda reports: reports.update(photo=[10, 20]), "belongs to a photo of 10x20"),
+        (lambda reports: reports.update(oval=[[1, 2]]), "oval has to be 8 or more points"),
+        (lambda reports: reports.update(nose_tip=["a", 1]), "nose_tip has to be 2 numbers"),
+        (lambda reports: reports.update(nose_tip=[90_000, 1]), "nose_tip lies outside"),
+        (lambda reports: reports["left_eye"].update(iris=[1, 2, 0]), "left_eye.iris has to be"),
+        (lambda reports: reports["right_eye"]["upper"].reverse(), "from left to right"),
+        (lambda reports: reports.update(left_eye=7), "left_eye. has to be an object"),
+        (lambda reports: reports.update(chin=[math.nan, 1]), "chin has to be 2 numbers"),
     ],
 )
 def test_landmarks_that_cannot_be_used_are_refused_by_name(
@@ -320,10 +320,10 @@ def test_landmarks_that_cannot_be_used_are_refused_by_name(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    told = json.loads(MARKS.read_text())
-    spoil(told)
+    reports = json.loads(MARKS.read_text())
+    spoil(reports)
     path = tmp_path / "marks.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(reports))
     assert says in refused(FACE, path, tmp_path, capsys)
 
 
@@ -683,8 +683,8 @@ def test_what_is_wrong_with_the_nets_is_one_line_too(
 
 def test_the_command_is_there(small: tuple[Path, Path], tmp_path: Path) -> None:
     picture, places = small
-    told = ["--landmarks", str(places)]
-    assert character.main(["build", str(picture), "-o", str(tmp_path / "me"), *told]) == 0
+    reports = ["--landmarks", str(places)]
+    assert character.main(["build", str(picture), "-o", str(tmp_path / "me"), *reports]) == 0
     assert (tmp_path / "me" / "manifest.json").is_file()
 
 

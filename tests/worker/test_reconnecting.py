@@ -237,11 +237,11 @@ class Scene:
 def test_a_version_2_turn_goes_on_where_it_was_last_heard() -> None:
     async def scene(room: Room) -> None:
         pcm = voice(5 * SAMPLE_RATE)
-        told = []
+        reports = []
         agent = AvatarAudioOut(
             credentials=AvatarCredentials("avatar", "token"), room_id=room.memory.id
         )
-        agent.on_stream_ended = lambda *how: told.append(how)
+        agent.on_stream_ended = lambda *how: reports.append(how)
         stage = Scene(room)
         agent._set_meeting(stage.peer)
         await agent.wait_until_ready()
@@ -251,7 +251,7 @@ def test_a_version_2_turn_goes_on_where_it_was_last_heard() -> None:
         room.lose()
         before = len(room.film.sound)
         await agent.wait_for_playout()
-        assert told == [(5.0, False, 1)]
+        assert reports == [(5.0, False, 1)]
         assert stage.places == [(True, None), (False, "The room was taken away."), (True, None)]
         first = np.concatenate([piece.pcm for piece in room.film.sound[:before]])
         second = np.concatenate([piece.pcm for piece in room.film.sound[before:]])

@@ -39,7 +39,7 @@ from worker.settings import Settings
 from worker.turns.cues import face_of
 
 TOKEN = "eyJ.secret-token.sig"
-PATIENCE_S = 60
+WAIT_TIMEOUT_S = 60
 TURN = (Say(30_000, 4000, 0.0), Pause(2))
 
 
@@ -134,19 +134,19 @@ def test_a_session_cannot_name_another_place(session, tmp_path):
 
 def test_it_holds_who_said_what_and_what_was_shown(tmp_path):
     scene = talk(tmp_path)
-    told = lines(recording(tmp_path))
-    assert [told[0]["what"], told[-1]["what"]] == ["begin", "ended"]
-    assert told[-1]["reason"] == "The worker was told to stop."
-    ticks = [line for line in told if line["what"] == "tick"]
+    reports = lines(recording(tmp_path))
+    assert [reports[0]["what"], reports[-1]["what"]] == ["begin", "ended"]
+    assert reports[-1]["reason"] == "The worker was told to stop."
+    ticks = [line for line in reports if line["what"] == "tick"]
     assert [line["segment"] for line in ticks] == [
         each.frame.segment for each in scene.film.published
     ]
-    assert {"AgentHello", "TurnEnd", "Ack"} <= {x["message"] for x in told if x["what"] == "in"}
-    assert {"AvatarReady", "TurnEnded"} <= {x["message"] for x in told if x["what"] == "out"}
-    pushed = sum(line["samples"] for line in told if line["what"] == "push")
-    heard = sum(line["samples"] for line in told if line["what"] == "audio")
+    assert {"AgentHello", "TurnEnd", "Ack"} <= {x["message"] for x in reports if x["what"] == "in"}
+    assert {"AvatarReady", "TurnEnded"} <= {x["message"] for x in reports if x["what"] == "out"}
+    pushed = sum(line["samples"] for line in reports if line["what"] == "push")
+    heard = sum(line["samples"] for line in reports if line["what"] == "audio")
     assert pushed == 30_000 <= heard
-    assert all(later["at"] >= sooner["at"] for sooner, later in itertools.pairwise(told))
+    assert all(later["at"] >= sooner["at"] for sooner, later in itertools.pairwise(reports))
 
 
 def test_speech_and_its_words_are_there_only_where_they_are_asked_for(tmp_path):
@@ -168,14 +168,14 @@ def test_no_token_is_ever_in_it(tmp_path):
     with worker(
         AVATAR_MEETING="room_of_one:create", AVATAR_RECORD=str(tmp_path), AVATAR_RECORD_SOUND="on"
     ) as process:
-        _, errors = process.communicate(json.dumps(request), timeout=PATIENCE_S)
+        _, errors = process.communicate(json.dumps(request), timeout=WAIT_TIMEOUT_S)
     assert process.returncode == 0, errors
     assert recording(tmp_path).name.endswith("Z-session-7.avatar")
-    told = gzip.decompress(recording(tmp_path).read_bytes())
-    assert b'"what":"ended"' in told
-    assert b'"session":"session-7"' in told
-    assert b"secret-token" not in told
-    assert b"leaves" not in told
+    reports = gzip.decompress(recording(tmp_path).read_bytes())
+    assert b'"what":"ended"' in reports
+    assert b'"session":"session-7"' in reports
+    assert b"secret-token" not in reports
+    assert b"leaves" not in reports
 
 
 CANARY = "wss://user:canary-1@host/?secret=canary-2&x=1 refused eyJhbGci.eyJjYW5hcnk.canary-3"
@@ -186,7 +186,7 @@ def test_a_join_that_fails_leaves_no_token_in_it(tmp_path):
     """The whole program: the error that ends it quotes the server."""
     request = json.loads(JoinInfo("tells", TOKEN, metadata={"quote": CANARY}).to_json())
     with worker(AVATAR_MEETING="room_of_one:create", AVATAR_RECORD=str(tmp_path)) as process:
-        _, errors = process.communicate(json.dumps(request), timeout=PATIENCE_S)
+        _, errors = process.communicate(json.dumps(request), timeout=WAIT_TIMEOUT_S)
     assert process.returncode == 1, errors
     assert "canary" not in errors
     ended = lines(recording(tmp_path))[-1]
@@ -221,8 +221,8 @@ def test_a_full_recording_says_so_and_the_session_goes_on(tmp_path, caplog):
     scene = talk(tmp_path, script=[Say(640_000, 15_000, 0.0)], record_sound=True, record_mb=1)
     path = recording(tmp_path)
     assert 900_000 < path.stat().st_size <= 1_000_000
-    told = lines(path)
-    assert told[-1]["what"] == "full"
+    reports = lines(path)
+    assert reports[-1]["what"] == "full"
     assert scene.acks == [(1, 640_000 / 24_000, False)]
     assert [each.getMessage() for each in caplog.records if "recording" in each.getMessage()] == [
         "the recording is full, the session goes on: AVATAR_RECORD_MB is 1"
@@ -234,7 +234,7 @@ def test_a_writer_that_cannot_keep_up_loses_whole_notes_and_says_how_many(tmp_pa
     create = Writer._create
 
     def late(self):
-        gate.wait(PATIENCE_S)
+        gate.wait(WAIT_TIMEOUT_S)
         return create(self)
 
     monkeypatch.setattr(Writer, "_create", late)
@@ -247,18 +247,20 @@ def test_a_writer_that_cannot_keep_up_loses_whole_notes_and_says_how_many(tmp_pa
         time.sleep(0.01)
     slow.note("idle", check=5000)
     slow.close()
-    told = lines(recording(tmp_path))[1:]
-    kept = len(told) - 2
+    reports = lines(recording(tmp_path))[1:]
+    kept = len(reports) - 2
     assert 5 < kept < 15
-    assert [line.get("check") for line in told] == [*range(kept), None, 5000]
-    assert told[kept]["what"] == "lost"
-    assert told[kept]["lines"] == 1000 - kept
+    assert [line.get("check") for line in reports] == [*range(kept), None, 5000]
+    assert reports[kept]["what"] == "lost"
+    assert reports[kept]["lines"] == 1000 - kept
 
 
 def test_notes_that_are_lost_at_the_very_end_are_said_too(tmp_path, monkeypatch):
     gate = threading.Event()
     create = Writer._create
-    monkeypatch.setattr(Writer, "_create", lambda self: (gate.wait(PATIENCE_S), create(self))[1])
+    monkeypatch.setattr(
+        Writer, "_create", lambda self: (gate.wait(WAIT_TIMEOUT_S), create(self))[1]
+    )
     slow = writer(tmp_path, waiting=0)
     for _ in range(5):
         slow.note("reset")
@@ -279,14 +281,16 @@ def test_a_disk_that_hangs_does_not_keep_a_session_from_ending(tmp_path, monkeyp
     gate = threading.Event()
     monkeypatch.setattr(module, "FINISH_S", 0.05)
     create = Writer._create
-    monkeypatch.setattr(Writer, "_create", lambda self: (gate.wait(PATIENCE_S), create(self))[1])
+    monkeypatch.setattr(
+        Writer, "_create", lambda self: (gate.wait(WAIT_TIMEOUT_S), create(self))[1]
+    )
     stuck = writer(tmp_path, waiting=1)
     stuck.note("reset")
     with within(10):
         stuck.close()
     assert "its disk is too slow" in caplog.text
     gate.set()
-    stuck._thread.join(PATIENCE_S)
+    stuck._thread.join(WAIT_TIMEOUT_S)
 
 
 def full_disk(self):
@@ -315,12 +319,12 @@ def test_a_disk_that_fails_is_one_warning(create, reason, tmp_path, monkeypatch,
 
 def probed(folder):
     """What is told of a folder: nothing, or why it takes no recording."""
-    told = []
-    probe(str(folder), told.append)
+    reports = []
+    probe(str(folder), reports.append)
     for thread in threading.enumerate():
         if thread.name == "avatar-record":
             thread.join()
-    return told
+    return reports
 
 
 def test_the_folder_is_made_and_is_its_owners_alone(tmp_path):
@@ -344,10 +348,10 @@ def test_a_folder_that_cannot_be_used_is_told_and_ends_no_session(tmp_path, capl
 def test_whoever_wants_to_know_is_told_how_a_recording_ended(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     for folder, expected in [(tmp_path, ""), (tmp_path / "file", "File exists")]:
-        told = []
-        with recorder(keep(folder), time.monotonic, report=told.append):
+        reports = []
+        with recorder(keep(folder), time.monotonic, report=reports.append):
             pass
-        (reason,) = told
+        (reason,) = reports
         assert reason.endswith(expected)
         assert bool(reason) == bool(expected)
 
@@ -356,11 +360,11 @@ def test_a_session_goes_on_where_no_thread_can_be_started(tmp_path, monkeypatch)
     def start(_):
         raise RuntimeError("can't start new thread")
 
-    told = []
+    reports = []
     monkeypatch.setattr(threading.Thread, "start", start)
-    with recorder(keep(tmp_path), time.monotonic, report=told.append) as record:
+    with recorder(keep(tmp_path), time.monotonic, report=reports.append) as record:
         record.ended("over")
-    assert told == ["no thread could be started: can't start new thread"]
+    assert reports == ["no thread could be started: can't start new thread"]
 
 
 # Which picture is which -------------------------------------------------------------------------

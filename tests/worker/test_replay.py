@@ -107,8 +107,8 @@ def test_a_replay_shows_the_same_pictures_and_sounds_the_same_samples(tmp_path):
     check(scene, shots)
     assert len({planes(shot.picture) for shot in shots}) > 40
     assert len(scene.film.cuts) >= 2
-    told = [line["what"] for line in lines(recording(tmp_path))]
-    assert {"gesture", "express", "pose", "words", "reset", "cut"} <= set(told)
+    reports = [line["what"] for line in lines(recording(tmp_path))]
+    assert {"gesture", "express", "pose", "words", "reset", "cut"} <= set(reports)
 
 
 says = st.builds(
@@ -152,9 +152,9 @@ def test_the_film_has_every_picture_and_says_that_they_are_as_shown(ada, tmp_pat
 
 def retold(path, target, change):
     """The recording with another story: `change` gets each line."""
-    told = [change(dict(line)) for line in lines(path)]
+    reports = [change(dict(line)) for line in lines(path)]
     target.write_bytes(
-        b"".join(pack(compose(each.pop("at"), each.pop("what"), each)) for each in told if each)
+        b"".join(pack(compose(each.pop("at"), each.pop("what"), each)) for each in reports if each)
     )
     return target
 
@@ -276,8 +276,8 @@ def test_a_place_that_was_lost_leaves_no_gap_in_the_film(tmp_path):
     shots = replayed(path, CountingRenderer())
     shown = [planes(each.frame.picture) for each in film.published]
     assert [planes(shot.picture) for shot in shots] == shown
-    told = [line["what"] for line in lines(path)]
-    assert told.count("away") == told.count("back") == 3
+    reports = [line["what"] for line in lines(path)]
+    assert reports.count("away") == reports.count("back") == 3
 
 
 def test_lost_lines_end_the_film_and_are_said(ada, tmp_path, capsys):
@@ -300,14 +300,14 @@ def test_lost_lines_end_the_film_and_are_said(ada, tmp_path, capsys):
 def test_events_say_who_said_what_when(ada, capsys):
     status, out, err = replay(ada, "--events", capsys=capsys)
     assert (status, err) == (0, "")
-    told = out.splitlines()
-    assert 'session "session-1"' in told[0]
-    assert "64x64, seed 1, with sound" in told[0]
-    kinds = [line.split()[3] for line in told[1:]]
+    reports = out.splitlines()
+    assert 'session "session-1"' in reports[0]
+    assert "64x64, seed 1, with sound" in reports[0]
+    kinds = [line.split()[3] for line in reports[1:]]
     for kind in ("joined", "in", "out", "audio", "sounds", "silent", "cut", "reset", "gesture"):
         assert kind in kinds
     assert kinds[-1] == "ended"
-    assert any('message="TurnInterrupt"' in line and 'sender="agent"' in line for line in told)
+    assert any('message="TurnInterrupt"' in line and 'sender="agent"' in line for line in reports)
     assert kinds.count("sounds") == kinds.count("silent") == 4
 
 
@@ -429,9 +429,9 @@ def test_a_path_without_a_file_gets_one_line(name, tmp_path, capsys):
 )
 def test_a_line_that_cannot_be_is_damage(line, ada, tmp_path):
     first = dict(lines(ada)[0])
-    told = [first, {"at": 0.1, **line}]
+    reports = [first, {"at": 0.1, **line}]
     path = tmp_path / "odd.avatar"
-    path.write_bytes(b"".join(pack(compose(x.pop("at"), x.pop("what"), x)) for x in told))
+    path.write_bytes(b"".join(pack(compose(x.pop("at"), x.pop("what"), x)) for x in reports))
     with pytest.raises(Damaged):
         replayed(path, CountingRenderer())
 
@@ -471,9 +471,9 @@ def test_what_a_killed_worker_had_flushed_is_all_there(tmp_path, capsys):
     assert (status, err) == (0, "")
     pictures = int(out.split(" s, ")[1].split(" pictures, all as shown")[0])
     assert pictures > 0  # of the last second they may be lost
-    told = gzip.decompress(path.read_bytes())
-    assert b"canary" not in told
-    assert json.loads(told.splitlines()[0])["character"] == "ada"
+    reports = gzip.decompress(path.read_bytes())
+    assert b"canary" not in reports
+    assert json.loads(reports.splitlines()[0])["character"] == "ada"
 
 
 def test_a_forked_worker_of_another_character_comes_back_too(tmp_path, capsys):

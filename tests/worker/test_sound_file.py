@@ -35,7 +35,7 @@ def float_wav(samples: npt.ArrayLike, channels: int = 1) -> bytes:
     return b"RIFF" + struct.pack("<I", len(chunks) + len(data)) + chunks + data
 
 
-def told(content: bytes, length: int) -> bytes:
+def reports(content: bytes, length: int) -> bytes:
     """The WAV file with another length of its sound in its header."""
     place = content.index(b"data") + 4
     return content[:place] + struct.pack("<I", length) + content[place + 4 :]
@@ -77,7 +77,7 @@ def test_each_of_several_files_may_have_its_own_rate_and_channels(tmp_path: Path
 
 @pytest.mark.parametrize("length", [2 * RATE // 10, 2, 1000])
 def test_a_header_that_says_too_little_cuts_nothing(length: int, tmp_path: Path) -> None:
-    pcm, notes = heard(told(wav(VOICE), length), tmp_path)
+    pcm, notes = heard(reports(wav(VOICE), length), tmp_path)
     assert np.array_equal(pcm, VOICE)
     says = f"its header says {length / 2 / RATE:.2f} s and 1.00 s are there, which are heard"
     assert notes == (says,)
@@ -91,10 +91,10 @@ def test_a_header_that_says_too_much_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("length", [0, 0xFFFF_FFFF, 0x7FFF_FFFF])
 def test_a_header_that_was_written_first_says_nothing_wrong(length: int, tmp_path: Path) -> None:
-    pcm, notes = heard(told(wav(VOICE), length), tmp_path)
+    pcm, notes = heard(reports(wav(VOICE), length), tmp_path)
     assert np.array_equal(pcm, VOICE)
     assert notes == ()
-    pcm, notes = heard(2 * told(wav(VOICE), length), tmp_path)
+    pcm, notes = heard(2 * reports(wav(VOICE), length), tmp_path)
     assert np.array_equal(pcm, np.concatenate([VOICE, VOICE]))
     assert len(notes) == 1
 

@@ -16,7 +16,7 @@ from worker.process import tracing
 ROOT = Path(__file__).parents[2]
 TOKEN = "eyJ.canary-token.sig"
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-PATIENCE_S = 30
+WAIT_TIMEOUT_S = 30
 LEAVES_S = 10
 """By then it is gone: it gives a collector 2 s each time, and the SDK by itself 10 s and more."""
 
@@ -53,7 +53,7 @@ def work(endpoint: str, traceparent: str | None, **settings: str) -> str:
                 break
         process.terminate()
         with within(LEAVES_S):
-            _, errors = process.communicate(timeout=PATIENCE_S)
+            _, errors = process.communicate(timeout=WAIT_TIMEOUT_S)
         assert process.returncode == 0, errors
     return errors
 

@@ -70,8 +70,8 @@ class Worker:
     def tells(self, kind=object):
         """What it has to tell now, of one kind; the rest is lost."""
         self.version.advance(self.now)
-        told, self.version.outgoing[:] = list(self.version.outgoing), []
-        return [message for message in told if isinstance(message, kind)]
+        reports, self.version.outgoing[:] = list(self.version.outgoing), []
+        return [message for message in reports if isinstance(message, kind)]
 
     def speak(self):
         """Everything that can be heard by now is heard; returns the speech of each segment."""
@@ -538,8 +538,8 @@ def test_words_are_told_with_the_segment_of_their_turn(worker):
     worker.hears_chunk(1, voice(1000))
     worker.hears(words_of(0.0, 0.5))
     worker.hears(words_of(0.0, turn=3))
-    told = [(1, "word0.0", 0.0), (1, "word0.5", 0.5), (3, "word0.0", 0.0)]
-    assert prompts(worker) == told
+    reports = [(1, "word0.0", 0.0), (1, "word0.5", 0.5), (3, "word0.0", 0.0)]
+    assert prompts(worker) == reports
     assert worker.speech.living == (1, 2, 3)
     assert worker.tells(Ack) == []
 

@@ -149,10 +149,10 @@ def test_a_place_that_is_lost_is_taken_anew_and_the_turn_goes_on(
     local: LocalRoom, end: Callable[[RoomStage], Awaitable[None]]
 ) -> None:
     async def speak(stage: RoomStage) -> None:
-        told: list[tuple[float, bool, int]] = []
+        reports: list[tuple[float, bool, int]] = []
         agent = AvatarAudioOut(
             credentials=AvatarCredentials("avatar", "token"),
-            on_stream_ended=lambda *how: told.append(how),
+            on_stream_ended=lambda *how: reports.append(how),
         )
         agent._set_meeting(await stage.enter("agent", is_agent=True))
         places: list[tuple[bool, str | None]] = []
@@ -171,7 +171,7 @@ def test_a_place_that_is_lost_is_taken_anew_and_the_turn_goes_on(
                 await asyncio.sleep(0.01)
         await asyncio.to_thread(stage.local.set_faults, Faults())
         await agent.wait_for_playout()
-        assert told == [(6.0, False, 1)]
+        assert reports == [(6.0, False, 1)]
         assert [active for active, _ in places] == [True, False, True]
         session.finish()
         assert await running == STOPPED

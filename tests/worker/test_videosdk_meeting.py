@@ -43,7 +43,7 @@ from worker.settings import Settings
 from worker.sound import Doubler
 
 TOKEN = "eyJ.secret-token.sig"
-PATIENCE_S = 30.0
+WAIT_TIMEOUT_S = 30.0
 TONE = np.tile(np.array([8000, 8000, -8000, -8000], np.int16), FRAME_SAMPLES // 4)
 BRIGHT = Picture.blank(64, 64, 200)
 
@@ -56,7 +56,7 @@ def asynchronous(test: Callable[Test, Awaitable[None]]) -> Callable[Test, None]:
     @functools.wraps(test)
     def run(*args: Test.args, **kwargs: Test.kwargs) -> None:
         async def bounded() -> None:
-            async with asyncio.timeout(2 * PATIENCE_S):
+            async with asyncio.timeout(2 * WAIT_TIMEOUT_S):
                 await test(*args, **kwargs)
 
         asyncio.run(bounded())
@@ -87,7 +87,7 @@ def sdk_keeps_quiet() -> Iterator[None]:
 
 
 def worker_in(
-    room: Signalling, participant_id: str = "face", *, timeout_s: float = PATIENCE_S
+    room: Signalling, participant_id: str = "face", *, timeout_s: float = WAIT_TIMEOUT_S
 ) -> VideoSDKMeeting:
     info = JoinInfo("room", TOKEN, participant_id, room.host)
     return VideoSDKMeeting(info, Settings(join_timeout_s=timeout_s))
@@ -98,7 +98,7 @@ def client_of(meeting: VideoSDKMeeting) -> Any:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -131,7 +131,7 @@ async def joined(
 async def some(meeting: VideoSDKMeeting, count: int) -> list[MeetingEvent]:
     """The next `count` events."""
     events: list[MeetingEvent] = []
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(WAIT_TIMEOUT_S):
         async for event in meeting.messages():
             events.append(event)
             if len(events) == count:
@@ -656,7 +656,7 @@ async def test_leaving_ends_the_messages_and_the_tracks_and_may_be_repeated(
         await asyncio.sleep(0)
         await asyncio.gather(meeting.leave(), meeting.leave())
         await meeting.leave()
-        assert await asyncio.wait_for(reading, PATIENCE_S) == []
+        assert await asyncio.wait_for(reading, WAIT_TIMEOUT_S) == []
         assert await some(meeting, 1) == []
         await until(lambda: room.sockets[0].state.name == "CLOSED")
         client = client_of(meeting)

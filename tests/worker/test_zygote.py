@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dispatching import PATIENCE_S, TOKEN, environ
+from dispatching import TOKEN, WAIT_TIMEOUT_S, environ
 from processes import alive, until
 from room_of_one import CRASHED
 
@@ -24,7 +24,7 @@ class Line:
 
     def __init__(self, **settings: str) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.socket.settimeout(PATIENCE_S)
+        self.socket.settimeout(WAIT_TIMEOUT_S)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "worker.process.zygote"],
             stdin=theirs.fileno(),
@@ -54,14 +54,14 @@ class Line:
         self.socket.close()
         for worker in self.workers:
             worker.close()
-        self.process.communicate(timeout=PATIENCE_S)
+        self.process.communicate(timeout=WAIT_TIMEOUT_S)
 
 
 class Worker:
     """A worker that was forked, and the dispatcher's end of its control_channel."""
 
     def __init__(self, control_channel: socket.socket, pid: int) -> None:
-        control_channel.settimeout(PATIENCE_S)
+        control_channel.settimeout(WAIT_TIMEOUT_S)
         self.control_channel = control_channel
         self.pid = pid
         self._lines = control_channel.makefile("rb")
@@ -231,7 +231,7 @@ def test_nobody_outlives_the_dispatcher(line: Line) -> None:
     line.socket.close()
     for worker in workers:
         worker.close()
-    assert line.process.wait(PATIENCE_S) == 0
+    assert line.process.wait(WAIT_TIMEOUT_S) == 0
     assert not any(alive(worker.pid) for worker in workers)
 
 
@@ -274,7 +274,7 @@ def test_what_cannot_be_used_is_one_line_and_status_2(
     line = Line(**settings)
     try:
         assert line.hear() == ""
-        _, errors = line.process.communicate(timeout=PATIENCE_S)
+        _, errors = line.process.communicate(timeout=WAIT_TIMEOUT_S)
         assert line.process.returncode == 2
         assert errors.startswith("worker: ")
         assert reason in errors

@@ -155,7 +155,7 @@ class Animator:
     def step(self, level_db: float | None = None) -> Pose:
         """The pose one tick later; `level_db` is that of the speech it shows, None at rest."""
         self._tick += 1
-        self._hear(level_db)
+        self._listen(level_db)
         speaking = self._quiet_s < PAUSE_S
         posture = "resting" if speaking else self._posture
         lively = self._lively
@@ -188,7 +188,7 @@ class Animator:
         breathing = breath(self._tick / FPS + self._phase_s)
         return Pose(mood, move, min(1.0, max(0.0, breathing + move.breath)), overlay)
 
-    def _hear(self, level_db: float | None) -> None:
+    def _listen(self, level_db: float | None) -> None:
         if level_db is not None and level_db > VOICE_DB:
             self._quiet_s = 0.0
         else:

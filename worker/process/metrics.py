@@ -172,7 +172,7 @@ class Measures:
         self._published: float | None = None
         self._heard: dict[int, float | None] = {}
         """When the first speech of a living segment came; None where it had to wait its turn."""
-        self._told: tuple[str, int] = ("", 0)
+        self._reported: tuple[str, int] = ("", 0)
         self._look_at = 0.0
         self._rejected: Counts[str] = Counts()
 
@@ -245,9 +245,9 @@ class Measures:
         """The data channel has taken the message; one that is repeated counts once."""
         match message:
             case TurnEnded(stream=stream, turn=turn):
-                if stream == self._told[0] and turn <= self._told[1]:
+                if stream == self._reported[0] and turn <= self._reported[1]:
                     return
-                self._told = stream, turn
+                self._reported = stream, turn
             case StreamEnded():
                 pass
             case _:

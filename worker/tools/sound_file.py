@@ -99,29 +99,31 @@ def _part(file: BinaryIO, content: mmap.mmap, begin: int, end: int) -> tuple[Wav
     rate_of_bytes = 0
     place = begin + 12
     while place + CHUNK.size <= min(end, begin + LONGEST_HEAD):
-        name, told = CHUNK.unpack_from(content, place)
+        name, given = CHUNK.unpack_from(content, place)
         place += CHUNK.size
         if name == b"fmt " and place + 12 <= end:
             (rate_of_bytes,) = struct.unpack_from("<I", content, place + 8)
         if name == b"data":
             there = end - place
-            length = there if told == 0 or told >= UNTOLD else min(told, there)
+            length = there if given == 0 or given >= UNTOLD else min(given, there)
             if length < there and not _are_chunks(content, place + length, end):
                 length = there
             head = bytearray(content[begin:place])
             head[4:8] = struct.pack("<I", min(len(head) - 8 + length, 2**32 - 1))
             head[-4:] = struct.pack("<I", min(length, 2**32 - 1))
-            note = "" if told == 0 or told >= UNTOLD else _difference(told, length, rate_of_bytes)
+            note = (
+                "" if given == 0 or given >= UNTOLD else _difference(given, length, rate_of_bytes)
+            )
             return WavPart(file, bytes(head), place, length), note
-        place += told + told % 2
+        place += given + given % 2
     return None, ""
 
 
-def _difference(told: int, there: int, rate_of_bytes: int) -> str:
-    if told == there or not rate_of_bytes:
+def _difference(given: int, there: int, rate_of_bytes: int) -> str:
+    if given == there or not rate_of_bytes:
         return ""
     return (
-        f"its header says {told / rate_of_bytes:.2f} s and {there / rate_of_bytes:.2f} s are "
+        f"its header says {given / rate_of_bytes:.2f} s and {there / rate_of_bytes:.2f} s are "
         "there, which are heard"
     )
 

@@ -58,8 +58,8 @@ class Version1:
         self._rate = rate
         self._counters = counters
         self._open: AudioSegment | None = None
-        self._owed: list[int] = []
-        self._interrupt_is_owed = False
+        self._unacked: list[int] = []
+        self._interrupt_unacked = False
         self._closing_since: float | None = None
         self._tail = _Pieces(rate)
         self._guard_until: float | None = None
@@ -78,15 +78,15 @@ class Version1:
 
     @property
     def unacked(self) -> int:
-        return len(self._owed)
+        return len(self._unacked)
 
     def receive(self, message: Message, now: float) -> bool:
         match message:
             case Pcm(data):
-                self._settle(now)
+                self._resolve_tail(now)
                 self._pcm(data, now)
             case SegmentEnd():
-                self._settle(now)
+                self._resolve_tail(now)
                 self._segment_end(now)
             case Interrupt():
                 self._interrupt(now)
@@ -98,19 +98,19 @@ class Version1:
         """Version 1 has no word for it."""
 
     def ended(self, ended: Ended, now: float) -> None:
-        if ended.segment not in self._owed:
+        if ended.segment not in self._unacked:
             return
-        self._owed.remove(ended.segment)
+        self._unacked.remove(ended.segment)
         if self._open is not None and self._open.number == ended.segment:
             self._open = None
         if ended.interrupted:
-            if not self._interrupt_is_owed:
+            if not self._interrupt_unacked:
                 return
-            self._interrupt_is_owed = False
+            self._interrupt_unacked = False
         self.outgoing.append(StreamEnded(ended.samples / SAMPLE_RATE, ended.interrupted))
 
     def advance(self, now: float) -> None:
-        self._settle(now)
+        self._resolve_tail(now)
         if self._guard_until is not None and now >= self._guard_until:
             if not self._held:
                 self._guard_until = None
@@ -128,7 +128,7 @@ class Version1:
         self._accepts_turns = False
 
     def release(self) -> None:
-        self._owed.clear()
+        self._unacked.clear()
         self._held.clear()
         self._guard_until = None
         if self._open is not None:
@@ -169,7 +169,7 @@ class Version1:
 
     def _begin_turn(self) -> AudioSegment:
         segment = self._speech.open(self._rate)
-        self._owed.append(segment.number)
+        self._unacked.append(segment.number)
         return segment
 
     # segment_end ---------------------------------------------------------------------------
@@ -201,7 +201,7 @@ class Version1:
             self._open = self._begin_turn()
             self._closing_since = now
 
-    def _settle(self, now: float) -> None:
+    def _resolve_tail(self, now: float) -> None:
         """Once the grace is over, say whose the speech after `segment_end` was."""
         since = self._closing_since
         if since is None or now < since + GRACE_S:
@@ -234,8 +234,8 @@ class Version1:
     # INTERRUPT -----------------------------------------------------------------------------
 
     def _interrupt(self, now: float) -> None:
-        if self._owed:
-            self._interrupt_is_owed = True
+        if self._unacked:
+            self._interrupt_unacked = True
         elif self._held:
             self.outgoing.append(StreamEnded(0.0, interrupted=True))
         else:

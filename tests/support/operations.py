@@ -50,15 +50,15 @@ async def _update_dispatchers(running: HostCluster, _: Sequence[Talk]) -> list[s
 async def _retire(running: HostCluster, node: HostNode, talks: Sequence[Talk]) -> list[str]:
     """Tell a node to stop. Its faces have to speak on until its drain time is over."""
     sessions = [await asyncio.to_thread(running.session, each.session_id) for each in talks]
-    told_s = time.monotonic()
+    asked_s = time.monotonic()
     wrong = await _stop(node)
     for talk, session in zip(talks, sessions, strict=True):
         if session and running.named(session) == node.name:
-            pauses = talk.silences(told_s, time.monotonic())
+            pauses = talk.silences(asked_s, time.monotonic())
             wrong += [
-                f"{node.name} cut a face {each.began_s - told_s:.1f} s after SIGTERM"
+                f"{node.name} cut a face {each.began_s - asked_s:.1f} s after SIGTERM"
                 for each in pauses
-                if each.began_s - told_s < DRAIN_S - UNBROKEN_S
+                if each.began_s - asked_s < DRAIN_S - UNBROKEN_S
             ]
     return wrong
 
@@ -69,7 +69,7 @@ async def _stop(program: HostProgram) -> list[str]:
     return [f"{program.name} exited with status {status}"] if status else []
 
 
-CHORES: Final = (
+OPERATIONS: Final = (
     Operation("a node is told to stop: scale-down", True, _scale_down),
     Operation("rolling update of the nodes", True, _update_nodes),
     Operation("rolling update of the dispatchers", False, _update_dispatchers),
