@@ -90,10 +90,13 @@ class Choice:
         return text
 
 
+@dataclass(frozen=True, slots=True)
 class Switch:
     """On or off."""
 
-    rule = "on or off"
+    @property
+    def rule(self) -> str:
+        return "on or off"
 
     def value(self, text: str) -> bool:
         return {"on": True, "off": False}[text]
