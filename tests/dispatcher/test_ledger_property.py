@@ -8,6 +8,7 @@ which half of all programs are of the version before.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, suppress
@@ -526,6 +527,10 @@ class RollingWorld(World):
         return super()._dispatcher()
 
 
+SLOT = re.compile(r"\w+@[0-9a-f]{8}/\d+")
+"""A slot of a node that runs here."""
+
+
 class HarmedWorld(World):
     """Any key is harmed at any step: what one bad item says of one session, ends no other, and
     all heals in the end. What nobody serves may be lost with its record."""
@@ -593,7 +598,8 @@ class HarmedWorld(World):
 
     def idle(self) -> set[str]:
         """What was put among them and is no slot stays there until a claim comes across it."""
-        return {slot for slot in super().idle() if "/" in slot}
+        members = (each.decode(errors="replace") for each in self.bytes.zrange("{av}:idle", 0, -1))
+        return set(filter(SLOT.fullmatch, members))
 
     def live(self) -> dict[str, dict[str, str]]:
         """Those whose records can be read."""

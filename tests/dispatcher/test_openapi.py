@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 import schemathesis
+from hypothesis import assume
 from hypothesis import strategies as st
 from pool_in_memory import Service
 from thorough import thorough
@@ -49,28 +50,35 @@ def description(mode: str) -> Any:
     return api
 
 
+def call(case: schemathesis.Case) -> None:
+    """A face under its agent's own id is refused, which no schema can say."""
+    body = case.body if isinstance(case.body, dict) else {}
+    assume(body.get("participant_id") != body.get("agent_participant_id") or not body)
+    case.call_and_validate()
+
+
 OPEN, BASIC, BEARER, JWT = map(description, MODES)
 
 
 @OPEN.parametrize()
 @BOUNDED
 def test_where_nobody_is_asked(case: schemathesis.Case) -> None:
-    case.call_and_validate()
+    call(case)
 
 
 @BASIC.parametrize()
 @BOUNDED
 def test_with_a_password(case: schemathesis.Case) -> None:
-    case.call_and_validate()
+    call(case)
 
 
 @BEARER.parametrize()
 @BOUNDED
 def test_with_a_key(case: schemathesis.Case) -> None:
-    case.call_and_validate()
+    call(case)
 
 
 @JWT.parametrize()
 @BOUNDED
 def test_with_a_signed_token(case: schemathesis.Case) -> None:
-    case.call_and_validate()
+    call(case)

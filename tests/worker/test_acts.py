@@ -35,11 +35,12 @@ def posture(number: int, name: str = "listening") -> Posture:
     return Posture(STREAM, number, name)
 
 
-def test_what_the_face_has_is_acknowledged_and_told_once(acts: ReceivedActs) -> None:
+def test_what_the_face_has_is_acknowledged_and_passed_on_once(acts: ReceivedActs) -> None:
     assert acts.receive(gesture(1)) == Ack(STREAM, "gesture", 1)
     assert acts.receive(expression(2)) == Ack(STREAM, "expression", 2)
     assert acts.receive(posture(3)) == Ack(STREAM, "posture", 3)
-    assert acts.take() == [gesture(1), expression(2), posture(3)]
+    cues = [GestureCue("nod"), ExpressionCue("happy", 0.5), PostureCue("listening")]
+    assert acts.take() == cues
     assert acts.take() == []
 
 
@@ -61,7 +62,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(acts: ReceivedActs
 def test_a_refused_expression_leaves_the_older_one_that_comes_after_it(acts: ReceivedActs) -> None:
     acts.receive(expression(2, "bored"))
     acts.receive(expression(1))
-    assert acts.take() == [expression(1)]
+    assert acts.take() == [ExpressionCue("happy", 0.5)]
 
 
 def test_a_face_that_can_only_speak_refuses_everything() -> None:
@@ -76,8 +77,8 @@ def test_gestures_are_made_in_whatever_order_they_come(
     acts: ReceivedActs, order: tuple[int, ...]
 ) -> None:
     for number in order:
-        acts.receive(gesture(number))
-    assert acts.take() == [gesture(number) for number in order]
+        acts.receive(gesture(number, GESTURES[number]))
+    assert acts.take() == [GestureCue(GESTURES[number]) for number in order]
 
 
 @pytest.mark.parametrize("order", list(permutations([1, 2, 3])))
@@ -91,18 +92,18 @@ def test_the_newest_expression_and_posture_stay(
         acts.receive(posture(number, POSTURES[number - 1]))
         cues += acts.take() if taken_each else []
     cues += acts.take()
-    assert [cue for cue in cues if isinstance(cue, Expression)][-1].number == 3
-    assert [cue for cue in cues if isinstance(cue, Posture)][-1].number == 3
+    assert [cue for cue in cues if isinstance(cue, ExpressionCue)][-1].name == EXPRESSIONS[3]
+    assert [cue for cue in cues if isinstance(cue, PostureCue)][-1].name == POSTURES[2]
 
 
 def test_a_slow_renderer_gets_the_newest_only(acts: ReceivedActs) -> None:
     for number in range(1000):
         acts.receive(expression(2 * number, intensity=number / 1000))
-        acts.receive(gesture(2 * number + 1))
+        acts.receive(gesture(2 * number + 1, "nod" if number < 999 else "laugh"))
     cues = acts.take()
     assert len(cues) == MAX_GESTURES + 1
-    assert expression(1998, intensity=0.999) in cues
-    assert gesture(1999) in cues
+    assert ExpressionCue("happy", 0.999) in cues
+    assert cues[-1] == GestureCue("laugh")
 
 
 @given(st.lists(st.integers(0, 3 * MAX_KNOWN), max_size=4 * MAX_KNOWN))
@@ -111,9 +112,9 @@ def test_no_gesture_is_ever_made_twice(numbers: list[int]) -> None:
     for number in numbers:
         acts.receive(gesture(number))
         made += acts.take()
-    assert len(made) == len(set(made))
+    assert len(made) <= len(set(numbers))
     if len(set(numbers)) <= MAX_KNOWN:
-        assert {act.number for act in made} == set(numbers)
+        assert len(made) == len(set(numbers))
 
 
 def test_when_the_agent_leaves_the_face_is_plain_again(acts: ReceivedActs) -> None:
@@ -134,7 +135,8 @@ def test_the_next_stream_counts_anew(acts: ReceivedActs) -> None:
     acts.take()
     for act in (gesture(1), expression(2), posture(3)):
         acts.receive(act)
-    assert acts.take() == [gesture(1), expression(2), posture(3)]
+    cues = [GestureCue("nod"), ExpressionCue("happy", 0.5), PostureCue("listening")]
+    assert acts.take() == cues
 
 
 def test_a_face_without_a_plain_look_keeps_the_one_that_it_wears() -> None:

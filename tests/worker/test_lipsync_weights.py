@@ -73,7 +73,7 @@ def test_sound_in_pieces_of_any_size_gives_the_same_track(material: list[Materia
     whole = lips.read(pcm)
     rng = np.random.default_rng(3)
     cuts = np.unique(rng.integers(0, len(pcm), 90))
-    reader = lips.Reader()
+    reader = lips.VisemeReader()
     parts = [reader.push(part) for part in np.split(pcm, cuts)]
     parts.append(reader.finish())
 

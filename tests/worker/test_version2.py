@@ -27,7 +27,7 @@ from agent_side.wire import (
     Word,
     Words,
 )
-from worker.renderer import WordsCue
+from worker.renderer import ExpressionCue, GestureCue, PostureCue, WordsCue
 from worker.turns.playout import Ended
 from worker.turns.segments import MAX_WAITING_S, SegmentQueue
 from worker.turns.version2 import GAP_REPORT_S, MAX_NEW_TURNS, REPORT_S, Version2
@@ -483,16 +483,16 @@ def prompts(worker):
 
 
 def test_acts_are_answered_and_told_once(worker):
-    for act in (
-        Gesture(STREAM, 1, "nod"),
-        Expression(STREAM, 2, "happy", 0.5),
-        Posture(STREAM, 3, "listening"),
+    for act, cue in (
+        (Gesture(STREAM, 1, "nod"), GestureCue("nod")),
+        (Expression(STREAM, 2, "happy", 0.5), ExpressionCue("happy", 0.5)),
+        (Posture(STREAM, 3, "listening"), PostureCue("listening")),
     ):
         for _ in range(2):
             assert worker.hears(act)
         kind = type(act).__name__.lower()
         assert worker.tells() == [Ack(STREAM, kind, act.number)] * 2
-        assert worker.version.take_cues() == [act]
+        assert worker.version.take_cues() == [cue]
     assert worker.counters == {"act_repeated": 3}
 
 
