@@ -149,7 +149,7 @@ class MessageReader:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Return when `condition` holds. Raises TimeoutError if it does not in `PATIENCE_S`."""
+    """Return when `condition` holds. Raises TimeoutError if it does not in `WAIT_TIMEOUT_S`."""
     async with asyncio.timeout(WAIT_TIMEOUT_S):
         while not condition():
             await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ from drawn_character import draw
 
 from agent_side.join import JoinInfo
 from avatar_runtime.texts import folded, read_text, tidied
-from worker.__main__ import dress
+from worker.__main__ import with_character
 from worker.characters.folder import SHIPPED, Character, locate, names
 from worker.errors import InputError
 from worker.process.loading import load_renderer
@@ -98,14 +98,14 @@ def test_what_is_nobody_is_nobody_for_all(spelling: str, place: Path) -> None:
 def test_a_join_request_means_the_same_names(name: str, place: Path) -> None:
     settings = Settings(characters="own", character="leo", width=64, height=64)
     join = JoinInfo.from_json(json.dumps({"room_name": "r", "token": "t", "character": name}))
-    _, renderer = dress(settings, load_renderer(settings), join)
+    _, renderer = with_character(settings, load_renderer(settings), join)
     renderer.close()
 
 
 def test_a_join_request_never_means_the_working_directory(place: Path) -> None:
     settings = Settings(characters="own", width=64, height=64)
     with pytest.raises(InputError, match="There is no character 'dot'"):
-        dress(settings, load_renderer(settings), JoinInfo("r", "t", character="dot"))
+        with_character(settings, load_renderer(settings), JoinInfo("r", "t", character="dot"))
 
 
 def test_all_names_are_small(place: Path) -> None:

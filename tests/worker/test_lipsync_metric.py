@@ -276,7 +276,7 @@ def test_a_folder_needs_no_more_than_phonemes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "told", [[], {}, {"phonemes": [[1, 2]]}, {"phonemes": [["a", 2, "m"]]}, {"phonemes": 3}]
+    "reports", [[], {}, {"phonemes": [[1, 2]]}, {"phonemes": [["a", 2, "m"]]}, {"phonemes": 3}]
 )
 def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path, reports: object) -> None:
     write_utterance(tmp_path / "bad", reports)
