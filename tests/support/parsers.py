@@ -59,7 +59,9 @@ ENOUGH: Final = 12
 """So many characters in a row are no chance: an error that has them repeats what it was given."""
 
 OUR_WORDS: Final = re.compile(
-    "|".join([*(f"`{name}`" for name in LENGTHS), "`metadata`", "signaling_base_url", "participant"])
+    "|".join(
+        [*(f"`{name}`" for name in LENGTHS), "`metadata`", "signaling_base_url", "participant"]
+    )
 )
 MEMORY: Final = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 ADDRESS: Final = ("127.0.0.1", 4711)
