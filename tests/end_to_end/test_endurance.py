@@ -132,7 +132,7 @@ async def test_half_an_hour_of_conversation_leaves_nothing_behind():
     assert len(asyncio.all_tasks()) == tasks
     assert session._engine.segments.living == ()
     assert session._engine._playout.lead == 0
-    assert session._outbox.empty
+    assert session._send_queue.empty
     session.finish()
     await running
     assert asyncio.all_tasks() == {asyncio.current_task()}
