@@ -159,14 +159,17 @@ class HostCluster:
     def succeed(self, old: HostNode, tree: Path | None = None) -> None:
         """Start a node on the same host, which has the other's place here from now on; of the
         version in that `tree`, if one is given."""
-        new = self._node(old.host)
+        new = self._node(old.host, tree)
         new.runs_from(tree)
         self.nodes[self.nodes.index(old)] = new
         new.start()
 
-    def _node(self, host: Host) -> HostNode:
+    def _node(self, host: Host, tree: Path | None = None) -> HostNode:
+        """In the tree of an older version, the program is one file."""
         number = next(self._numbers)
-        command = (sys.executable, "-P", "-m", "dispatcher.node.program")
+        is_file = tree is not None and (tree / "dispatcher" / "node.py").is_file()
+        module = "dispatcher.node" if is_file else "dispatcher.node.program"
+        command = (sys.executable, "-P", "-m", module)
         name = f"node-{number}"
         settings = {**self._settings, "AVATAR_NODE_NAME": name}
         return HostNode(host, name, self.folder, *command, **settings)

@@ -19,8 +19,8 @@ from talking import Talk
 
 ROOT: Final = Path(__file__).parents[2]
 
-NEW_FILE: Final = "dispatcher/ledger/refusals.py"
-"""The version before is the one that did not have it."""
+NEW_FILE: Final = "dispatcher/refusals.py"
+"""The version before is the one that did not have it, where it was added first."""
 
 ROUNDS: Final = (4, 7, 19)
 """Which field of each record is harmed, one time after the other."""
