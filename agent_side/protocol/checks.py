@@ -18,13 +18,7 @@ Check = Callable[[object], Any]
 
 def whole(most: int) -> Check:
     """A whole number from 0 to `most`."""
-
-    def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-            raise RefusedError
-        return value
-
-    return check
+    return within(range(most + 1))
 
 
 def within(numbers: range) -> Check:

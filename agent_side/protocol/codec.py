@@ -71,41 +71,33 @@ def control(
     repeated until an ack for that field's value arrives.
     """
 
-    def declare(cls: type[Message]) -> type[Message]:
-        made = dataclass(frozen=True, slots=True)(cls)
+    def form_of(made: type) -> Form:
         form = _json_forms[kind] = JsonForm(made, kind, version, inside)
-        _declared[made] = Declared(True, form, kind, ack_field)
-        return made
+        return form
 
-    return declare
+    return _declaration(form_of, reliable=True, kind=kind, ack_field=ack_field)
 
 
 @dataclass_transform(frozen_default=True)
 def text(payload: bytes) -> Callable[[type[Message]], type[Message]]:
     """Exactly `payload` on the reliable channel; the message has no fields."""
 
-    def declare(cls: type[Message]) -> type[Message]:
-        made = dataclass(frozen=True, slots=True)(cls)
-        form = TextForm(made, payload)
-        _text_forms.append(form)
-        _declared[made] = Declared(True, form)
-        return made
+    def form_of(made: type) -> Form:
+        _text_forms.append(form := TextForm(made, payload))
+        return form
 
-    return declare
+    return _declaration(form_of, reliable=True)
 
 
 @dataclass_transform(frozen_default=True)
 def speech(most: int) -> Callable[[type[Message]], type[Message]]:
     """Bare PCM on the unreliable channel, of at most so many bytes; one field holds it."""
 
-    def declare(cls: type[Message]) -> type[Message]:
-        made = dataclass(frozen=True, slots=True)(cls)
-        form = SpeechForm(made, most)
-        _speech_forms.append(form)
-        _declared[made] = Declared(False, form)
-        return made
+    def form_of(made: type) -> Form:
+        _speech_forms.append(form := SpeechForm(made, most))
+        return form
 
-    return declare
+    return _declaration(form_of, reliable=False)
 
 
 @dataclass_transform(frozen_default=True)
@@ -114,11 +106,21 @@ def framed_speech(
 ) -> Callable[[type[Message]], type[Message]]:
     """PCM behind a header on the unreliable channel; see `FramedForm`. Tried before bare PCM."""
 
+    def form_of(made: type) -> Form:
+        _speech_forms.insert(0, form := FramedForm(made, magic, header, most))
+        return form
+
+    return _declaration(form_of, reliable=False)
+
+
+def _declaration(
+    form_of: Callable[[type], Form], *, reliable: bool, kind: str = "", ack_field: str = ""
+) -> Callable[[type[Message]], type[Message]]:
+    """The decorator of a message, for which `form_of` makes and registers a form."""
+
     def declare(cls: type[Message]) -> type[Message]:
         made = dataclass(frozen=True, slots=True)(cls)
-        form = FramedForm(made, magic, header, most)
-        _speech_forms.insert(0, form)
-        _declared[made] = Declared(False, form)
+        _declared[made] = Declared(reliable, form_of(made), kind, ack_field)
         return made
 
     return declare
