@@ -102,11 +102,7 @@ class JoinInfo:
         Raises ValueError with one sentence that names the field, never its content: where the
         text is no join request, and where it has a `fault`.
         """
-        try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
-            raise ValueError("The join request is not JSON.") from None
-        return cls.from_dict(body)
+        return cls.from_dict(parsed(text))
 
     @classmethod
     def from_dict(cls, body: object) -> "JoinInfo":
@@ -129,6 +125,15 @@ class JoinInfo:
         if join.fault is not None:
             raise ValueError(join.fault)
         return join
+
+
+def parsed(text: str | bytes) -> object:
+    """The JSON value in `text`, of which `JoinInfo.from_dict` makes a join request. Raises
+    ValueError."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("The join request is not JSON.") from None
 
 
 def fault_of(name: str, value: str | None) -> str | None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from agent_side.join import JoinInfo
-from avatar_runtime.messages.encoding import MessageError, all_fields, given_fields, to_line
+from agent_side.join import JoinInfo, parsed
+from avatar_runtime.messages.encoding import MessageError, all_fields, to_line
 
 
 class RenewalError(MessageError):
@@ -58,13 +58,17 @@ class JoinCommand:
         return to_line(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        return {**given_fields(self.join), "assignment": all_fields(self.assignment)}
+        return {**self.join.to_dict(), "assignment": all_fields(self.assignment)}
 
     @classmethod
     def decode(cls, line: bytes) -> Self:
         """Raises ValueError with JoinInfo's sentence where the join request cannot be used."""
-        join = JoinInfo.from_json(line)
-        return cls(join, Assignment.of(json.loads(line)))
+        return cls.from_dict(parsed(line))
+
+    @classmethod
+    def from_dict(cls, message: Any) -> Self:
+        """As `decode`, of a line that is parsed already."""
+        return cls(JoinInfo.from_dict(message), Assignment.of(message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ def decode_command(line: bytes) -> Command:
     except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise MessageError(f"a command cannot be read ({type(error).__name__})") from error
     try:
-        return Renewal(serial, JoinCommand.decode(line))
+        return Renewal(serial, JoinCommand.from_dict(message))
     except ValueError as error:
         raise RenewalError(f"a renewed join request cannot be used: {error}", serial) from error
 

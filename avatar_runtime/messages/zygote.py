@@ -92,11 +92,9 @@ class WorkerExited(_Packet):
 Order = Fork | Terminate | Kill | Ping
 ZygoteReport = ZygoteReady | Pong | WorkerForked | WorkerExited
 
-_ORDERS: Final[Mapping[str, type[Order]]] = {
-    each.verb: each for each in (Fork, Terminate, Kill, Ping)
-}
+_ORDERS: Final[Mapping[str, type[Order]]] = {each.verb: each for each in Order.__args__}
 _ZYGOTE_REPORTS: Final[Mapping[str, type[ZygoteReport]]] = {
-    each.verb: each for each in (ZygoteReady, Pong, WorkerForked, WorkerExited)
+    each.verb: each for each in ZygoteReport.__args__
 }
 
 P = TypeVar("P")
