@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, assert_never
 
@@ -88,10 +88,7 @@ class Node:
         """How many slots it has by state, as `Pool.slots`."""
         acked = sum(owned.ack_sent for owned in self._running)
         waiting = len(self._running) - acked
-        if self._draining:
-            return {"idle": 0, "claimed": waiting, "busy": 0, "draining": acked}
-        idle = len(self._supervisor.free_slots) if self._supervisor.ready else 0
-        return {"idle": idle, "claimed": waiting, "busy": acked, "draining": 0}
+        return slots_by_state(self._supervisor.idle_slots, waiting, acked, draining=self._draining)
 
     async def run(self) -> None:
         """Be a node until cancelled."""
@@ -163,11 +160,7 @@ class Node:
         while True:
             began = loop.time()
             try:
-                idle = (
-                    []
-                    if self._draining or not self._supervisor.ready
-                    else self._supervisor.free_slots
-                )
+                idle = [] if self._draining else self._supervisor.idle_slots
                 await self._ledger.heartbeat(idle, self._supervisor.slots)
                 await self._renew()
                 if self._draining:
@@ -342,6 +335,18 @@ class Node:
             logger.info("Redis can be reached again")
         self._store = why
         metrics.STORE_UP.set(not why)
+
+
+def slots_by_state(
+    idle: Sequence[int], waiting: int, acked: int, *, draining: bool
+) -> Mapping[str, int]:
+    """How many slots there are by state, as `Pool.slots`; `waiting` and `acked` are sessions.
+
+    Whoever drains has no idle ones, and those that are busy are `draining`.
+    """
+    if draining:
+        return {"idle": 0, "claimed": waiting, "busy": 0, "draining": acked}
+    return {"idle": len(idle), "claimed": waiting, "busy": acked, "draining": 0}
 
 
 async def _first_of(*ends: Coroutine[None, None, object]) -> None:

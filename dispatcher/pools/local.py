@@ -16,7 +16,7 @@ from dispatcher.errors import Conflict, Full, Refused, TooMany
 from dispatcher.ledger.memory import MemoryLedger
 from dispatcher.ledger.port import Claim
 from dispatcher.ledger.record import SessionRecord
-from dispatcher.node.node import REAPED_S, Node
+from dispatcher.node.node import REAPED_S, Node, slots_by_state
 from dispatcher.settings import RoomPolicy
 from dispatcher.workers.session_runner import LEAVE_S
 from dispatcher.workers.supervisor import WorkerSupervisor
@@ -116,10 +116,7 @@ class LocalPool:
         living = [record for record in await self._ledger.sessions() if not record.over]
         taken = sum(record.acked for record in living)
         waiting = len(living) - taken
-        if self._draining:
-            return {"idle": 0, "claimed": waiting, "busy": 0, "draining": taken}
-        idle = len(self._supervisor.free_slots) if self._supervisor.ready else 0
-        return {"idle": idle, "claimed": waiting, "busy": taken, "draining": 0}
+        return slots_by_state(self._supervisor.idle_slots, waiting, taken, draining=self._draining)
 
     def _record_of(self, claim: Claim) -> SessionRecord:
         """Raises Full, Conflict and TooMany."""

@@ -74,6 +74,11 @@ class WorkerSupervisor:
         """The slots that no session has."""
         return [slot for slot in range(1, self.slots + 1) if slot not in self._taken_slots]
 
+    @property
+    def idle_slots(self) -> list[int]:
+        """The slots that a session may have now: none while no worker can be had."""
+        return self.free_slots if self.ready else []
+
     def take_slot(self, slot: int | None = None) -> int:
         """Room for one session: that `slot`, or the first that is free. Raises Full."""
         free = self.free_slots
