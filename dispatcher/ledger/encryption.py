@@ -1,9 +1,9 @@
 """Encryption: join requests contain tokens, so they are encrypted before they reach Redis.
 
 The encrypted text names the key, session and epoch that it was encrypted for, so that it cannot be
-used in another session's record. Older versions ignore
-that, and encrypt for no session (`VERSION` 1 of records): what they have written is accepted
-under the key of the room and participant that it names itself, and nowhere else.
+used in another session's record. Older versions ignore that, and encrypt for no session (`VERSION`
+1 of records): what they have written is accepted under the key of the room and participant that it
+names itself, and nowhere else.
 """
 
 import json

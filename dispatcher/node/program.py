@@ -47,9 +47,6 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 ADMIN: Final = "choose others with AVATAR_ADMIN_HOST and AVATAR_ADMIN_PORT"
 
 STATUSES: Final = """\
-Of these, a node reads AVATAR_SLOTS, AVATAR_WARM, AVATAR_DRAIN_S, AVATAR_WORKER_MEMORY_MB, and those
-of many machines and of watching it; the others are its dispatchers'.
-
 signals:
   the first SIGTERM or SIGINT, or POST /drain: nothing new; sessions go on up to AVATAR_DRAIN_S, and
   are then handed over to other nodes; the second: they are handed over at once; the third: they

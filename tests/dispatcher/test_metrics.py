@@ -263,5 +263,5 @@ def test_while_the_store_is_down_slots_stay_as_they_were_last_known() -> None:
         assert found("pool_slots", state="busy") == 2
 
 
-def test_burying_a_worker_that_never_counted_is_nothing() -> None:
+def test_resetting_a_worker_that_never_counted_is_nothing() -> None:
     SharedNumbers(Degraded()).reset_gauges(5)

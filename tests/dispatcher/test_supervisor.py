@@ -122,14 +122,14 @@ class ReadyZygote(LameZygote):
         self._exited = exited
         await super().receive(forked, exited)
 
-    def bury(self, number: int) -> None:
+    def reap(self, number: int) -> None:
         assert self._exited is not None
         self._channels[number].close()
         self._exited(number, 0)
 
 
 class Numbers(SharedNumbers):
-    """Takes note of whom it is told to bury."""
+    """Takes note of whose gauges it resets."""
 
     def __init__(self) -> None:
         super().__init__(Degraded())
@@ -159,7 +159,7 @@ async def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
         first, second = await house.acquire(), await house.acquire()
         assert (first.number, second.number) == (1, 2)
         await until_forked(4)
-        zygote.bury(1)
+        zygote.reap(1)
         assert isinstance(await first.reports.get(), WorkerGone)
         third = await house.acquire()
         assert third.number == 3
@@ -167,7 +167,7 @@ async def test_a_number_is_given_again_when_its_process_is_gone_and_not_before(
         assert zygote.forked == [1, 2, 3, 4, 1]
         assert numbers.gone == [1]
         for number in (1, 2, 3, 4):
-            zygote.bury(number)
+            zygote.reap(number)
         while sorted(numbers.gone) != [1, 1, 2, 3, 4]:
             await asyncio.sleep(0.01)
         keeping.cancel()

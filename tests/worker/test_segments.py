@@ -408,7 +408,7 @@ def test_the_first_live_segment_never_sinks():
     assert speech.first_live_segment == 3
 
 
-def test_a_segment_that_was_heard_is_not_buried():
+def test_a_segment_that_was_heard_is_not_dropped():
     speech = speech_of(960, 960)
     speech.end(1)
     speech.end(1)

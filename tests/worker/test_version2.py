@@ -55,7 +55,7 @@ class Worker:
 
     def hears(self, message):
         obeyed = self.version.receive(message, self.now)
-        self._bury()
+        self._drop_dead()
         return obeyed
 
     def hears_chunk(self, turn, pcm, first=0, end=None, rate=RATE, stream=STREAM):
@@ -88,7 +88,7 @@ class Worker:
                 self.version.ended(ended, self.now)
         return [len(pcm) for pcm in self.turns.values()]
 
-    def _bury(self):
+    def _drop_dead(self):
         for segment in self.speech.drop_dead():
             ended = Ended(segment, self.handed.get(segment, 0), interrupted=True)
             self.version.ended(ended, self.now)
